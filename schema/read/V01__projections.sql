@@ -1,0 +1,26 @@
+-- The read models there are, and which generation of each serves. Swapping generations is an update of one row.
+create table projections.projections (
+    projection      text        primary key check (projection ~ '^[a-z][a-z0-9_]{0,39}$'),
+    live_generation integer     not null,
+    paused          boolean     not null default false,
+    -- Why its worker stands still, until it goes on: the event, the error, the statement.
+    stopped         jsonb,
+    created_at      timestamptz not null default clock_timestamp()
+);
+
+-- One build of a read model: its tables stand in a schema of their own, named in `schema_name`. The folder it was made
+-- from is kept here, because a deploy may replace the one on disk while this generation still serves.
+create table projections.generations (
+    projection  text        not null references projections.projections (projection) deferrable initially deferred,
+    generation  integer     not null check (generation > 0),
+    schema_name text        not null unique,
+    version     integer     not null,
+    fingerprint text        not null,
+    folder      jsonb       not null,
+    created_at  timestamptz not null default clock_timestamp(),
+    primary key (projection, generation)
+);
+
+grant usage on schema projections to annals_projector, annals_reader;
+grant select, insert, update, delete on projections.projections, projections.generations to annals_projector;
+grant select on projections.projections, projections.generations to annals_reader;

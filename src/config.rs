@@ -1,0 +1,323 @@
+//! What the program is told from outside. The only reader of the environment and of `annals.toml`.
+//!
+//! Defaults < file < environment < flags, by one flat name per setting (`topic_prefix` in the file is
+//! `ANNALS_TOPIC_PREFIX` in the environment). Everything is read and checked before anything starts; all faults
+//! are reported at once. Every bound of the program has its name, its default and its reason here.
+
+mod settings;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use secrecy::SecretString;
+pub use settings::{Fault, Faults, Origin, Shown, Sources};
+
+/// The whole configuration, valid.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the API listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    pub databases: Databases,
+    /// `None`: no Kafka; projectors tail the log and the relay is off.
+    pub kafka: Option<Kafka>,
+    /// The folder of projection folders.
+    pub projections_dir: PathBuf,
+    pub auth: Auth,
+    /// Largest request body, in bytes.
+    pub body_limit_bytes: usize,
+    /// Origins that browsers may call from; `*` is any.
+    pub cors_origins: Vec<String>,
+    pub log: LogOutput,
+    /// How long a shutdown may take before what is left is cut off.
+    pub shutdown_timeout: Duration,
+    pub append: Append,
+    pub command: Command,
+    pub relay: Relay,
+    pub projector: Projector,
+    pub reads: Reads,
+    /// Each setting in force, for `annals config`; secrets are hidden.
+    pub shown: Vec<Shown>,
+}
+
+/// One URL per database role. Equal URLs are for development: then only triggers protect the log, not rights.
+#[derive(Debug, Clone)]
+pub struct Databases {
+    pub migrator: SecretString,
+    pub writer: SecretString,
+    /// Reads the log for projections that tail it or refill from it.
+    pub projector: SecretString,
+    /// Reads the log for the API.
+    pub reader: SecretString,
+    /// Where read models live when that is not the log's database.
+    pub read_models: Option<SecretString>,
+    /// Connections per role and process.
+    pub pool_size: usize,
+    /// How long to wait for a pooled connection.
+    pub pool_wait: Duration,
+    /// A connection whose peer stays silent this long is dead (`tcp_user_timeout`).
+    pub tcp_user_timeout: Duration,
+}
+
+impl Databases {
+    /// Whether one URL serves all roles, which the start has to say.
+    pub fn is_shared(&self) -> bool {
+        use secrecy::ExposeSecret;
+        let writer = self.writer.expose_secret();
+        [&self.migrator, &self.projector, &self.reader]
+            .iter()
+            .all(|url| url.expose_secret() == writer)
+    }
+}
+
+/// Where Kafka is and how topics are named.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    /// Host and port of brokers, separated by commas.
+    pub brokers: String,
+    /// Topics are `<prefix>.<stream_type>`.
+    pub topic_prefix: String,
+    /// Partitions of a stream type's topic, fixed at the type's first event.
+    pub partitions: i32,
+    /// Replicas of each partition; -1 is the broker's default.
+    pub replication: i32,
+}
+
+/// How API callers prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Keys kept in the log's database.
+    Keys,
+    /// Three fixed keys, on a loopback address only.
+    Dev,
+}
+
+/// What the program writes about itself.
+#[derive(Debug, Clone)]
+pub struct LogOutput {
+    /// A `tracing` filter, such as `info,annals::relay=debug`.
+    pub filter: String,
+    pub json: bool,
+}
+
+/// Bounds of the group commit (see `log::appender`).
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// Requests that may wait for a batch; one more is refused as overloaded.
+    pub queue_requests_max: usize,
+    pub batch_requests_max: usize,
+    pub batch_bytes_max: usize,
+    /// Largest event: its data as stored text.
+    pub event_bytes_max: usize,
+    /// How long a batch whose outcome is unknown is sent again before its callers are told so.
+    pub resend_time_max: Duration,
+    /// Partition count given to a stream type at its first event (`kafka.partitions`).
+    pub partitions: i32,
+}
+
+/// Bounds of the command pipeline.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// How often a command that met a conflict is decided again.
+    pub retries_max: usize,
+    /// Aggregates kept in memory, by count; 0 switches the cache off.
+    pub cache_aggregates_max: usize,
+    /// Events read per round trip when an aggregate is rebuilt.
+    pub load_events_max: i64,
+}
+
+/// Mode and bounds of the relay.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    pub mode: RelayMode,
+    /// How long the lease lasts without renewal; a standby takes over after it.
+    pub lease_ttl: Duration,
+    /// Events per Kafka transaction.
+    pub batch_events_max: usize,
+    pub batch_bytes_max: usize,
+    /// The slow poll beside notifications.
+    pub poll_interval: Duration,
+    /// Longest wait between tries while Kafka is away.
+    pub backoff_max: Duration,
+    /// How long one transaction may take at the broker before the relay begins again.
+    pub transaction_timeout: Duration,
+}
+
+/// What the relay promises to readers of the topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayMode {
+    /// Transactions: read-committed readers see every event once.
+    ExactlyOnce,
+    /// No transactions: faster; after a crash the last batch can repeat.
+    LowLatency,
+}
+
+/// Bounds of the projection workers.
+#[derive(Debug, Clone)]
+pub struct Projector {
+    /// Events folded per transaction.
+    pub batch_events_max: usize,
+    pub batch_bytes_max: usize,
+    /// The slow poll beside notifications when tailing the log.
+    pub poll_interval: Duration,
+    /// Longest wait between tries after an error that may pass.
+    pub backoff_max: Duration,
+    /// Kafka group session: a worker silent this long loses its partitions.
+    pub session_timeout: Duration,
+}
+
+/// Bounds of reads.
+#[derive(Debug, Clone)]
+pub struct Reads {
+    /// Longest time one read-model query may take.
+    pub statement_timeout: Duration,
+    /// Wait for a `Consistency-Token` when the request names none.
+    pub wait_default: Duration,
+    pub wait_max: Duration,
+    /// Requests that may wait for a projection at once; one more is refused as overloaded.
+    pub waiters_max: usize,
+}
+
+impl Config {
+    /// Reads the file, if any, the environment and `flags` (by setting name) and checks it all.
+    pub fn load(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> Result<Self, Faults> {
+        Self::from_sources(Sources::read(file, flags)?)
+    }
+
+    /// Checks what `sources` hold; every fault is reported, not only the first.
+    pub fn from_sources(mut from: Sources) -> Result<Self, Faults> {
+        let kafka = from.optional("kafka_brokers").map(|brokers: String| Kafka {
+            brokers,
+            topic_prefix: String::new(),
+            partitions: 0,
+            replication: from.ranged("kafka_replication", -1, -1..=32),
+        });
+        let topic_prefix: String = from.value("topic_prefix", "annals".into());
+        if !is_topic_prefix(&topic_prefix) {
+            from.fault(
+                "topic_prefix",
+                "1 to 100 of a-z, A-Z, 0-9, '.', '_' and '-'".into(),
+            );
+        }
+        let partitions = from.ranged("topic_partitions", 8, 1..=1024);
+        let config = Config {
+            listen: from.value("listen", SocketAddr::from(([127, 0, 0, 1], 8080))),
+            databases: databases(&mut from),
+            kafka: kafka.map(|kafka| Kafka {
+                topic_prefix,
+                partitions,
+                ..kafka
+            }),
+            projections_dir: PathBuf::from(from.value("projections_dir", "projections".to_owned())),
+            auth: from.choice("auth", &[("keys", Auth::Keys), ("dev", Auth::Dev)]),
+            body_limit_bytes: from.ranged("body_limit", 1 << 20, 1_024..=64 << 20),
+            cors_origins: from.list("cors_origins"),
+            log: LogOutput {
+                filter: from.value("log", "info".into()),
+                json: from.choice("log_format", &[("text", false), ("json", true)]),
+            },
+            shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
+            append: append(&mut from, partitions),
+            command: Command {
+                retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
+                cache_aggregates_max: from.ranged(
+                    "command_cache_aggregates_max",
+                    100_000,
+                    0..=10_000_000,
+                ),
+                load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
+            },
+            relay: relay(&mut from),
+            projector: projector(&mut from),
+            reads: Reads {
+                statement_timeout: from.millis("read_statement_timeout_ms", 5_000, 10..=600_000),
+                wait_default: from.millis("read_wait_default_ms", 2_000, 0..=30_000),
+                wait_max: from.millis("read_wait_max_ms", 30_000, 0..=30_000),
+                waiters_max: from.ranged("read_waiters_max", 1_000, 1..=1_000_000),
+            },
+            shown: Vec::new(),
+        };
+        if config.auth == Auth::Dev && !config.listen.ip().is_loopback() {
+            from.fault(
+                "auth",
+                "`dev` has fixed keys and is refused unless `listen` is a loopback address".into(),
+            );
+        }
+        let shown = from.finish()?;
+        Ok(Config { shown, ..config })
+    }
+}
+
+fn databases(from: &mut Sources) -> Databases {
+    let shared: Option<SecretString> = from.secret("database_url");
+    let missing = || SecretString::from(String::new());
+    let mut role = |name: &'static str| from.secret(name).or_else(|| shared.clone());
+    let urls = [
+        role("migrator_url"),
+        role("writer_url"),
+        role("projector_url"),
+        role("reader_url"),
+    ];
+    if urls.iter().any(Option::is_none) {
+        from.fault(
+            "database_url",
+            "not set: give the Postgres URL of the log, or a URL for each of migrator, writer, projector and reader"
+                .into(),
+        );
+    }
+    let [migrator, writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));
+    Databases {
+        migrator,
+        writer,
+        projector,
+        reader,
+        read_models: from.secret("read_models_url"),
+        pool_size: from.ranged("pool_size", 16, 2..=1_000),
+        pool_wait: from.millis("pool_wait_ms", 5_000, 10..=60_000),
+        tcp_user_timeout: from.millis("tcp_user_timeout_ms", 5_000, 100..=600_000),
+    }
+}
+
+fn append(from: &mut Sources, partitions: i32) -> Append {
+    Append {
+        queue_requests_max: from.ranged("append_queue_requests_max", 4_096, 1..=1_000_000),
+        batch_requests_max: from.ranged("append_batch_requests_max", 512, 1..=10_000),
+        batch_bytes_max: from.ranged("append_batch_bytes_max", 8 << 20, 1_024..=256 << 20),
+        event_bytes_max: from.ranged("append_event_bytes_max", 768 << 10, 1_024..=16 << 20),
+        resend_time_max: from.seconds("append_resend_time_max_seconds", 30, 1..=600),
+        partitions,
+    }
+}
+
+fn relay(from: &mut Sources) -> Relay {
+    Relay {
+        mode: from.choice(
+            "relay_mode",
+            &[
+                ("exactly-once", RelayMode::ExactlyOnce),
+                ("low-latency", RelayMode::LowLatency),
+            ],
+        ),
+        lease_ttl: from.millis("relay_lease_ttl_ms", 3_000, 500..=60_000),
+        batch_events_max: from.ranged("relay_batch_events_max", 10_000, 1..=100_000),
+        batch_bytes_max: from.ranged("relay_batch_bytes_max", 16 << 20, 1_024..=256 << 20),
+        poll_interval: from.millis("relay_poll_interval_ms", 500, 1..=60_000),
+        backoff_max: from.millis("relay_backoff_max_ms", 5_000, 10..=60_000),
+        transaction_timeout: from.seconds("relay_transaction_timeout_seconds", 30, 5..=900),
+    }
+}
+
+fn projector(from: &mut Sources) -> Projector {
+    Projector {
+        batch_events_max: from.ranged("projector_batch_events_max", 10_000, 1..=100_000),
+        batch_bytes_max: from.ranged("projector_batch_bytes_max", 16 << 20, 1_024..=256 << 20),
+        poll_interval: from.millis("projector_poll_interval_ms", 500, 1..=60_000),
+        backoff_max: from.millis("projector_backoff_max_ms", 5_000, 10..=60_000),
+        session_timeout: from.millis("projector_session_timeout_ms", 10_000, 6_000..=300_000),
+    }
+}
+
+fn is_topic_prefix(text: &str) -> bool {
+    (1..=100).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}

@@ -1,0 +1,290 @@
+//! Where settings come from, and the collecting of every fault in them.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display},
+    ops::RangeInclusive,
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use secrecy::SecretString;
+
+/// The file read when none is named and it is there.
+const DEFAULT_FILE: &str = "annals.toml";
+/// What every variable's name begins with.
+const PREFIX: &str = "ANNALS_";
+
+/// What decided a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    File,
+    Environment,
+    Flag,
+}
+
+/// A setting in force, fit to be printed.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    pub name: &'static str,
+    /// `None`: not set. Secrets read `(hidden)`.
+    pub value: Option<String>,
+    pub origin: Origin,
+}
+
+/// One thing wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub name: String,
+    pub detail: String,
+}
+
+/// Everything wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+impl Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} fault(s):", self.0.len())?;
+        for Fault { name, detail } in &self.0 {
+            write!(f, "\n  {name} ({PREFIX}{}): {detail}", name.to_uppercase())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// The raw settings, by name, and the faults met while they are taken.
+#[derive(Debug, Default)]
+pub struct Sources {
+    values: BTreeMap<String, (String, Origin)>,
+    shown: Vec<Shown>,
+    faults: Vec<Fault>,
+}
+
+impl Sources {
+    /// Reads the file, the environment and the flags, later ones winning.
+    pub fn read(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> Result<Self, Faults> {
+        let mut sources = Self::default();
+        sources.read_file(file)?;
+        for (name, value) in std::env::vars().filter(|(_, value)| !value.trim().is_empty()) {
+            // Variables of scripts and containers may share the prefix; only known names are taken.
+            if let Some(name) = name.strip_prefix(PREFIX) {
+                sources
+                    .values
+                    .insert(name.to_lowercase(), (value, Origin::Environment));
+            }
+        }
+        sources.extend(
+            flags
+                .into_iter()
+                .map(|(name, value)| (name, value, Origin::Flag)),
+        );
+        Ok(sources)
+    }
+
+    /// Settings given directly, as a test does.
+    pub fn of<'a>(settings: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        let mut sources = Self::default();
+        sources.extend(
+            settings
+                .into_iter()
+                .map(|(name, value)| (name, value, Origin::Flag)),
+        );
+        sources
+    }
+
+    fn extend<'a>(&mut self, settings: impl Iterator<Item = (&'a str, String, Origin)>) {
+        self.values
+            .extend(settings.map(|(name, value, origin)| (name.to_owned(), (value, origin))));
+    }
+
+    fn read_file(&mut self, file: Option<PathBuf>) -> Result<(), Faults> {
+        let fault = |detail| {
+            Faults(vec![Fault {
+                name: "config".into(),
+                detail,
+            }])
+        };
+        let path = match file {
+            Some(path) => path,
+            None if PathBuf::from(DEFAULT_FILE).exists() => PathBuf::from(DEFAULT_FILE),
+            None => return Ok(()),
+        };
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| fault(format!("{} cannot be read: {error}", path.display())))?;
+        let table: toml::Table = text
+            .parse()
+            .map_err(|error| fault(format!("{} is not TOML: {error}", path.display())))?;
+        for (name, value) in table {
+            let value = match value {
+                toml::Value::String(text) => text,
+                toml::Value::Array(items) => items
+                    .iter()
+                    .map(|item| {
+                        item.as_str()
+                            .map_or_else(|| item.to_string(), str::to_owned)
+                    })
+                    .collect::<Vec<_>>()
+                    .join(","),
+                toml::Value::Table(_) => {
+                    self.fault(&name, "is a table; settings are flat names".into());
+                    continue;
+                }
+                other => other.to_string(),
+            };
+            self.values.insert(name, (value, Origin::File));
+        }
+        Ok(())
+    }
+
+    /// Notes a fault of the setting `name`.
+    pub fn fault(&mut self, name: &str, detail: String) {
+        self.faults.push(Fault {
+            name: name.to_owned(),
+            detail,
+        });
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<(String, Origin)> {
+        self.values
+            .remove(name)
+            .filter(|(value, _)| !value.trim().is_empty())
+    }
+
+    fn show(&mut self, name: &'static str, value: Option<String>, origin: Origin) {
+        self.shown.push(Shown {
+            name,
+            value,
+            origin,
+        });
+    }
+
+    /// A setting that may be absent.
+    pub fn optional<T: FromStr + Display>(&mut self, name: &'static str) -> Option<T>
+    where
+        T::Err: Display,
+    {
+        let Some((text, origin)) = self.take(name) else {
+            self.show(name, None, Origin::Default);
+            return None;
+        };
+        let parsed = text
+            .trim()
+            .parse::<T>()
+            .map_err(|error| self.fault(name, format!("`{text}`: {error}")))
+            .ok();
+        self.show(name, Some(text), origin);
+        parsed
+    }
+
+    /// A setting with a default.
+    pub fn value<T: FromStr + Display>(&mut self, name: &'static str, default: T) -> T
+    where
+        T::Err: Display,
+    {
+        let Some((text, origin)) = self.take(name) else {
+            self.show(name, Some(default.to_string()), Origin::Default);
+            return default;
+        };
+        let parsed = text.trim().parse::<T>();
+        self.show(name, Some(text.clone()), origin);
+        parsed.unwrap_or_else(|error| {
+            self.fault(name, format!("`{text}`: {error}"));
+            default
+        })
+    }
+
+    /// A number with a default and a range.
+    pub fn ranged<T>(&mut self, name: &'static str, default: T, range: RangeInclusive<T>) -> T
+    where
+        T: FromStr + Display + PartialOrd + Copy,
+        T::Err: Display,
+    {
+        let value = self.value(name, default);
+        if range.contains(&value) {
+            return value;
+        }
+        self.fault(
+            name,
+            format!("{value} is not within {} to {}", range.start(), range.end()),
+        );
+        default
+    }
+
+    pub fn seconds(
+        &mut self,
+        name: &'static str,
+        default: u64,
+        range: RangeInclusive<u64>,
+    ) -> Duration {
+        Duration::from_secs(self.ranged(name, default, range))
+    }
+
+    pub fn millis(
+        &mut self,
+        name: &'static str,
+        default: u64,
+        range: RangeInclusive<u64>,
+    ) -> Duration {
+        Duration::from_millis(self.ranged(name, default, range))
+    }
+
+    /// One of named values; the first is the default.
+    pub fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&'static str, T)]) -> T {
+        let (default, value) = choices[0];
+        let text: String = self.value(name, default.to_owned());
+        choices
+            .iter()
+            .find(|(choice, _)| *choice == text)
+            .map_or_else(
+                || {
+                    let names = choices
+                        .iter()
+                        .map(|(choice, _)| format!("`{choice}`"))
+                        .collect::<Vec<_>>();
+                    self.fault(name, format!("`{text}` is none of {}", names.join(", ")));
+                    value
+                },
+                |(_, value)| *value,
+            )
+    }
+
+    /// Values separated by commas; none by default.
+    pub fn list(&mut self, name: &'static str) -> Vec<String> {
+        let text: String = self.value(name, String::new());
+        text.split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// A setting that is never printed.
+    pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
+        let taken = self.take(name);
+        let origin = taken
+            .as_ref()
+            .map_or(Origin::Default, |(_, origin)| *origin);
+        self.show(name, taken.as_ref().map(|_| "(hidden)".to_owned()), origin);
+        taken.map(|(text, _)| SecretString::from(text))
+    }
+
+    /// The settings in force, unless anything is wrong. A name nobody took is wrong where it was meant for us alone:
+    /// in the file or as a flag.
+    pub fn finish(mut self) -> Result<Vec<Shown>, Faults> {
+        for (name, (_, origin)) in std::mem::take(&mut self.values) {
+            if origin == Origin::File {
+                self.fault(&name, "there is no such setting".into());
+            }
+        }
+        if self.faults.is_empty() {
+            Ok(self.shown)
+        } else {
+            Err(Faults(self.faults))
+        }
+    }
+}

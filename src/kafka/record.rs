@@ -1,0 +1,143 @@
+//! An event as a Kafka record: CloudEvents 1.0 in Kafka's binary mode (CloudEvents Kafka Protocol Binding 1.0.2, §3.2).
+//!
+//! The value is the event's data, everything else is in headers. Positions and versions are strings, because integers of
+//! CloudEvents have 32 bits. A record holds all of the event that a projection can see, so that a fold of the topic and
+//! a fold of the log are the same.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use uuid::Uuid;
+
+use crate::{
+    json::RawJson,
+    log::{Event, Metadata, Position, Version},
+};
+
+const SPEC_VERSION: &str = "1.0";
+
+/// A record read from a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub event: Event,
+    /// Position of the record before it in its partition; 0 for the first. What lies between was not sent, or is lost.
+    pub previous: Position,
+    /// Which log wrote it: `ce_source`.
+    pub source: String,
+}
+
+/// A record that is not one of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not an event of Annals: {0}")]
+pub struct Malformed(String);
+
+/// The source of a log's events.
+pub fn source(log_id: Uuid) -> String {
+    log_id.urn().to_string()
+}
+
+/// The headers of an event's record.
+pub fn headers(
+    event: &Event,
+    metadata: &Metadata,
+    source: &str,
+    previous: Position,
+) -> OwnedHeaders {
+    let time = event
+        .recorded_at
+        .to_rfc3339_opts(SecondsFormat::Micros, true);
+    let mut headers = OwnedHeaders::new_with_capacity(18);
+    let mut add = |key: &str, value: &str| {
+        headers = std::mem::take(&mut headers).insert(Header {
+            key,
+            value: Some(value),
+        });
+    };
+    add("ce_specversion", SPEC_VERSION);
+    add("ce_id", &event.event_id.to_string());
+    add("ce_source", source);
+    add("ce_type", &event.event_type);
+    add(
+        "ce_subject",
+        &format!("{}/{}", event.stream_type, event.stream_id),
+    );
+    add("ce_time", &time);
+    add("content-type", "application/json");
+    add(
+        "ce_dataschema",
+        &format!(
+            "urn:annals:schema:{}:{}",
+            event.event_type, event.schema_version
+        ),
+    );
+    add("ce_position", &event.position.to_string());
+    add("ce_prevposition", &previous.to_string());
+    add("ce_streamversion", &event.version.to_string());
+    add("ce_schemaversion", &event.schema_version.to_string());
+    add("ce_actor", &metadata.actor);
+    add("ce_commandid", &metadata.command_id.to_string());
+    add("ce_correlationid", &metadata.correlation_id);
+    if let Some(causation_id) = metadata.causation_id {
+        add("ce_causationid", &causation_id.to_string());
+    }
+    if let Some(traceparent) = &metadata.traceparent {
+        add("ce_traceparent", traceparent);
+    }
+    headers
+}
+
+/// Reads a record back.
+pub fn decode(message: &BorrowedMessage<'_>) -> Result<Record, Malformed> {
+    let headers = message
+        .headers()
+        .ok_or_else(|| Malformed("it has no headers".into()))?;
+    let find = |name: &str| {
+        headers
+            .iter()
+            .find(|header| header.key == name)
+            .and_then(|header| header.value)
+            .and_then(|value| std::str::from_utf8(value).ok())
+    };
+    let text =
+        |name: &str| find(name).ok_or_else(|| Malformed(format!("header `{name}` is missing")));
+    let subject = text("ce_subject")?;
+    let (stream_type, stream_id) = subject
+        .split_once('/')
+        .ok_or_else(|| Malformed("header `ce_subject` is not `<type>/<id>`".into()))?;
+    let metadata = Metadata {
+        actor: text("ce_actor")?.to_owned(),
+        command_id: parse("ce_commandid", text("ce_commandid")?)?,
+        correlation_id: text("ce_correlationid")?.to_owned(),
+        causation_id: find("ce_causationid")
+            .map(|id| parse("ce_causationid", id))
+            .transpose()?,
+        traceparent: find("ce_traceparent").map(str::to_owned),
+    };
+    let data = message
+        .payload()
+        .ok_or_else(|| Malformed("it has no value".into()))?;
+    let data = std::str::from_utf8(data).map_err(|_| Malformed("its value is not UTF-8".into()))?;
+    let event = Event {
+        position: Position(parse("ce_position", text("ce_position")?)?),
+        stream_type: stream_type.to_owned(),
+        stream_id: parse("ce_subject", stream_id)?,
+        version: Version(parse("ce_streamversion", text("ce_streamversion")?)?),
+        event_id: parse("ce_id", text("ce_id")?)?,
+        event_type: text("ce_type")?.to_owned(),
+        schema_version: parse("ce_schemaversion", text("ce_schemaversion")?)?,
+        data: RawJson::trusted(data),
+        metadata: RawJson::of(&metadata),
+        recorded_at: parse::<DateTime<Utc>>("ce_time", text("ce_time")?)?,
+    };
+    Ok(Record {
+        event,
+        previous: Position(parse("ce_prevposition", text("ce_prevposition")?)?),
+        source: text("ce_source")?.to_owned(),
+    })
+}
+
+fn parse<T: FromStr>(name: &str, text: &str) -> Result<T, Malformed> {
+    text.parse()
+        .map_err(|_| Malformed(format!("header `{name}` reads `{text}`")))
+}

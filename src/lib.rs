@@ -1,0 +1,21 @@
+//! Annals: an event-sourced backend. The modules stand in the order of the flow:
+//! command → event → log → relay → Kafka → projector → read model.
+
+pub mod config;
+
+pub mod aggregate;
+pub mod domain;
+
+pub mod command;
+
+pub mod log;
+
+pub mod kafka;
+pub mod relay;
+
+pub mod projector;
+
+pub mod api;
+
+pub mod json;
+pub mod postgres;

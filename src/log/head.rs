@@ -1,0 +1,131 @@
+//! The log's head as it moves: told by the appender of this process, and by notifications for those of others.
+//!
+//! A notification is sent in a transaction of its own after the append's commit, because inside it would hold a lock of
+//! the whole cluster over the flush. It may be lost or late; who relies on the head polls slowly beside it.
+
+use std::{future::poll_fn, time::Duration};
+
+use secrecy::SecretString;
+use tokio::sync::watch;
+use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::Position;
+use crate::postgres;
+
+const NOTIFY: &str = include_str!("notify.sql");
+const LISTEN: &str = include_str!("listen.sql");
+/// Wait before connecting again.
+const RECONNECT_WAIT: Duration = Duration::from_millis(500);
+
+/// Tells other processes each new head. Several heads in quick succession become one notification.
+pub async fn announce(
+    url: SecretString,
+    tcp_user_timeout: Duration,
+    mut appended: watch::Receiver<Position>,
+    shutdown: CancellationToken,
+) {
+    while !shutdown.is_cancelled() {
+        let announcing = announce_once(&url, tcp_user_timeout, &mut appended);
+        match shutdown.run_until_cancelled(announcing).await {
+            Some(Err(error)) => {
+                warn!(%error, "notifications are not sent; readers fall back to polling")
+            }
+            Some(Ok(())) | None => return,
+        }
+        shutdown
+            .run_until_cancelled(tokio::time::sleep(RECONNECT_WAIT))
+            .await;
+    }
+}
+
+async fn announce_once(
+    url: &SecretString,
+    tcp_user_timeout: Duration,
+    appended: &mut watch::Receiver<Position>,
+) -> Result<(), postgres::Error> {
+    let mut config = postgres::session(url, tcp_user_timeout)?;
+    let options = format!(
+        "{} -c synchronous_commit=off",
+        config.get_options().unwrap_or_default()
+    );
+    let (client, connection) = config.options(options).connect(NoTls).await?;
+    tokio::spawn(connection);
+    let notify = client.prepare(NOTIFY).await?;
+    while appended.changed().await.is_ok() {
+        let position = *appended.borrow_and_update();
+        client.execute(&notify, &[&position.to_string()]).await?;
+    }
+    Ok(())
+}
+
+/// Moves `head` when this process appends (`appended`) and when another one announces that it did.
+pub async fn listen(
+    url: SecretString,
+    tcp_user_timeout: Duration,
+    appended: watch::Receiver<Position>,
+    head: watch::Sender<Position>,
+    shutdown: CancellationToken,
+) {
+    let own = follow(appended, &head);
+    let others = async {
+        loop {
+            if let Err(error) = listen_once(&url, tcp_user_timeout, &head).await {
+                warn!(%error, "notifications are not received; polling goes on");
+            }
+            tokio::time::sleep(RECONNECT_WAIT).await;
+        }
+    };
+    tokio::select! {
+        () = own => {}
+        () = others => {}
+        () = shutdown.cancelled() => {}
+    }
+}
+
+async fn follow(mut appended: watch::Receiver<Position>, head: &watch::Sender<Position>) {
+    while appended.changed().await.is_ok() {
+        grow(head, *appended.borrow_and_update());
+    }
+    // Nobody appends in this process (any more); the others still do.
+    std::future::pending().await
+}
+
+async fn listen_once(
+    url: &SecretString,
+    tcp_user_timeout: Duration,
+    head: &watch::Sender<Position>,
+) -> Result<(), postgres::Error> {
+    let (client, mut connection) = postgres::session(url, tcp_user_timeout)?
+        .connect(NoTls)
+        .await?;
+    let receive = async {
+        while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notification(notification) = message?
+                && let Ok(position) = notification.payload().parse()
+            {
+                grow(head, Position(position));
+            }
+        }
+        Ok(())
+    };
+    let listen = async {
+        client.batch_execute(LISTEN).await?;
+        // The client has to live as long as its connection is read.
+        std::future::pending::<Result<(), postgres::Error>>().await
+    };
+    tokio::select! {
+        received = receive => received,
+        listened = listen => listened,
+    }
+}
+
+/// Moves a head forward, never back; wakes those who wait only when it moved.
+pub(super) fn grow(head: &watch::Sender<Position>, position: Position) {
+    head.send_if_modified(|head| {
+        let grown = position > *head;
+        *head = position.max(*head);
+        grown
+    });
+}

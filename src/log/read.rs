@@ -1,0 +1,165 @@
+//! Reading the log: by position for the relay and the projectors, by stream for aggregates.
+//!
+//! Every read is bounded in events and in bytes, so that no history and no event size fills the memory.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::{Object, Pool};
+use tokio_postgres::{Row, types::ToSql};
+use uuid::Uuid;
+
+use super::{Event, Position, StreamId, Version};
+use crate::postgres;
+
+const AFTER: &str = include_str!("read_after.sql");
+const STREAM: &str = include_str!("read_stream.sql");
+const AT: &str = include_str!("read_at.sql");
+const HEAD: &str = include_str!("head.sql");
+const STREAM_TYPES: &str = include_str!("stream_types.sql");
+
+/// Events fetched per round trip: what may overshoot a limit in bytes.
+const FETCH_EVENTS: i32 = 256;
+
+/// The stream types with events, by name.
+pub type StreamTypes = BTreeMap<String, StreamType>;
+
+/// How a stream type is spread over its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamType {
+    /// Fixed at the type's first event.
+    pub partitions: i32,
+    /// The topic's incarnation; offsets of another one are worth nothing.
+    pub topic_id: Uuid,
+}
+
+/// Reads the log through a pool.
+#[derive(Clone)]
+pub struct LogReader {
+    pool: Pool,
+}
+
+impl LogReader {
+    pub fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// The last position, 0 while the log is empty.
+    pub async fn head(&self) -> Result<Position, postgres::Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(HEAD).await?;
+        Ok(Position(client.query_one(&statement, &[]).await?.get(0)))
+    }
+
+    /// Events after `after` of these stream types (`None`: all), in order. Ends early at `bytes_max` of data, so fewer
+    /// than `events_max` does not mean that there are no more; none does.
+    pub async fn after(
+        &self,
+        after: Position,
+        stream_types: Option<&[String]>,
+        events_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Event>, postgres::Error> {
+        let mut client = self.pool.get().await?;
+        let limit = events_max as i64;
+        fetch(
+            &mut client,
+            AFTER,
+            &[&after.0, &stream_types, &limit],
+            events_max,
+            bytes_max,
+        )
+        .await
+    }
+
+    /// Events of one stream after a version, in order, at most `events_max`.
+    pub async fn stream(
+        &self,
+        stream: &StreamId,
+        after: Version,
+        events_max: i64,
+    ) -> Result<Vec<Event>, postgres::Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(STREAM).await?;
+        let rows = client
+            .query(
+                &statement,
+                &[&stream.stream_type, &stream.id, &after.0, &events_max],
+            )
+            .await?;
+        Ok(rows.iter().map(event).collect())
+    }
+
+    /// The event at a position.
+    pub async fn at(&self, position: Position) -> Result<Option<Event>, postgres::Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(AT).await?;
+        Ok(client
+            .query_opt(&statement, &[&position.0])
+            .await?
+            .as_ref()
+            .map(event))
+    }
+
+    /// The stream types that have events.
+    pub async fn stream_types(&self) -> Result<StreamTypes, postgres::Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(STREAM_TYPES).await?;
+        let rows = client.query(&statement, &[]).await?;
+        Ok(rows
+            .iter()
+            .map(|row| {
+                (
+                    row.get(0),
+                    StreamType {
+                        partitions: row.get(1),
+                        topic_id: row.get(2),
+                    },
+                )
+            })
+            .collect())
+    }
+}
+
+/// Fetches through a portal, so that the server sends no more than a fetch beyond the limit in bytes.
+async fn fetch(
+    client: &mut Object,
+    statement: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+    events_max: usize,
+    bytes_max: usize,
+) -> Result<Vec<Event>, postgres::Error> {
+    let statement = client.prepare_cached(statement).await?;
+    let transaction = client.transaction().await?;
+    let portal = transaction.bind(&statement, parameters).await?;
+    let mut events: Vec<Event> = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let rows = transaction.query_portal(&portal, FETCH_EVENTS).await?;
+        let fetched = events.len();
+        events.extend(rows.iter().map(event));
+        bytes += events[fetched..]
+            .iter()
+            .map(|event| event.data.as_str().len())
+            .sum::<usize>();
+        if rows.len() < FETCH_EVENTS as usize || events.len() >= events_max || bytes >= bytes_max {
+            break;
+        }
+    }
+    transaction.commit().await?;
+    Ok(events)
+}
+
+fn event(row: &Row) -> Event {
+    Event {
+        position: Position(row.get(0)),
+        stream_type: row.get(1),
+        stream_id: row.get(2),
+        version: Version(row.get(3)),
+        event_id: row.get(4),
+        event_type: row.get(5),
+        schema_version: row.get(6),
+        data: row.get(7),
+        metadata: row.get(8),
+        recorded_at: row.get(9),
+    }
+}

@@ -1,0 +1,104 @@
+//! Connections to Postgres, migrations, and what its errors mean.
+//!
+//! Leaves every statement to the module that owns the tables. Errors are told apart by SQLSTATE, never by message.
+
+mod migrate;
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+pub use migrate::{MigrationError, migrate_log, migrate_read_models};
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::{NoTls, error::SqlState};
+
+use crate::config::Databases;
+
+/// What every session sets, so that no statement depends on the server's or the user's settings.
+const SESSION_OPTIONS: &str = "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=iso_8601 \
+                               -c default_transaction_isolation=read\\ committed -c client_min_messages=warning";
+
+/// Why a database could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the database URL is not valid: {0}")]
+    Url(#[source] tokio_postgres::Error),
+    #[error("no connection to the database: {0}")]
+    Connect(#[from] deadpool_postgres::PoolError),
+    #[error("the connection pool could not be made: {0}")]
+    Pool(#[from] deadpool_postgres::BuildError),
+    #[error(transparent)]
+    Statement(#[from] tokio_postgres::Error),
+}
+
+/// What to do about a database error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The data of this very request: classes 22, 23 and 54. The same again fails again.
+    Data,
+    /// It may pass: connection lost, deadlock, shutdown, resources. Whether it took effect is unknown.
+    Transient,
+    /// The statement or the schema is wrong: somebody has to mend it.
+    Fatal,
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Statement(error) => classify(error),
+            Self::Connect(_) => Failure::Transient,
+            Self::Url(_) | Self::Pool(_) => Failure::Fatal,
+        }
+    }
+}
+
+/// What to do about an error of a statement, by the class of its SQLSTATE
+/// (PostgreSQL documentation, Appendix A). No SQLSTATE means that the connection broke.
+pub fn classify(error: &tokio_postgres::Error) -> Failure {
+    let Some(state) = error.code() else {
+        return Failure::Transient;
+    };
+    match state.code().get(..2) {
+        Some("22" | "23" | "54") => Failure::Data,
+        Some("08" | "40" | "53" | "55" | "57" | "58") => Failure::Transient,
+        _ if *state == SqlState::READ_ONLY_SQL_TRANSACTION => Failure::Transient,
+        _ => Failure::Fatal,
+    }
+}
+
+/// A pool of connections for one role. Connections are made when first needed.
+pub fn pool(url: &SecretString, databases: &Databases) -> Result<Pool, Error> {
+    let config = session(url, databases.tcp_user_timeout)?;
+    let manager = Manager::from_config(
+        config,
+        NoTls,
+        ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        },
+    );
+    Ok(Pool::builder(manager)
+        .max_size(databases.pool_size)
+        .wait_timeout(Some(databases.pool_wait))
+        .create_timeout(Some(databases.pool_wait))
+        .runtime(Runtime::Tokio1)
+        .build()?)
+}
+
+/// Settings of one session; for connections that are kept outside a pool too.
+pub fn session(
+    url: &SecretString,
+    tcp_user_timeout: Duration,
+) -> Result<tokio_postgres::Config, Error> {
+    let mut config: tokio_postgres::Config = url.expose_secret().parse().map_err(Error::Url)?;
+    let options = match config.get_options() {
+        Some(own) => format!("{SESSION_OPTIONS} {own}"),
+        None => SESSION_OPTIONS.to_owned(),
+    };
+    config
+        .options(options)
+        .application_name("annals")
+        .tcp_user_timeout(tcp_user_timeout)
+        .connect_timeout(tcp_user_timeout)
+        .keepalives_idle(tcp_user_timeout);
+    Ok(config)
+}
