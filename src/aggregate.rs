@@ -5,6 +5,8 @@
 
 mod erased;
 mod registry;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::BTreeMap;
 
@@ -67,6 +69,8 @@ pub struct CommandType {
     pub schema: &'static str,
     /// Whether it begins a stream: then it gets a new id, and nothing has to be loaded.
     pub creates: bool,
+    /// Whether its body holds a secret that [`Aggregate::seal`] has to replace.
+    pub secret: bool,
 }
 
 /// An event as the log names it.

@@ -218,11 +218,7 @@ impl Config {
             append: append(&mut from, partitions),
             command: Command {
                 retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
-                cache_aggregates_max: from.ranged(
-                    "command_cache_aggregates_max",
-                    100_000,
-                    0..=10_000_000,
-                ),
+                cache_aggregates_max: from.ranged("command_cache_aggregates_max", 100_000, 0..=10_000_000),
                 load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
             },
             relay: relay(&mut from),

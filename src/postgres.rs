@@ -85,10 +85,7 @@ pub fn pool(url: &SecretString, databases: &Databases) -> Result<Pool, Error> {
 }
 
 /// Settings of one session; for connections that are kept outside a pool too.
-pub fn session(
-    url: &SecretString,
-    tcp_user_timeout: Duration,
-) -> Result<tokio_postgres::Config, Error> {
+pub fn session(url: &SecretString, tcp_user_timeout: Duration) -> Result<tokio_postgres::Config, Error> {
     let mut config: tokio_postgres::Config = url.expose_secret().parse().map_err(Error::Url)?;
     let options = match config.get_options() {
         Some(own) => format!("{SESSION_OPTIONS} {own}"),

@@ -87,6 +87,7 @@ begin
     -- What is known of each command and of its stream, and its outcome if all its predecessors in the batch go through.
     with request as (
         select r.n, r.stream_type, r.stream_id, r.expected_version, r.event_count, earlier.command_id as known,
+               coalesce(current.version, 0) as stored,
                coalesce(current.version, 0) + coalesce(sum(r.event_count) over (
                    partition by r.stream_id, r.stream_type order by r.n
                    rows between unbounded preceding and 1 preceding), 0) as before,
@@ -121,7 +122,7 @@ begin
                end) as outcome
         from request q
     ), chained as (
-        select d.n, d.known, d.before, d.event_count, case
+        select d.n, d.known, d.stored, d.stream_id, d.stream_type, d.event_count, case
                    when d.repeat is not null then d.outcome
                    when bool_and(d.outcome = 'appended') over (
                             partition by d.stream_id, d.stream_type order by d.n
@@ -130,7 +131,11 @@ begin
                end as outcome
         from decided d
     ), placed as (
-        select c.*, head_position + 1 + coalesce(sum(c.event_count) filter (where c.outcome = 'appended') over (
+        select c.n, c.known, c.outcome,
+               c.stored + coalesce(sum(c.event_count) filter (where c.outcome = 'appended') over (
+                   partition by c.stream_id, c.stream_type order by c.n
+                   rows between unbounded preceding and 1 preceding), 0) as before,
+               head_position + 1 + coalesce(sum(c.event_count) filter (where c.outcome = 'appended') over (
                    order by c.n rows between unbounded preceding and 1 preceding), 0) as first
         from chained c
     )

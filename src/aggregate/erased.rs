@@ -86,12 +86,7 @@ pub trait AnyAggregate: Send + Sync {
         version: i64,
     ) -> Result<Decided, Vec<Violation>>;
     /// The data as of today's schema version.
-    fn upcast(
-        &self,
-        event_type: &str,
-        schema_version: i32,
-        data: &RawJson,
-    ) -> Result<RawJson, DecodeError>;
+    fn upcast(&self, event_type: &str, schema_version: i32, data: &RawJson) -> Result<RawJson, DecodeError>;
     fn seal(&self, command: &str, body: &mut Value, salted: &dyn Fn(&str) -> String);
     /// The state as JSON, for auditors and snapshots.
     fn state_json(&self, state: &AnyState) -> RawJson;
@@ -121,12 +116,7 @@ impl<A: Aggregate> Erased<A> {
             .expect("a state comes back to the aggregate that made it")
     }
 
-    fn decode(
-        &self,
-        event_type: &str,
-        schema_version: i32,
-        data: &RawJson,
-    ) -> Result<A::Event, DecodeError> {
+    fn decode(&self, event_type: &str, schema_version: i32, data: &RawJson) -> Result<A::Event, DecodeError> {
         let upcast;
         let data = if self.current(event_type, schema_version)? == schema_version {
             data
@@ -232,12 +222,7 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
         })
     }
 
-    fn upcast(
-        &self,
-        event_type: &str,
-        schema_version: i32,
-        data: &RawJson,
-    ) -> Result<RawJson, DecodeError> {
+    fn upcast(&self, event_type: &str, schema_version: i32, data: &RawJson) -> Result<RawJson, DecodeError> {
         let current = self.current(event_type, schema_version)?;
         if current == schema_version {
             return Ok(data.clone());
@@ -246,9 +231,8 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
             .parse()
             .map_err(|error| malformed(event_type, schema_version, error))?;
         for version in schema_version..current {
-            value = A::upcast(event_type, version, value).ok_or_else(|| {
-                malformed(event_type, version, "there is no upcaster for this version")
-            })?;
+            value = A::upcast(event_type, version, value)
+                .ok_or_else(|| malformed(event_type, version, "there is no upcaster for this version"))?;
         }
         Ok(RawJson::of(&value))
     }

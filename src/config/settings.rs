@@ -78,11 +78,7 @@ impl Sources {
                     .insert(name.to_lowercase(), (value, Origin::Environment));
             }
         }
-        sources.extend(
-            flags
-                .into_iter()
-                .map(|(name, value)| (name, value, Origin::Flag)),
-        );
+        sources.extend(flags.into_iter().map(|(name, value)| (name, value, Origin::Flag)));
         Ok(sources)
     }
 
@@ -124,10 +120,7 @@ impl Sources {
                 toml::Value::String(text) => text,
                 toml::Value::Array(items) => items
                     .iter()
-                    .map(|item| {
-                        item.as_str()
-                            .map_or_else(|| item.to_string(), str::to_owned)
-                    })
+                    .map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned))
                     .collect::<Vec<_>>()
                     .join(","),
                 toml::Value::Table(_) => {
@@ -156,11 +149,7 @@ impl Sources {
     }
 
     fn show(&mut self, name: &'static str, value: Option<String>, origin: Origin) {
-        self.shown.push(Shown {
-            name,
-            value,
-            origin,
-        });
+        self.shown.push(Shown { name, value, origin });
     }
 
     /// A setting that may be absent.
@@ -215,21 +204,11 @@ impl Sources {
         default
     }
 
-    pub fn seconds(
-        &mut self,
-        name: &'static str,
-        default: u64,
-        range: RangeInclusive<u64>,
-    ) -> Duration {
+    pub fn seconds(&mut self, name: &'static str, default: u64, range: RangeInclusive<u64>) -> Duration {
         Duration::from_secs(self.ranged(name, default, range))
     }
 
-    pub fn millis(
-        &mut self,
-        name: &'static str,
-        default: u64,
-        range: RangeInclusive<u64>,
-    ) -> Duration {
+    pub fn millis(&mut self, name: &'static str, default: u64, range: RangeInclusive<u64>) -> Duration {
         Duration::from_millis(self.ranged(name, default, range))
     }
 
@@ -237,20 +216,17 @@ impl Sources {
     pub fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&'static str, T)]) -> T {
         let (default, value) = choices[0];
         let text: String = self.value(name, default.to_owned());
-        choices
-            .iter()
-            .find(|(choice, _)| *choice == text)
-            .map_or_else(
-                || {
-                    let names = choices
-                        .iter()
-                        .map(|(choice, _)| format!("`{choice}`"))
-                        .collect::<Vec<_>>();
-                    self.fault(name, format!("`{text}` is none of {}", names.join(", ")));
-                    value
-                },
-                |(_, value)| *value,
-            )
+        choices.iter().find(|(choice, _)| *choice == text).map_or_else(
+            || {
+                let names = choices
+                    .iter()
+                    .map(|(choice, _)| format!("`{choice}`"))
+                    .collect::<Vec<_>>();
+                self.fault(name, format!("`{text}` is none of {}", names.join(", ")));
+                value
+            },
+            |(_, value)| *value,
+        )
     }
 
     /// Values separated by commas; none by default.
@@ -266,9 +242,7 @@ impl Sources {
     /// A setting that is never printed.
     pub fn secret(&mut self, name: &'static str) -> Option<SecretString> {
         let taken = self.take(name);
-        let origin = taken
-            .as_ref()
-            .map_or(Origin::Default, |(_, origin)| *origin);
+        let origin = taken.as_ref().map_or(Origin::Default, |(_, origin)| *origin);
         self.show(name, taken.as_ref().map(|_| "(hidden)".to_owned()), origin);
         taken.map(|(text, _)| SecretString::from(text))
     }

@@ -38,15 +38,8 @@ pub fn source(log_id: Uuid) -> String {
 }
 
 /// The headers of an event's record.
-pub fn headers(
-    event: &Event,
-    metadata: &Metadata,
-    source: &str,
-    previous: Position,
-) -> OwnedHeaders {
-    let time = event
-        .recorded_at
-        .to_rfc3339_opts(SecondsFormat::Micros, true);
+pub fn headers(event: &Event, metadata: &Metadata, source: &str, previous: Position) -> OwnedHeaders {
+    let time = event.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true);
     let mut headers = OwnedHeaders::new_with_capacity(18);
     let mut add = |key: &str, value: &str| {
         headers = std::mem::take(&mut headers).insert(Header {
@@ -66,10 +59,7 @@ pub fn headers(
     add("content-type", "application/json");
     add(
         "ce_dataschema",
-        &format!(
-            "urn:annals:schema:{}:{}",
-            event.event_type, event.schema_version
-        ),
+        &format!("urn:annals:schema:{}:{}", event.event_type, event.schema_version),
     );
     add("ce_position", &event.position.to_string());
     add("ce_prevposition", &previous.to_string());
@@ -99,8 +89,7 @@ pub fn decode(message: &BorrowedMessage<'_>) -> Result<Record, Malformed> {
             .and_then(|header| header.value)
             .and_then(|value| std::str::from_utf8(value).ok())
     };
-    let text =
-        |name: &str| find(name).ok_or_else(|| Malformed(format!("header `{name}` is missing")));
+    let text = |name: &str| find(name).ok_or_else(|| Malformed(format!("header `{name}` is missing")));
     let subject = text("ce_subject")?;
     let (stream_type, stream_id) = subject
         .split_once('/')

@@ -15,9 +15,7 @@ use tokio::{
 use tokio_postgres::{Client, NoTls, Statement};
 use tracing::{error, warn};
 
-use super::{
-    Append, Error, Outcome, Position, batch, batch::Waiting, check, head::grow, statement,
-};
+use super::{Append, Error, Outcome, Position, batch, batch::Waiting, check, head::grow, statement};
 use crate::{
     config,
     postgres::{self, Failure},
@@ -57,10 +55,7 @@ impl Appender {
     }
 
     /// Queues without waiting, so that a caller can fix the order of several; the receiver gets the outcome.
-    pub fn enqueue(
-        &self,
-        append: Append,
-    ) -> Result<oneshot::Receiver<Result<Outcome, Error>>, Error> {
+    pub fn enqueue(&self, append: Append) -> Result<oneshot::Receiver<Result<Outcome, Error>>, Error> {
         check(&append, self.limits.event_bytes_max)?;
         let (reply, outcome) = oneshot::channel();
         self.queue
@@ -182,10 +177,7 @@ impl AppenderTask {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        batch: &[Waiting],
-    ) -> Result<Vec<Result<Outcome, Error>>, postgres::Error> {
+    async fn attempt(&mut self, batch: &[Waiting]) -> Result<Vec<Result<Outcome, Error>>, postgres::Error> {
         if self
             .session
             .as_ref()
@@ -195,13 +187,7 @@ impl AppenderTask {
         }
         let session = self.session.as_ref().expect("made above");
         let appends = batch.iter().map(|waiting| &waiting.append);
-        Ok(statement::execute(
-            &session.client,
-            &session.append,
-            appends,
-            self.limits.partitions,
-        )
-        .await?)
+        Ok(statement::execute(&session.client, &session.append, appends, self.limits.partitions).await?)
     }
 
     async fn connect(&self) -> Result<Session, postgres::Error> {

@@ -40,10 +40,7 @@ pub fn check(append: &Append, event_bytes_max: usize) -> Result<(), Unfit> {
     check_name(&append.stream.stream_type)?;
     check_text(&append.principal)?;
     check_text(&append.correlation_id)?;
-    append
-        .idempotency_key
-        .as_deref()
-        .map_or(Ok(()), check_text)?;
+    append.idempotency_key.as_deref().map_or(Ok(()), check_text)?;
     let count = append.events.len().max(append.claims.len());
     if count > EVENTS_MAX {
         return Err(Unfit::Count(count));
@@ -54,8 +51,8 @@ pub fn check(append: &Append, event_bytes_max: usize) -> Result<(), Unfit> {
         check_json(event.data.as_str(), event_bytes_max)?;
         check_json(event.metadata.as_str(), event_bytes_max)?;
     }
-    for Claim::Take(UniqueValue { scope, value, .. })
-    | Claim::Release(UniqueValue { scope, value, .. }) in &append.claims
+    for Claim::Take(UniqueValue { scope, value, .. }) | Claim::Release(UniqueValue { scope, value, .. }) in
+        &append.claims
     {
         check_text(value)?;
         if value.len() > CLAIM_BYTES_MAX {
@@ -70,9 +67,9 @@ pub fn check(append: &Append, event_bytes_max: usize) -> Result<(), Unfit> {
 
 fn check_name(name: &str) -> Result<(), Unfit> {
     let fits = (1..=128).contains(&name.len())
-        && name.bytes().all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte)
-        });
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte));
     if fits {
         Ok(())
     } else {

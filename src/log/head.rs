@@ -97,9 +97,7 @@ async fn listen_once(
     tcp_user_timeout: Duration,
     head: &watch::Sender<Position>,
 ) -> Result<(), postgres::Error> {
-    let (client, mut connection) = postgres::session(url, tcp_user_timeout)?
-        .connect(NoTls)
-        .await?;
+    let (client, mut connection) = postgres::session(url, tcp_user_timeout)?.connect(NoTls).await?;
     let receive = async {
         while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
             if let AsyncMessage::Notification(notification) = message?

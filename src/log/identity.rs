@@ -30,8 +30,7 @@ impl Identity {
 
     /// HMAC-SHA-256 (RFC 2104) of the parts, each preceded by its length so that no two lists of parts look alike.
     pub fn keyed_hash(&self, parts: &[&[u8]]) -> Vec<u8> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.hash_key).expect("HMAC takes a key of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.hash_key).expect("HMAC takes a key of any length");
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);

@@ -72,8 +72,7 @@ impl<'a> Columns<'a> {
     fn push_request(&mut self, append: &'a Append) {
         self.command_ids.push(append.command_id);
         self.principals.push(&append.principal);
-        self.idempotency_keys
-            .push(append.idempotency_key.as_deref());
+        self.idempotency_keys.push(append.idempotency_key.as_deref());
         self.fingerprints.push(&append.fingerprint);
         self.command_types.push(&append.command_type);
         self.correlation_ids.push(&append.correlation_id);
@@ -136,11 +135,7 @@ pub(super) async fn execute<'a>(
     Ok((1..)
         .zip(batch.zip(&rows))
         .map(|(request, (append, row))| {
-            outcome(
-                append,
-                row,
-                first_claims.get(&request).copied().unwrap_or(0),
-            )
+            outcome(append, row, first_claims.get(&request).copied().unwrap_or(0))
         })
         .collect())
 }

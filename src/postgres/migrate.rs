@@ -39,10 +39,7 @@ pub enum MigrationError {
 }
 
 /// Migrates the log's database; returns the names of the migrations applied now.
-pub async fn migrate_log(
-    url: &SecretString,
-    timeout: Duration,
-) -> Result<Vec<String>, MigrationError> {
+pub async fn migrate_log(url: &SecretString, timeout: Duration) -> Result<Vec<String>, MigrationError> {
     let runner = log_files::migrations::runner();
     migrate(url, timeout, LOG_SCHEMA, runner, "log.migrations").await
 }

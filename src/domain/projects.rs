@@ -1,0 +1,12 @@
+//! Projects: created, changed, deleted; each with a name that no other has.
+
+mod aggregate;
+mod commands;
+mod events;
+
+pub use aggregate::{Project, ProjectState};
+pub use commands::ProjectCommand;
+pub use events::ProjectEvent;
+
+#[cfg(test)]
+mod tests;
