@@ -106,7 +106,15 @@ impl Commands {
     ) -> Self {
         let hot = HotAggregates::new(config.cache_aggregates_max);
         let sealer = Sealer::new(identity.clone());
-        Self(Arc::new(Deps { registry, reader, appender, identity, hot, sealer, config }))
+        Self(Arc::new(Deps {
+            registry,
+            reader,
+            appender,
+            identity,
+            hot,
+            sealer,
+            config,
+        }))
     }
 
     /// Carries a command out and returns what was stored of it, now or at an earlier request with the same key.
@@ -115,7 +123,9 @@ impl Commands {
     pub async fn execute(&self, request: Request) -> Result<Answer, Error> {
         let deps = self.0.clone();
         let executing = tokio::spawn(async move { deps.execute(request).await });
-        executing.await.unwrap_or_else(|panic| Err(Error::Record(format!("the command's task failed: {panic}"))))
+        executing
+            .await
+            .unwrap_or_else(|panic| Err(Error::Record(format!("the command's task failed: {panic}"))))
     }
 }
 
@@ -135,10 +145,23 @@ impl Deps {
             _ => Uuid::now_v7(),
         };
         if command.secret {
-            request.body = self.sealer.seal(&self.registry, command.name, stream_id, request.body).await;
+            request.body = self
+                .sealer
+                .seal(&self.registry, command.name, stream_id, request.body)
+                .await;
         }
-        let stream = StreamId { stream_type: aggregate.stream_type().to_owned(), id: stream_id };
-        let attempt = Attempt { deps: self, aggregate, command, request: &request, stream, fingerprint };
+        let stream = StreamId {
+            stream_type: aggregate.stream_type().to_owned(),
+            id: stream_id,
+        };
+        let attempt = Attempt {
+            deps: self,
+            aggregate,
+            command,
+            request: &request,
+            stream,
+            fingerprint,
+        };
         let answer = attempt.run().await;
         let outcome = match &answer {
             Ok(Answer { replayed: true, .. }) => "replayed",
@@ -146,7 +169,8 @@ impl Deps {
             Ok(_) => "rejected",
             Err(_) => "failed",
         };
-        metrics::counter!("annals_commands_total", "command" => command.name, "outcome" => outcome).increment(1);
+        metrics::counter!("annals_commands_total", "command" => command.name, "outcome" => outcome)
+            .increment(1);
         answer
     }
 }

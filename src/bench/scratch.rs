@@ -43,7 +43,9 @@ impl Scratch {
 
     /// Drops it, sessions and all.
     pub async fn drop(self) -> anyhow::Result<()> {
-        self.server.batch_execute(&format!("drop database {} with (force)", self.name)).await?;
+        self.server
+            .batch_execute(&format!("drop database {} with (force)", self.name))
+            .await?;
         Ok(())
     }
 }

@@ -87,56 +87,115 @@ impl Attempt<'_> {
                 }
             }
         }
-        Err(Error::Conflict { attempts: self.deps.config.retries_max + 1 })
+        Err(Error::Conflict {
+            attempts: self.deps.config.retries_max + 1,
+        })
     }
 
     /// Decides on the newest state there is and queues the result. `refused`: the log said that a unique value is taken,
     /// which becomes the answer.
-    async fn queue(&self, hot: &hot::Hot, command_id: Uuid, refused: Option<Rejection>) -> Result<Queued, Error> {
+    async fn queue(
+        &self,
+        hot: &hot::Hot,
+        command_id: Uuid,
+        refused: Option<Rejection>,
+    ) -> Result<Queued, Error> {
         let mut slot = hot.lock().await;
-        let Known { state, version, reading } = match &*slot {
+        let Known {
+            state,
+            version,
+            reading,
+        } = match &*slot {
             Some(known) => known.clone(),
             None => slot.insert(self.load().await?).clone(),
         };
         let mismatch = !self.is_wanted(version);
         let (decision, after, answer) = if mismatch {
-            (Decision::Accepted { events: vec![], claims: vec![] }, state.clone(), serde_json::Value::Null)
+            (
+                Decision::Accepted {
+                    events: vec![],
+                    claims: vec![],
+                },
+                state.clone(),
+                serde_json::Value::Null,
+            )
         } else if let Some(rejection) = refused {
-            (Decision::Rejected(rejection), state.clone(), serde_json::Value::Null)
+            (
+                Decision::Rejected(rejection),
+                state.clone(),
+                serde_json::Value::Null,
+            )
         } else {
-            let decided =
-                self.aggregate.decide(&state, self.command.name, &self.request.body, self.stream.id, version.0);
-            let Decided { decision, state, answer } = decided.map_err(Error::Invalid)?;
+            let decided = self.aggregate.decide(
+                &state,
+                self.command.name,
+                &self.request.body,
+                self.stream.id,
+                version.0,
+            );
+            let Decided {
+                decision,
+                state,
+                answer,
+            } = decided.map_err(Error::Invalid)?;
             (decision, state, answer)
         };
-        let expected = if mismatch { NEVER } else { Expected::Exactly(version) };
+        let expected = if mismatch {
+            NEVER
+        } else {
+            Expected::Exactly(version)
+        };
         let (append, result) = self.append(command_id, expected, decision, answer);
         let claims = append.claims.clone();
         let changes = !append.events.is_empty();
         let version = Version(version.0 + append.events.len() as i64);
         let outcome = self.deps.appender.enqueue(append)?;
-        *slot = Some(Known { state: after, version, reading });
-        Ok(Queued { outcome, result, claims, reading, changes, mismatch })
+        *slot = Some(Known {
+            state: after,
+            version,
+            reading,
+        });
+        Ok(Queued {
+            outcome,
+            result,
+            claims,
+            reading,
+            changes,
+            mismatch,
+        })
     }
 
     /// Whether the caller's `If-Match`, if any, names this version.
     fn is_wanted(&self, version: Version) -> bool {
-        self.request.if_match.as_ref().is_none_or(|wanted| wanted.contains(&version))
+        self.request
+            .if_match
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(&version))
     }
 
     /// The state as the log has it.
     async fn load(&self) -> Result<Known, Error> {
         let reading = self.deps.hot.next_reading();
-        let mut known = Known { state: self.aggregate.initial(), version: Version(0), reading };
+        let mut known = Known {
+            state: self.aggregate.initial(),
+            version: Version(0),
+            reading,
+        };
         if self.command.creates {
             return Ok(known);
         }
         let page = self.deps.config.load_events_max;
         loop {
             let events = self.deps.reader.stream(&self.stream, known.version, page).await?;
-            let mut data = events.iter().map(|event| (&*event.event_type, event.schema_version, &event.data));
+            let mut data = events
+                .iter()
+                .map(|event| (&*event.event_type, event.schema_version, &event.data));
             let state: AnyState = self.aggregate.fold(&known.state, &mut data)?;
-            known = Known { state, version: events.last().map_or(known.version, |event| event.version), ..known };
+            known = Known {
+                state,
+                version: events.last().map_or(known.version, |event| event.version),
+                ..known
+            };
             if (events.len() as i64) < page {
                 return Ok(known);
             }
@@ -194,7 +253,9 @@ impl Attempt<'_> {
 
 /// The first answer to a command, from its row.
 fn replay(record: CommandRecord) -> Result<Answer, Error> {
-    let answer = record.answer.ok_or_else(|| Error::Record("its row holds no answer".into()))?;
+    let answer = record
+        .answer
+        .ok_or_else(|| Error::Record("its row holds no answer".into()))?;
     let result = match record.status {
         Status::Rejected => Err(answer.parse().map_err(|error| Error::Record(error.to_string()))?),
         _ => Ok(answer),

@@ -28,7 +28,10 @@ pub(super) struct Sealer {
 
 impl Sealer {
     pub(super) fn new(identity: Identity) -> Self {
-        Self { identity, permits: Semaphore::new(CONCURRENT_MAX) }
+        Self {
+            identity,
+            permits: Semaphore::new(CONCURRENT_MAX),
+        }
     }
 
     /// The body with its secrets sealed for this stream.
@@ -54,7 +57,8 @@ impl Sealer {
 
 /// Argon2id (RFC 9106).
 fn salted_hash(secret: &str, salt: &[u8]) -> String {
-    let params = Params::new(MEMORY_KIB, PASSES, 1, Some(HASH_BYTES)).expect("constants within Argon2's limits");
+    let params =
+        Params::new(MEMORY_KIB, PASSES, 1, Some(HASH_BYTES)).expect("constants within Argon2's limits");
     let mut hash = [0; HASH_BYTES];
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(secret.as_bytes(), salt, &mut hash)
