@@ -75,7 +75,7 @@ impl Attempt<'_> {
                         replayed: false,
                     });
                 }
-                Outcome::Duplicate(record) => return replay(*record),
+                Outcome::Duplicate(record) => return replay(*record, command_id),
                 Outcome::FingerprintMismatch => return Err(Error::KeyReused),
                 Outcome::Conflict { actual } if queued.mismatch && !self.is_wanted(actual) => {
                     return Err(Error::VersionMismatch { actual });
@@ -251,8 +251,8 @@ impl Attempt<'_> {
     }
 }
 
-/// The first answer to a command, from its row.
-fn replay(record: CommandRecord) -> Result<Answer, Error> {
+/// The first answer to a command, from its row; the command's own row where its append had to be sent twice.
+fn replay(record: CommandRecord, command_id: Uuid) -> Result<Answer, Error> {
     let answer = record
         .answer
         .ok_or_else(|| Error::Record("its row holds no answer".into()))?;
@@ -267,6 +267,6 @@ fn replay(record: CommandRecord) -> Result<Answer, Error> {
         version: record.version.unwrap_or_default(),
         position: record.positions.map(|(_, last)| last),
         result,
-        replayed: true,
+        replayed: record.command_id != command_id,
     })
 }

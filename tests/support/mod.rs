@@ -9,6 +9,8 @@
     reason = "each test file is a crate of its own and uses a part of it"
 )]
 
+pub mod proxy;
+
 use std::{future::Future, time::Duration};
 
 use annals::{
