@@ -122,6 +122,20 @@ pub struct Command {
     pub cache_aggregates_max: usize,
     /// Events read per round trip when an aggregate is rebuilt.
     pub load_events_max: i64,
+    /// Accepted commands carried out at once by one process.
+    pub background_concurrency: usize,
+    /// How often an accepted command is tried before it is given up.
+    pub background_attempts_max: i32,
+    /// How long an accepted command that was taken is left to its taker.
+    pub background_lease: Duration,
+    /// The slow poll for commands that other processes accepted.
+    pub background_poll_interval: Duration,
+    /// How long answered commands, and with them idempotency keys, are kept.
+    pub keep: Duration,
+    /// Wait between two rounds of cleaning.
+    pub clean_interval: Duration,
+    /// Rows deleted per step of cleaning.
+    pub clean_rows_max: i32,
 }
 
 /// Mode and bounds of the relay.
@@ -216,11 +230,7 @@ impl Config {
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
             append: append(&mut from, partitions),
-            command: Command {
-                retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
-                cache_aggregates_max: from.ranged("command_cache_aggregates_max", 100_000, 0..=10_000_000),
-                load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
-            },
+            command: command(&mut from),
             relay: relay(&mut from),
             projector: projector(&mut from),
             reads: Reads {
@@ -280,6 +290,21 @@ fn append(from: &mut Sources, partitions: i32) -> Append {
         event_bytes_max: from.ranged("append_event_bytes_max", 768 << 10, 1_024..=16 << 20),
         resend_time_max: from.seconds("append_resend_time_max_seconds", 30, 1..=600),
         partitions,
+    }
+}
+
+fn command(from: &mut Sources) -> Command {
+    Command {
+        retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
+        cache_aggregates_max: from.ranged("command_cache_aggregates_max", 100_000, 0..=10_000_000),
+        load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
+        background_concurrency: from.ranged("command_background_concurrency", 64, 1..=10_000),
+        background_attempts_max: from.ranged("command_background_attempts_max", 10, 1..=1_000),
+        background_lease: from.millis("command_background_lease_ms", 10_000, 100..=600_000),
+        background_poll_interval: from.millis("command_background_poll_interval_ms", 500, 1..=60_000),
+        keep: from.seconds("command_keep_seconds", 7 * 24 * 3_600, 1..=3_650 * 24 * 3_600),
+        clean_interval: from.millis("command_clean_interval_ms", 60_000, 10..=86_400_000),
+        clean_rows_max: from.ranged("command_clean_rows_max", 1_000, 1..=100_000),
     }
 }
 
