@@ -11,6 +11,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
 
+/// Room for a record's key and headers; they repeat what is bounded elsewhere, and come to 1 kB or so.
+const HEADERS_BYTES_MAX: usize = 64 << 10;
+
 /// The whole configuration, valid.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -79,6 +82,10 @@ pub struct Kafka {
     pub partitions: i32,
     /// Replicas of each partition; -1 is the broker's default.
     pub replication: i32,
+    /// Largest record a topic has to take: the largest event and its headers.
+    pub record_bytes_max: usize,
+    /// How long one request to the broker may take.
+    pub request_timeout: Duration,
 }
 
 /// How API callers prove who they are.
@@ -153,6 +160,8 @@ pub struct Relay {
     pub backoff_max: Duration,
     /// How long one transaction may take at the broker before the relay begins again.
     pub transaction_timeout: Duration,
+    /// A batch that is not acknowledged after this time counts as a relay that has stopped, until it is.
+    pub stall_timeout: Duration,
 }
 
 /// What the relay promises to readers of the topics.
@@ -203,6 +212,8 @@ impl Config {
             topic_prefix: String::new(),
             partitions: 0,
             replication: from.ranged("kafka_replication", -1, -1..=32),
+            record_bytes_max: 0,
+            request_timeout: from.millis("kafka_request_timeout_ms", 5_000, 100..=60_000),
         });
         let topic_prefix: String = from.value("topic_prefix", "annals".into());
         if !is_topic_prefix(&topic_prefix) {
@@ -212,12 +223,14 @@ impl Config {
             );
         }
         let partitions = from.ranged("topic_partitions", 8, 1..=1024);
+        let append = append(&mut from, partitions);
         let config = Config {
             listen: from.value("listen", SocketAddr::from(([127, 0, 0, 1], 8080))),
             databases: databases(&mut from),
             kafka: kafka.map(|kafka| Kafka {
                 topic_prefix,
                 partitions,
+                record_bytes_max: record_bytes_max(append.event_bytes_max),
                 ..kafka
             }),
             projections_dir: PathBuf::from(from.value("projections_dir", "projections".to_owned())),
@@ -229,7 +242,7 @@ impl Config {
                 json: from.choice("log_format", &[("text", false), ("json", true)]),
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
-            append: append(&mut from, partitions),
+            append,
             command: command(&mut from),
             relay: relay(&mut from),
             projector: projector(&mut from),
@@ -308,6 +321,11 @@ fn command(from: &mut Sources) -> Command {
     }
 }
 
+/// An event's data is half as long again at most when Postgres writes it (a space after each comma and colon).
+fn record_bytes_max(event_bytes_max: usize) -> usize {
+    event_bytes_max / 2 * 3 + HEADERS_BYTES_MAX
+}
+
 fn relay(from: &mut Sources) -> Relay {
     Relay {
         mode: from.choice(
@@ -323,6 +341,7 @@ fn relay(from: &mut Sources) -> Relay {
         poll_interval: from.millis("relay_poll_interval_ms", 500, 1..=60_000),
         backoff_max: from.millis("relay_backoff_max_ms", 5_000, 10..=60_000),
         transaction_timeout: from.seconds("relay_transaction_timeout_seconds", 30, 5..=900),
+        stall_timeout: from.millis("relay_stall_timeout_ms", 2_000, 100..=60_000),
     }
 }
 
