@@ -44,7 +44,8 @@ pub struct Config {
 /// One URL per database role. Equal URLs are for development: then only triggers protect the log, not rights.
 #[derive(Debug, Clone)]
 pub struct Databases {
-    pub migrator: SecretString,
+    /// `None`: this process does not migrate.
+    pub migrator: Option<SecretString>,
     pub writer: SecretString,
     /// Reads the log for projections that tail it or refill from it.
     pub projector: SecretString,
@@ -65,9 +66,7 @@ impl Databases {
     pub fn is_shared(&self) -> bool {
         use secrecy::ExposeSecret;
         let writer = self.writer.expose_secret();
-        [&self.migrator, &self.projector, &self.reader]
-            .iter()
-            .all(|url| url.expose_secret() == writer)
+        [&self.projector, &self.reader].iter().all(|url| url.expose_secret() == writer)
     }
 }
 
@@ -269,20 +268,15 @@ fn databases(from: &mut Sources) -> Databases {
     let shared: Option<SecretString> = from.secret("database_url");
     let missing = || SecretString::from(String::new());
     let mut role = |name: &'static str| from.secret(name).or_else(|| shared.clone());
-    let urls = [
-        role("migrator_url"),
-        role("writer_url"),
-        role("projector_url"),
-        role("reader_url"),
-    ];
+    let migrator = role("migrator_url");
+    let urls = [role("writer_url"), role("projector_url"), role("reader_url")];
     if urls.iter().any(Option::is_none) {
         from.fault(
             "database_url",
-            "not set: give the Postgres URL of the log, or a URL for each of migrator, writer, projector and reader"
-                .into(),
+            "not set: give the Postgres URL of the log, or a URL for each of writer, projector and reader".into(),
         );
     }
-    let [migrator, writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));
+    let [writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));
     Databases {
         migrator,
         writer,
