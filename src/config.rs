@@ -29,6 +29,7 @@ pub struct Config {
     pub log: LogOutput,
     /// How long a shutdown may take before what is left is cut off.
     pub shutdown_timeout: Duration,
+    pub api: Api,
     pub append: Append,
     pub command: Command,
     pub relay: Relay,
@@ -96,6 +97,15 @@ pub struct LogOutput {
     /// A `tracing` filter, such as `info,annals::relay=debug`.
     pub filter: String,
     pub json: bool,
+}
+
+/// Bounds of the HTTP side.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// A connection that is silent this long is closed.
+    pub idle_timeout: Duration,
+    /// How long a key that was looked up is believed: what a revocation may take to be felt everywhere.
+    pub key_memory: Duration,
 }
 
 /// Bounds of the group commit (see `log::appender`).
@@ -215,6 +225,10 @@ impl Config {
                 json: from.choice("log_format", &[("text", false), ("json", true)]),
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
+            api: Api {
+                idle_timeout: from.seconds("api_idle_timeout_seconds", 75, 1..=3_600),
+                key_memory: from.millis("api_key_memory_ms", 1_000, 1..=10_000),
+            },
             append: append(&mut from, partitions),
             command: Command {
                 retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
