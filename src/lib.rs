@@ -19,3 +19,5 @@ pub mod api;
 
 pub mod json;
 pub mod postgres;
+
+pub mod bench;

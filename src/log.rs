@@ -163,7 +163,8 @@ pub enum Outcome {
         version: Version,
         positions: Option<(Position, Position)>,
     },
-    /// The same command was answered before, so.
+    /// The same command was answered before, so. Its own row, where the append had to be sent again after a lost
+    /// connection and took effect the first time.
     Duplicate(Box<CommandRecord>),
     /// The principal's key was used before for another request.
     FingerprintMismatch,

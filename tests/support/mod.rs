@@ -9,10 +9,13 @@
     reason = "each test file is a crate of its own and uses a part of it"
 )]
 
+pub mod proxy;
+
 use std::{future::Future, time::Duration};
 
 use annals::{
     aggregate::Registry,
+    command::{Commands, Request},
     config::{Config, Sources},
     domain,
     log::{Append, Appender, Event, Expected, Identity, LogReader, NewEvent, Position, Status, StreamId},
@@ -220,3 +223,35 @@ pub fn append_to(stream_id: Uuid, expected: Expected, events: &[(&str, &str)]) -
 /// Data of an `order.created`.
 pub const ORDER: &str =
     r#"{"customer_id":"c-1","items":[{"sku":"tea","quantity":2,"unit_price":4.50}],"total":9.00}"#;
+
+impl Database {
+    /// The command pipeline as one server process has it: with an appender and a cache of its own.
+    pub async fn commands(&self, settings: &[(&str, &str)]) -> Commands {
+        let config = self.config(settings);
+        let (appender, _) = self.appender(settings);
+        let registry = std::sync::Arc::new(registry());
+        Commands::new(
+            registry,
+            self.reader(),
+            appender,
+            self.identity().await,
+            config.command,
+        )
+    }
+}
+
+/// A command of the caller `test`.
+pub fn request(command: &str, stream_id: Option<Uuid>, body: serde_json::Value) -> Request {
+    Request {
+        command: command.into(),
+        stream_id,
+        body,
+        principal: "test".into(),
+        idempotency_key: None,
+        correlation_id: "correlation".into(),
+        causation_id: None,
+        traceparent: None,
+        if_match: None,
+        target: format!("{command} {stream_id:?}"),
+    }
+}

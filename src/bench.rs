@@ -1,0 +1,11 @@
+//! `annals bench`: our own figures, on databases made for the purpose and dropped afterwards.
+//!
+//! Prints what it measured and judges nothing: machines differ and are noisy. What to compare with is in
+//! docs/performance.md.
+
+pub mod append;
+
+mod scratch;
+mod table;
+
+pub use scratch::Scratch;

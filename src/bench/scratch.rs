@@ -1,0 +1,51 @@
+//! A database for one measurement.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::{Client, NoTls};
+use uuid::Uuid;
+
+use crate::postgres;
+
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A migrated database beside the one named in the configuration.
+pub struct Scratch {
+    server: Client,
+    name: String,
+    pub url: SecretString,
+}
+
+impl Scratch {
+    /// Makes it on the server that `url` names; the login needs the right to create databases.
+    pub async fn new(url: &SecretString) -> anyhow::Result<Self> {
+        let (server, connection) = tokio_postgres::connect(url.expose_secret(), NoTls).await?;
+        tokio::spawn(connection);
+        let name = format!("annals_bench_{}", Uuid::now_v7().simple());
+        server.batch_execute(&format!("create database {name}")).await?;
+        let (base, _) = url
+            .expose_secret()
+            .rsplit_once('/')
+            .ok_or_else(|| anyhow::anyhow!("the database URL must end in `/<database>`"))?;
+        let url = SecretString::from(format!("{base}/{name}"));
+        postgres::migrate_log(&url, MIGRATION_TIMEOUT).await?;
+        postgres::migrate_read_models(&url, MIGRATION_TIMEOUT).await?;
+        Ok(Self { server, name, url })
+    }
+
+    /// A connection to it.
+    pub async fn connect(&self) -> anyhow::Result<Client> {
+        let (client, connection) = tokio_postgres::connect(self.url.expose_secret(), NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// Drops it, sessions and all.
+    pub async fn drop(self) -> anyhow::Result<()> {
+        self.server
+            .batch_execute(&format!("drop database {} with (force)", self.name))
+            .await?;
+        Ok(())
+    }
+}

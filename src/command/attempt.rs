@@ -1,0 +1,272 @@
+//! One command on one stream: load, decide, append, and again while others are faster.
+
+use std::borrow::Cow;
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{
+    Answer, Deps, Error, Request,
+    hot::{self, Known},
+};
+use crate::{
+    aggregate::{AnyAggregate, AnyState, Claim, CommandType, Decided, Decision, Rejection},
+    json::RawJson,
+    log::{self, Append, CommandRecord, Expected, Metadata, NewEvent, Outcome, Status, StreamId, Version},
+};
+
+/// A version no stream has, for an append that must not go through: it only finds an earlier answer or the version.
+const NEVER: Expected = Expected::Exactly(Version(-1));
+
+/// A command with all that its attempts share.
+pub(super) struct Attempt<'a> {
+    pub(super) deps: &'a Deps,
+    pub(super) aggregate: &'a dyn AnyAggregate,
+    pub(super) command: CommandType,
+    pub(super) request: &'a Request,
+    pub(super) stream: StreamId,
+    pub(super) fingerprint: Vec<u8>,
+}
+
+/// A link of the stream's chain that was queued.
+struct Queued {
+    outcome: oneshot::Receiver<Result<Outcome, log::Error>>,
+    /// What the caller is told if it is appended.
+    result: Result<RawJson, Rejection>,
+    claims: Vec<Claim>,
+    reading: u64,
+    /// Whether it leads to another state.
+    changes: bool,
+    /// Whether the caller's `If-Match` was not met, so that the append is only a question.
+    mismatch: bool,
+}
+
+impl Queued {
+    /// Whether the state kept in memory, which counts this link as done, is wrong.
+    fn is_disproved_by(&self, outcome: &Result<Outcome, log::Error>) -> bool {
+        match outcome {
+            Ok(Outcome::Appended { .. }) => false,
+            Ok(Outcome::Conflict { .. }) | Err(_) => true,
+            Ok(_) => self.changes,
+        }
+    }
+}
+
+impl Attempt<'_> {
+    pub(super) async fn run(self) -> Result<Answer, Error> {
+        let command_id = Uuid::now_v7();
+        let hot = self.deps.hot.of(&self.stream);
+        let mut refused = None;
+        for _ in 0..=self.deps.config.retries_max {
+            let mut queued = self.queue(&hot, command_id, refused.take()).await?;
+            let outcome = (&mut queued.outcome).await.unwrap_or(Err(log::Error::Closed));
+            if queued.is_disproved_by(&outcome) {
+                hot::forget(&hot, queued.reading).await;
+            }
+            match outcome? {
+                Outcome::Appended { version, positions } => {
+                    return Ok(Answer {
+                        command_id,
+                        stream: self.stream,
+                        correlation_id: self.request.correlation_id.clone(),
+                        version,
+                        position: positions.map(|(_, last)| last),
+                        result: queued.result,
+                        replayed: false,
+                    });
+                }
+                Outcome::Duplicate(record) => return replay(*record, command_id),
+                Outcome::FingerprintMismatch => return Err(Error::KeyReused),
+                Outcome::Conflict { actual } if queued.mismatch && !self.is_wanted(actual) => {
+                    return Err(Error::VersionMismatch { actual });
+                }
+                Outcome::Conflict { .. } => metrics::counter!("annals_command_conflicts_total").increment(1),
+                Outcome::Claimed { claim } => {
+                    let (Claim::Take(value) | Claim::Release(value)) = &queued.claims[claim];
+                    refused = Some(Rejection::invalid(value.taken.clone()));
+                }
+            }
+        }
+        Err(Error::Conflict {
+            attempts: self.deps.config.retries_max + 1,
+        })
+    }
+
+    /// Decides on the newest state there is and queues the result. `refused`: the log said that a unique value is taken,
+    /// which becomes the answer.
+    async fn queue(
+        &self,
+        hot: &hot::Hot,
+        command_id: Uuid,
+        refused: Option<Rejection>,
+    ) -> Result<Queued, Error> {
+        let mut slot = hot.lock().await;
+        let Known {
+            state,
+            version,
+            reading,
+        } = match &*slot {
+            Some(known) => known.clone(),
+            None => slot.insert(self.load().await?).clone(),
+        };
+        let mismatch = !self.is_wanted(version);
+        let (decision, after, answer) = if mismatch {
+            (
+                Decision::Accepted {
+                    events: vec![],
+                    claims: vec![],
+                },
+                state.clone(),
+                serde_json::Value::Null,
+            )
+        } else if let Some(rejection) = refused {
+            (
+                Decision::Rejected(rejection),
+                state.clone(),
+                serde_json::Value::Null,
+            )
+        } else {
+            let decided = self.aggregate.decide(
+                &state,
+                self.command.name,
+                &self.request.body,
+                self.stream.id,
+                version.0,
+            );
+            let Decided {
+                decision,
+                state,
+                answer,
+            } = decided.map_err(Error::Invalid)?;
+            (decision, state, answer)
+        };
+        let expected = if mismatch {
+            NEVER
+        } else {
+            Expected::Exactly(version)
+        };
+        let (append, result) = self.append(command_id, expected, decision, answer);
+        let claims = append.claims.clone();
+        let changes = !append.events.is_empty();
+        let version = Version(version.0 + append.events.len() as i64);
+        let outcome = self.deps.appender.enqueue(append)?;
+        *slot = Some(Known {
+            state: after,
+            version,
+            reading,
+        });
+        Ok(Queued {
+            outcome,
+            result,
+            claims,
+            reading,
+            changes,
+            mismatch,
+        })
+    }
+
+    /// Whether the caller's `If-Match`, if any, names this version.
+    fn is_wanted(&self, version: Version) -> bool {
+        self.request
+            .if_match
+            .as_ref()
+            .is_none_or(|wanted| wanted.contains(&version))
+    }
+
+    /// The state as the log has it.
+    async fn load(&self) -> Result<Known, Error> {
+        let reading = self.deps.hot.next_reading();
+        let mut known = Known {
+            state: self.aggregate.initial(),
+            version: Version(0),
+            reading,
+        };
+        if self.command.creates {
+            return Ok(known);
+        }
+        let page = self.deps.config.load_events_max;
+        loop {
+            let events = self.deps.reader.stream(&self.stream, known.version, page).await?;
+            let mut data = events
+                .iter()
+                .map(|event| (&*event.event_type, event.schema_version, &event.data));
+            let state: AnyState = self.aggregate.fold(&known.state, &mut data)?;
+            known = Known {
+                state,
+                version: events.last().map_or(known.version, |event| event.version),
+                ..known
+            };
+            if (events.len() as i64) < page {
+                return Ok(known);
+            }
+        }
+    }
+
+    fn append(
+        &self,
+        command_id: Uuid,
+        expected: Expected,
+        decision: Decision,
+        answer: serde_json::Value,
+    ) -> (Append, Result<RawJson, Rejection>) {
+        let (events, claims, status, result) = match decision {
+            Decision::Accepted { events, claims } => (events, claims, Status::Done, Ok(RawJson::of(&answer))),
+            Decision::Rejected(rejection) => (vec![], vec![], Status::Rejected, Err(rejection)),
+        };
+        let stored = match &result {
+            Ok(answer) => Cow::Borrowed(answer),
+            Err(rejection) => Cow::Owned(RawJson::of(rejection)),
+        };
+        let metadata = RawJson::of(&Metadata {
+            actor: self.request.principal.clone(),
+            command_id,
+            correlation_id: self.request.correlation_id.clone(),
+            causation_id: self.request.causation_id,
+            traceparent: self.request.traceparent.clone(),
+        });
+        let append = Append {
+            command_id,
+            command_type: self.command.name.to_owned(),
+            principal: self.request.principal.clone(),
+            idempotency_key: self.request.idempotency_key.clone(),
+            fingerprint: self.fingerprint.clone(),
+            correlation_id: self.request.correlation_id.clone(),
+            stream: self.stream.clone(),
+            expected,
+            events: events
+                .into_iter()
+                .map(|event| NewEvent {
+                    event_id: Uuid::now_v7(),
+                    event_type: event.event_type.to_owned(),
+                    schema_version: event.schema_version,
+                    data: event.data,
+                    metadata: metadata.clone(),
+                })
+                .collect(),
+            claims,
+            status,
+            answer: stored.into_owned(),
+        };
+        (append, result)
+    }
+}
+
+/// The first answer to a command, from its row; the command's own row where its append had to be sent twice.
+fn replay(record: CommandRecord, command_id: Uuid) -> Result<Answer, Error> {
+    let answer = record
+        .answer
+        .ok_or_else(|| Error::Record("its row holds no answer".into()))?;
+    let result = match record.status {
+        Status::Rejected => Err(answer.parse().map_err(|error| Error::Record(error.to_string()))?),
+        _ => Ok(answer),
+    };
+    Ok(Answer {
+        command_id: record.command_id,
+        stream: record.stream,
+        correlation_id: record.correlation_id,
+        version: record.version.unwrap_or_default(),
+        position: record.positions.map(|(_, last)| last),
+        result,
+        replayed: record.command_id != command_id,
+    })
+}

@@ -1,0 +1,67 @@
+//! Replacing secret fields by slow, salted hashes before anything is stored or logged.
+//!
+//! The salt is a keyed hash of the stream's id: every stream has its own, the same code gives the same hash within its
+//! stream, and so a decision stays a pure comparison.
+
+use std::sync::Arc;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use crate::{aggregate::Registry, log::Identity};
+
+/// Memory of one hash, in KiB, and its passes: some milliseconds, which guessing has to pay for each guess.
+const MEMORY_KIB: u32 = 8 * 1024;
+const PASSES: u32 = 2;
+const HASH_BYTES: usize = 32;
+/// Hashes made at once; more would take cores and memory from everything else.
+const CONCURRENT_MAX: usize = 2;
+
+/// Seals secrets with the key of one log.
+pub(super) struct Sealer {
+    identity: Identity,
+    permits: Semaphore,
+}
+
+impl Sealer {
+    pub(super) fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            permits: Semaphore::new(CONCURRENT_MAX),
+        }
+    }
+
+    /// The body with its secrets sealed for this stream.
+    pub(super) async fn seal(
+        &self,
+        registry: &Arc<Registry>,
+        command: &'static str,
+        stream_id: Uuid,
+        mut body: Value,
+    ) -> Value {
+        let _permit = self.permits.acquire().await;
+        let salt = self.identity.keyed_hash(&[b"secret field", stream_id.as_bytes()]);
+        let registry = registry.clone();
+        let sealing = tokio::task::spawn_blocking(move || {
+            if let Some((aggregate, _)) = registry.command(command) {
+                aggregate.seal(command, &mut body, &|secret| salted_hash(secret, &salt));
+            }
+            body
+        });
+        sealing.await.expect("hashing does not panic and is not aborted")
+    }
+}
+
+/// Argon2id (RFC 9106).
+fn salted_hash(secret: &str, salt: &[u8]) -> String {
+    let params =
+        Params::new(MEMORY_KIB, PASSES, 1, Some(HASH_BYTES)).expect("constants within Argon2's limits");
+    let mut hash = [0; HASH_BYTES];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(secret.as_bytes(), salt, &mut hash)
+        .expect("a salt of 32 bytes and a bounded secret are within Argon2's limits");
+    BASE64_STANDARD_NO_PAD.encode(hash)
+}
