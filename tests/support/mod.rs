@@ -9,7 +9,9 @@
     reason = "each test file is a crate of its own and uses a part of it"
 )]
 
+pub mod process;
 pub mod proxy;
+pub mod topic;
 
 use std::{future::Future, time::Duration};
 
