@@ -11,6 +11,7 @@
 
 pub mod process;
 pub mod proxy;
+pub mod stack;
 pub mod topic;
 
 use std::{future::Future, time::Duration};
@@ -70,7 +71,10 @@ pub struct Database {
 
 impl Database {
     pub async fn new() -> Self {
-        let database = Self::empty().await;
+        Self::migrated(Self::empty().await).await
+    }
+
+    async fn migrated(database: Self) -> Self {
         let url = SecretString::from(database.url.clone());
         postgres::migrate_log(&url, DEADLINE)
             .await
@@ -81,9 +85,17 @@ impl Database {
         database
     }
 
+    /// On another server than the one that all tests share.
+    pub async fn at(server: String) -> Self {
+        Self::migrated(Self::empty_at(server).await).await
+    }
+
     /// Without any schema.
     pub async fn empty() -> Self {
-        let server = required("ANNALS_DATABASE_URL");
+        Self::empty_at(required("ANNALS_DATABASE_URL")).await
+    }
+
+    async fn empty_at(server: String) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let client = connect(&server).await;
         client
