@@ -17,8 +17,8 @@ pub mod topic;
 use std::{future::Future, time::Duration};
 
 use annals::{
-    aggregate::Registry,
-    command::{Commands, Request},
+    aggregate::{Registry, Rejection},
+    command::{Answer, Commands, Outcome, Request},
     config::{Config, Sources},
     domain,
     log::{
@@ -272,4 +272,32 @@ pub fn request(command: &str, stream_id: Option<Uuid>, body: serde_json::Value) 
         if_match: None,
         target: format!("{command} {stream_id:?}"),
     }
+}
+
+/// The request with an idempotency key.
+pub fn keyed(request: Request, key: &str) -> Request {
+    Request {
+        idempotency_key: Some(key.into()),
+        ..request
+    }
+}
+
+/// Yes or no, for a command that is done.
+pub trait Told {
+    fn result(&self) -> Result<String, Rejection>;
+}
+
+impl Told for Answer {
+    fn result(&self) -> Result<String, Rejection> {
+        match &self.outcome {
+            Outcome::Done(answer) => Ok(answer.as_str().to_owned()),
+            Outcome::Rejected(rejection) => Err(rejection.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The answer of a command that was accepted.
+pub fn done(answer: &Answer) -> String {
+    answer.result().expect("accepted")
 }
