@@ -8,6 +8,7 @@ pub mod auth;
 mod body;
 mod cors;
 pub mod document;
+mod drain;
 mod edge;
 mod headers;
 pub mod health;

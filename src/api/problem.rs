@@ -225,9 +225,9 @@ impl From<command::Error> for Problem {
             .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS),
             command::Error::Log(error) => error.into(),
             command::Error::Database(error) => error.into(),
-            error @ (command::Error::UnknownCommand(_) | command::Error::Unreadable(_)) => {
-                Self::internal(&error)
-            }
+            error @ (command::Error::UnknownCommand(_)
+            | command::Error::Unreadable(_)
+            | command::Error::Record(_)) => Self::internal(&error),
         }
     }
 }

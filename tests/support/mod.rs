@@ -10,6 +10,7 @@
 )]
 
 pub mod proxy;
+pub mod server;
 
 use std::{future::Future, time::Duration};
 
