@@ -11,6 +11,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
 
+/// Room for a record's key and headers; they repeat what is bounded elsewhere, and come to 1 kB or so.
+const HEADERS_BYTES_MAX: usize = 64 << 10;
+
 /// The whole configuration, valid.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -42,7 +45,8 @@ pub struct Config {
 /// One URL per database role. Equal URLs are for development: then only triggers protect the log, not rights.
 #[derive(Debug, Clone)]
 pub struct Databases {
-    pub migrator: SecretString,
+    /// `None`: this process does not migrate.
+    pub migrator: Option<SecretString>,
     pub writer: SecretString,
     /// Reads the log for projections that tail it or refill from it.
     pub projector: SecretString,
@@ -63,7 +67,7 @@ impl Databases {
     pub fn is_shared(&self) -> bool {
         use secrecy::ExposeSecret;
         let writer = self.writer.expose_secret();
-        [&self.migrator, &self.projector, &self.reader]
+        [&self.projector, &self.reader]
             .iter()
             .all(|url| url.expose_secret() == writer)
     }
@@ -80,6 +84,10 @@ pub struct Kafka {
     pub partitions: i32,
     /// Replicas of each partition; -1 is the broker's default.
     pub replication: i32,
+    /// Largest record a topic has to take: the largest event and its headers.
+    pub record_bytes_max: usize,
+    /// How long one request to the broker may take.
+    pub request_timeout: Duration,
 }
 
 /// How API callers prove who they are.
@@ -132,6 +140,20 @@ pub struct Command {
     pub cache_aggregates_max: usize,
     /// Events read per round trip when an aggregate is rebuilt.
     pub load_events_max: i64,
+    /// Accepted commands carried out at once by one process.
+    pub background_concurrency: usize,
+    /// How often an accepted command is tried before it is given up.
+    pub background_attempts_max: i32,
+    /// How long an accepted command that was taken is left to its taker.
+    pub background_lease: Duration,
+    /// The slow poll for commands that other processes accepted.
+    pub background_poll_interval: Duration,
+    /// How long answered commands, and with them idempotency keys, are kept.
+    pub keep: Duration,
+    /// Wait between two rounds of cleaning.
+    pub clean_interval: Duration,
+    /// Rows deleted per step of cleaning.
+    pub clean_rows_max: i32,
 }
 
 /// Mode and bounds of the relay.
@@ -149,6 +171,8 @@ pub struct Relay {
     pub backoff_max: Duration,
     /// How long one transaction may take at the broker before the relay begins again.
     pub transaction_timeout: Duration,
+    /// A batch that is not acknowledged after this time counts as a relay that has stopped, until it is.
+    pub stall_timeout: Duration,
 }
 
 /// What the relay promises to readers of the topics.
@@ -199,6 +223,8 @@ impl Config {
             topic_prefix: String::new(),
             partitions: 0,
             replication: from.ranged("kafka_replication", -1, -1..=32),
+            record_bytes_max: 0,
+            request_timeout: from.millis("kafka_request_timeout_ms", 5_000, 100..=60_000),
         });
         let topic_prefix: String = from.value("topic_prefix", "annals".into());
         if !is_topic_prefix(&topic_prefix) {
@@ -208,12 +234,14 @@ impl Config {
             );
         }
         let partitions = from.ranged("topic_partitions", 8, 1..=1024);
+        let append = append(&mut from, partitions);
         let config = Config {
             listen: from.value("listen", SocketAddr::from(([127, 0, 0, 1], 8080))),
             databases: databases(&mut from),
             kafka: kafka.map(|kafka| Kafka {
                 topic_prefix,
                 partitions,
+                record_bytes_max: record_bytes_max(append.event_bytes_max),
                 ..kafka
             }),
             projections_dir: PathBuf::from(from.value("projections_dir", "projections".to_owned())),
@@ -229,12 +257,8 @@ impl Config {
                 idle_timeout: from.seconds("api_idle_timeout_seconds", 75, 1..=3_600),
                 key_memory: from.millis("api_key_memory_ms", 1_000, 1..=10_000),
             },
-            append: append(&mut from, partitions),
-            command: Command {
-                retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
-                cache_aggregates_max: from.ranged("command_cache_aggregates_max", 100_000, 0..=10_000_000),
-                load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
-            },
+            append,
+            command: command(&mut from),
             relay: relay(&mut from),
             projector: projector(&mut from),
             reads: Reads {
@@ -260,20 +284,16 @@ fn databases(from: &mut Sources) -> Databases {
     let shared: Option<SecretString> = from.secret("database_url");
     let missing = || SecretString::from(String::new());
     let mut role = |name: &'static str| from.secret(name).or_else(|| shared.clone());
-    let urls = [
-        role("migrator_url"),
-        role("writer_url"),
-        role("projector_url"),
-        role("reader_url"),
-    ];
+    let migrator = role("migrator_url");
+    let urls = [role("writer_url"), role("projector_url"), role("reader_url")];
     if urls.iter().any(Option::is_none) {
         from.fault(
             "database_url",
-            "not set: give the Postgres URL of the log, or a URL for each of migrator, writer, projector and reader"
+            "not set: give the Postgres URL of the log, or a URL for each of writer, projector and reader"
                 .into(),
         );
     }
-    let [migrator, writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));
+    let [writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));
     Databases {
         migrator,
         writer,
@@ -297,6 +317,26 @@ fn append(from: &mut Sources, partitions: i32) -> Append {
     }
 }
 
+fn command(from: &mut Sources) -> Command {
+    Command {
+        retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
+        cache_aggregates_max: from.ranged("command_cache_aggregates_max", 100_000, 0..=10_000_000),
+        load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
+        background_concurrency: from.ranged("command_background_concurrency", 64, 1..=10_000),
+        background_attempts_max: from.ranged("command_background_attempts_max", 10, 1..=1_000),
+        background_lease: from.millis("command_background_lease_ms", 10_000, 100..=600_000),
+        background_poll_interval: from.millis("command_background_poll_interval_ms", 500, 1..=60_000),
+        keep: from.seconds("command_keep_seconds", 7 * 24 * 3_600, 1..=3_650 * 24 * 3_600),
+        clean_interval: from.millis("command_clean_interval_ms", 60_000, 10..=86_400_000),
+        clean_rows_max: from.ranged("command_clean_rows_max", 1_000, 1..=100_000),
+    }
+}
+
+/// An event's data is half as long again at most when Postgres writes it (a space after each comma and colon).
+fn record_bytes_max(event_bytes_max: usize) -> usize {
+    event_bytes_max / 2 * 3 + HEADERS_BYTES_MAX
+}
+
 fn relay(from: &mut Sources) -> Relay {
     Relay {
         mode: from.choice(
@@ -312,6 +352,7 @@ fn relay(from: &mut Sources) -> Relay {
         poll_interval: from.millis("relay_poll_interval_ms", 500, 1..=60_000),
         backoff_max: from.millis("relay_backoff_max_ms", 5_000, 10..=60_000),
         transaction_timeout: from.seconds("relay_transaction_timeout_seconds", 30, 5..=900),
+        stall_timeout: from.millis("relay_stall_timeout_ms", 2_000, 100..=60_000),
     }
 }
 

@@ -1,1 +1,231 @@
-//! relay
+//! The relay: every event of the log goes to Kafka, in order. Log → batch → topic, under a lease.
+//!
+//! The log is the outbox, so nothing can be in one and not in the other. One process relays, the others stand by. Reads the
+//! log and knows no domain and no projection; what a record looks like is settled in `kafka`. The invariants: a topic
+//! holds nothing that the log does not; within a partition positions only grow; and in exactly-once mode those who read
+//! committed records see each event once, whatever is killed.
+
+mod lease;
+mod outbox;
+mod partitions;
+mod producer;
+mod pump;
+mod resume;
+mod session;
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use deadpool_postgres::Pool;
+use lease::Lease;
+pub use outbox::Outbox;
+use rdkafka::error::KafkaError;
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info};
+
+use crate::{
+    config,
+    kafka::{TailError, TopicError},
+    log::{Identity, LogReader, Position},
+    postgres,
+};
+
+/// A standby asks for the lease so many times per its lifetime: takeover takes little longer than the lease itself.
+const TRIES_PER_TTL: u32 = 6;
+/// Shortest wait before another try after an error.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+
+/// What the relay works with.
+pub struct Deps {
+    pub reader: LogReader,
+    /// Of the role `writer`, which may take the lease and record progress.
+    pub writer: Pool,
+    pub identity: Identity,
+    /// Moves when events are appended; it may lag.
+    pub head: watch::Receiver<Position>,
+    pub status: watch::Sender<Status>,
+}
+
+/// How the relay of this process is doing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    pub role: Role,
+    /// Of the lease, while this process holds it.
+    pub epoch: Option<i64>,
+    /// Everything up to here is in Kafka, as far as this process has seen.
+    pub cursor: Position,
+    /// Why nothing is relayed at the moment, for people; it is tried again by itself.
+    pub stopped: Option<String>,
+}
+
+/// Whether this process relays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    #[default]
+    Standby,
+    Leader,
+}
+
+/// Why the relay does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the log's database: {0}")]
+    Database(#[from] postgres::Error),
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    #[error(transparent)]
+    Tail(#[from] TailError),
+    #[error("Kafka has not acknowledged a batch for {0:?}")]
+    Stalled(Duration),
+    #[error("topic `{topic}` was replaced by another one while it was written to")]
+    Replaced { topic: String },
+    #[error("another process has the lease, or it could not be renewed in time")]
+    LeaseLost,
+    #[error("the metadata of event {0} cannot be read: a newer program may have written it")]
+    Unreadable(Position),
+    #[error("the database holds another log than at the start: start this process again")]
+    OtherLog,
+    #[error(
+        "topic `{topic}` holds events of another log ({source_found}): use another topic prefix; or, if this log \
+         takes its place, run `annals migrate --new-incarnation`"
+    )]
+    ForeignTopic { topic: String, source_found: String },
+    #[error(
+        "topic `{topic}` holds an event at position {position} that the log does not: the log was restored from an \
+         older backup. Run `annals migrate --new-incarnation`"
+    )]
+    LogDiffers { topic: String, position: Position },
+    #[error(
+        "events up to position {sent} were sent, the log ends at {head}: it was restored from an older backup. Run \
+         `annals migrate --new-incarnation`"
+    )]
+    LogBehind { sent: Position, head: Position },
+    #[error("the sending thread is gone")]
+    Closed,
+}
+
+/// Relays, or stands by, until shutdown. Whatever goes wrong is told in the status and tried again: a relay that gave up
+/// would have to be started by somebody who first has to notice.
+pub async fn run(deps: Deps, kafka: config::Kafka, config: config::Relay, shutdown: CancellationToken) {
+    describe_metrics();
+    while let Some(lease) = stand_by(&deps, &config, &shutdown).await {
+        become_role(&deps, Role::Leader, Some(lease.holder.epoch));
+        lead(&deps, &kafka, &config, &lease, &shutdown).await;
+        become_role(&deps, Role::Standby, None);
+        if shutdown.is_cancelled() {
+            lease.release().await;
+            return;
+        }
+    }
+}
+
+/// Waits for the lease; `None` at shutdown.
+async fn stand_by(deps: &Deps, config: &config::Relay, shutdown: &CancellationToken) -> Option<Lease> {
+    while !shutdown.is_cancelled() {
+        match shutdown
+            .run_until_cancelled(Lease::take(&deps.writer, config.lease_ttl))
+            .await?
+        {
+            Ok(Some(lease)) => return Some(lease),
+            // The database answers, and another process relays.
+            Ok(None) => {
+                deps.status
+                    .send_if_modified(|status| status.stopped.take().is_some());
+            }
+            Err(error) => stopped(&deps.status, error.into()),
+        }
+        shutdown
+            .run_until_cancelled(sleep(config.lease_ttl / TRIES_PER_TTL))
+            .await;
+    }
+    None
+}
+
+/// Relays until the lease is lost or the program shuts down, beginning again after each error.
+async fn lead(
+    deps: &Deps,
+    kafka: &config::Kafka,
+    config: &config::Relay,
+    lease: &Lease,
+    shutdown: &CancellationToken,
+) {
+    let lost = lease.lost();
+    let backoff = || {
+        ExponentialBuilder::default()
+            .with_min_delay(BACKOFF_MIN)
+            .with_max_delay(config.backoff_max)
+            .with_jitter()
+            .without_max_times()
+            .build()
+    };
+    let mut waits = backoff();
+    while !lost.is_cancelled() && !shutdown.is_cancelled() {
+        let session = session::run(deps, kafka, config, lease, shutdown);
+        let Some(result) = lost.run_until_cancelled(session).await else {
+            return;
+        };
+        match result {
+            Ok(()) | Err(Error::LeaseLost) => return,
+            Err(error) => {
+                if deps.status.borrow().stopped.is_none() {
+                    waits = backoff();
+                }
+                stopped(&deps.status, error);
+            }
+        }
+        let wait = sleep(waits.next().unwrap_or(config.backoff_max));
+        tokio::select! {
+            () = wait => {}
+            () = lost.cancelled() => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+}
+
+fn become_role(deps: &Deps, role: Role, epoch: Option<i64>) {
+    info!(?role, epoch, "the relay of this process");
+    metrics::gauge!("annals_relay_is_leader").set(if role == Role::Leader { 1.0 } else { 0.0 });
+    deps.status.send_modify(|status| {
+        status.role = role;
+        status.epoch = epoch;
+    });
+}
+
+/// Tells why nothing is relayed; loudly when that is news.
+fn stopped(status: &watch::Sender<Status>, reason: Error) {
+    let text = reason.to_string();
+    status.send_if_modified(|status| {
+        let is_news = status.stopped.as_ref() != Some(&text);
+        if is_news {
+            error!("the relay has stopped: {text}");
+        } else {
+            debug!("the relay is still stopped: {text}");
+        }
+        status.stopped = Some(text);
+        is_news
+    });
+}
+
+fn describe_metrics() {
+    metrics::describe_gauge!(
+        "annals_relay_is_leader",
+        "1 where this process relays, 0 where it stands by"
+    );
+    metrics::describe_gauge!(
+        "annals_relay_cursor",
+        "Position up to which every event is in Kafka"
+    );
+    metrics::describe_gauge!(
+        "annals_relay_lag_events",
+        "Events of the log that are not in Kafka yet"
+    );
+    metrics::describe_histogram!("annals_relay_batch_events", "Events sent together");
+    metrics::describe_histogram!(
+        "annals_relay_batch_seconds",
+        metrics::Unit::Seconds,
+        "From sending a batch to Kafka's acknowledgement of all of it"
+    );
+}

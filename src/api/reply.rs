@@ -8,17 +8,22 @@ use poem::{
 };
 use poem_openapi::{
     ApiResponse,
-    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry},
     types::Type,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{headers, problem::Problem, token::Tokens};
-use crate::{command::Answer, json::RawJson};
+use super::{commands::CommandStatus, headers, problem::Problem, token::Tokens};
+use crate::{
+    command::{Answer, Outcome},
+    json::RawJson,
+    log::StreamId,
+};
 
 pub(crate) const CONSISTENCY_TOKEN: HeaderName = HeaderName::from_static("consistency-token");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const CORRELATION_ID: HeaderName = HeaderName::from_static(headers::CORRELATION_ID);
 
 /// 201: something began.
@@ -28,8 +33,9 @@ pub(crate) type Done<T> = Reply<200, T>;
 /// 204: it was done, and there is nothing to tell, so the shape is never looked at.
 pub(crate) type Gone = Reply<204, String>;
 
-/// The answer to a command that was carried out, with a body of the shape of `T`.
+/// The answer to a command: what it led to, in the shape of `T`; or 202, where it will be done later.
 pub(crate) struct Reply<const STATUS: u16, T> {
+    status: StatusCode,
     json: RawJson,
     headers: Vec<(HeaderName, String)>,
     shape: PhantomData<fn() -> T>,
@@ -41,53 +47,67 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
         if answer.replayed {
             headers.push((IDEMPOTENCY_REPLAYED, "true".to_owned()));
         }
-        match answer.result {
-            Ok(json) => {
-                // The database writes JSON its own way; a repeat is the first answer to the byte.
-                let json = match json.parse::<Value>() {
-                    Ok(value) if answer.replayed => RawJson::of(&value),
-                    _ => json,
-                };
+        let problem = match answer.outcome {
+            Outcome::Done(json) => {
                 headers.push((header::ETAG, format!("\"{}\"", answer.version)));
                 headers.extend(
                     answer
                         .position
                         .map(|position| (CONSISTENCY_TOKEN, tokens.give(position))),
                 );
-                Ok(Self {
+                if STATUS == 201 {
+                    headers.push((header::LOCATION, location(&answer.stream)));
+                }
+                // The database writes JSON its own way; a repeat is the first answer to the byte.
+                let json = match json.parse::<Value>() {
+                    Ok(value) if answer.replayed => RawJson::of(&value),
+                    _ => json,
+                };
+                return Ok(Self {
+                    status: Self::done(),
                     json,
                     headers,
                     shape: PhantomData,
-                })
+                });
             }
-            Err(rejection) => Err(headers
-                .into_iter()
-                .fold(Problem::from(rejection), |problem, (name, value)| {
-                    problem.header(name, &value)
-                })),
-        }
+            Outcome::Pending => {
+                headers.push((header::LOCATION, format!("/api/commands/{}", answer.command_id)));
+                headers.push((PREFERENCE_APPLIED, "respond-async".to_owned()));
+                let json = RawJson::of(&json!({"command_id": answer.command_id, "status": "pending"}));
+                return Ok(Self {
+                    status: StatusCode::ACCEPTED,
+                    json,
+                    headers,
+                    shape: PhantomData,
+                });
+            }
+            Outcome::Rejected(rejection) => Problem::from(rejection),
+            Outcome::Failed(reason) => Problem::failed(&reason),
+        };
+        Err(headers
+            .into_iter()
+            .fold(problem, |problem, (name, value)| problem.header(name, &value)))
     }
 
-    /// Tells where what began is found.
-    pub(crate) fn at(mut self, location: &str) -> Self {
-        self.headers.push((header::LOCATION, location.to_owned()));
-        self
-    }
-
-    fn status() -> StatusCode {
+    fn done() -> StatusCode {
         StatusCode::from_u16(STATUS).expect("the aliases above name valid statuses")
     }
 }
 
+/// Where what a command worked on is found.
+pub(crate) fn location(stream: &StreamId) -> String {
+    format!("/api/{}s/{}", stream.stream_type, stream.id)
+}
+
 impl<const STATUS: u16, T: Send> IntoResponse for Reply<STATUS, T> {
     fn into_response(self) -> Response {
-        let mut response = match Self::status() {
+        let mut response = match self.status {
             StatusCode::NO_CONTENT => Response::default(),
             _ => Response::builder()
                 .content_type("application/json")
                 .body(self.json.as_str().to_owned()),
         };
-        response.set_status(Self::status());
+        response.set_status(self.status);
         for (name, value) in self.headers {
             response.headers_mut().insert(name, headers::value(&value));
         }
@@ -97,42 +117,57 @@ impl<const STATUS: u16, T: Send> IntoResponse for Reply<STATUS, T> {
 
 impl<const STATUS: u16, T: Type> ApiResponse for Reply<STATUS, T> {
     fn meta() -> MetaResponses {
-        let (description, content) = match STATUS {
+        let (description, schema) = match STATUS {
             204 => ("Done; there is nothing to tell.", None),
             201 => ("Created.", Some(T::schema_ref())),
             _ => ("Done.", Some(T::schema_ref())),
         };
-        let content = content.map(|schema| MetaMediaType {
-            content_type: "application/json",
-            schema,
-        });
         let location = (STATUS == 201).then_some("Location");
         let names = ["ETag", "Consistency-Token", "Idempotency-Replayed"];
+        let done = response(STATUS, description, schema, location.into_iter().chain(names));
+        let accepted = response(
+            202,
+            "Accepted, as `Prefer: respond-async` asked; Location tells what becomes of it.",
+            Some(CommandStatus::schema_ref()),
+            ["Location", "Preference-Applied", "Idempotency-Replayed"],
+        );
         MetaResponses {
-            responses: vec![MetaResponse {
-                description,
-                status: Some(STATUS),
-                status_range: None,
-                content: content.into_iter().collect(),
-                headers: location.into_iter().chain(names).map(named).collect(),
-            }],
+            responses: vec![done, accepted],
         }
     }
 
     fn register(registry: &mut Registry) {
+        CommandStatus::register(registry);
         if STATUS != 204 {
             T::register(registry);
         }
     }
 }
 
-/// A header by its name; the document explains it in one place (`document/common.json`).
-pub(crate) fn named(name: &str) -> MetaHeader {
-    MetaHeader {
+/// A JSON answer for the document. Its headers go by their names; they are explained in one place
+/// (`document/common.json`).
+pub(crate) fn response(
+    status: u16,
+    description: &'static str,
+    schema: Option<MetaSchemaRef>,
+    headers: impl IntoIterator<Item = &'static str>,
+) -> MetaResponse {
+    let content = schema.map(|schema| MetaMediaType {
+        content_type: "application/json",
+        schema,
+    });
+    let named = |name: &str| MetaHeader {
         name: name.to_owned(),
         description: None,
         required: false,
         deprecated: false,
         schema: String::schema_ref(),
+    };
+    MetaResponse {
+        description,
+        status: Some(status),
+        status_range: None,
+        content: content.into_iter().collect(),
+        headers: headers.into_iter().map(named).collect(),
     }
 }

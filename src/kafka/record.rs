@@ -39,42 +39,62 @@ pub fn source(log_id: Uuid) -> String {
 
 /// The headers of an event's record.
 pub fn headers(event: &Event, metadata: &Metadata, source: &str, previous: Position) -> OwnedHeaders {
-    let time = event.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true);
-    let mut headers = OwnedHeaders::new_with_capacity(18);
-    let mut add = |key: &str, value: &str| {
-        headers = std::mem::take(&mut headers).insert(Header {
-            key,
-            value: Some(value),
-        });
+    let Event {
+        stream_type,
+        stream_id,
+        event_type,
+        schema_version,
+        ..
+    } = event;
+    let headers = OwnedHeaders::new_with_capacity(17)
+        .insert(header("ce_specversion", SPEC_VERSION))
+        .insert(header(
+            "ce_id",
+            event
+                .event_id
+                .hyphenated()
+                .encode_lower(&mut Uuid::encode_buffer()),
+        ))
+        .insert(header("ce_source", source))
+        .insert(header("ce_type", event_type))
+        .insert(header("ce_subject", &format!("{stream_type}/{stream_id}")))
+        .insert(header(
+            "ce_time",
+            &event.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true),
+        ))
+        .insert(header("content-type", "application/json"))
+        .insert(header(
+            "ce_dataschema",
+            &format!("urn:annals:schema:{event_type}:{schema_version}"),
+        ))
+        .insert(header("ce_position", &event.position.to_string()))
+        .insert(header("ce_prevposition", &previous.to_string()))
+        .insert(header("ce_streamversion", &event.version.to_string()))
+        .insert(header("ce_schemaversion", &schema_version.to_string()))
+        .insert(header("ce_actor", &metadata.actor))
+        .insert(header(
+            "ce_commandid",
+            metadata
+                .command_id
+                .hyphenated()
+                .encode_lower(&mut Uuid::encode_buffer()),
+        ))
+        .insert(header("ce_correlationid", &metadata.correlation_id));
+    let headers = match metadata.causation_id {
+        Some(id) => headers.insert(header("ce_causationid", &id.to_string())),
+        None => headers,
     };
-    add("ce_specversion", SPEC_VERSION);
-    add("ce_id", &event.event_id.to_string());
-    add("ce_source", source);
-    add("ce_type", &event.event_type);
-    add(
-        "ce_subject",
-        &format!("{}/{}", event.stream_type, event.stream_id),
-    );
-    add("ce_time", &time);
-    add("content-type", "application/json");
-    add(
-        "ce_dataschema",
-        &format!("urn:annals:schema:{}:{}", event.event_type, event.schema_version),
-    );
-    add("ce_position", &event.position.to_string());
-    add("ce_prevposition", &previous.to_string());
-    add("ce_streamversion", &event.version.to_string());
-    add("ce_schemaversion", &event.schema_version.to_string());
-    add("ce_actor", &metadata.actor);
-    add("ce_commandid", &metadata.command_id.to_string());
-    add("ce_correlationid", &metadata.correlation_id);
-    if let Some(causation_id) = metadata.causation_id {
-        add("ce_causationid", &causation_id.to_string());
+    match &metadata.traceparent {
+        Some(traceparent) => headers.insert(header("ce_traceparent", traceparent)),
+        None => headers,
     }
-    if let Some(traceparent) = &metadata.traceparent {
-        add("ce_traceparent", traceparent);
+}
+
+fn header<'a>(key: &'a str, value: &'a str) -> Header<'a, &'a str> {
+    Header {
+        key,
+        value: Some(value),
     }
-    headers
 }
 
 /// Reads a record back.

@@ -19,7 +19,10 @@ use annals::{
     command::{Commands, Request},
     config::{Config, Sources},
     domain,
-    log::{Append, Appender, Event, Expected, Identity, LogReader, NewEvent, Position, Status, StreamId},
+    log::{
+        Append, Appender, CommandLog, Event, Expected, Identity, LogReader, NewEvent, Position, Status,
+        StreamId,
+    },
     postgres,
 };
 use deadpool_postgres::Pool;
@@ -235,6 +238,7 @@ impl Database {
             registry,
             self.reader(),
             appender,
+            CommandLog::new(self.pool()),
             self.identity().await,
             config.command,
         )

@@ -1,0 +1,184 @@
+//! Topics: made by us when they are first needed, and checked before they are used.
+//!
+//! The number of partitions is the log's, never the broker's default: keys must stay where they are. A topic that is
+//! there but differs is refused, never changed: what its owner meant by it is not ours to guess.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::{
+    admin::{
+        AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+    },
+    error::{KafkaError, RDKafkaErrorCode},
+    metadata::Metadata,
+};
+use tokio::runtime::Handle;
+use tracing::{info, warn};
+
+use super::{Quiet, client};
+use crate::config;
+
+/// A topic may hold the whole history: a consumer that joins late, and a read model built from the topic, need it all.
+const RETENTION_MS: &str = "-1";
+const RETENTION: &str = "retention.ms";
+const RECORD_BYTES: &str = "max.message.bytes";
+/// Between two looks whether the brokers show a new topic.
+const SHOW_INTERVAL: Duration = Duration::from_millis(10);
+
+/// A topic as the log wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    pub name: String,
+    pub partitions: i32,
+}
+
+/// Why topics cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicError {
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    #[error("topic `{topic}` could not be made: {code}")]
+    Create { topic: String, code: RDKafkaErrorCode },
+    #[error("topic `{0}` was made, but no broker shows it yet")]
+    NotShown(String),
+    #[error(
+        "topic `{topic}` has {found} partitions, the log fixed {wanted} at the first event of its stream type: keys \
+         would move. Delete the topic (it is made again from the log), or use another topic prefix"
+    )]
+    Partitions { topic: String, found: i32, wanted: i32 },
+    #[error(
+        "topic `{topic}` takes records of {found} bytes, events may have {wanted} with their headers: set its \
+         {RECORD_BYTES} to {wanted} or more, or lower the limit of events"
+    )]
+    RecordBytes {
+        topic: String,
+        found: usize,
+        wanted: usize,
+    },
+}
+
+/// Makes the topics that are missing and checks all of them. Blocks; to be called within a runtime.
+pub fn ensure_topics(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), TopicError> {
+    let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
+    let found = metadata(&admin, kafka)?;
+    let missing: Vec<&Topic> = topics
+        .iter()
+        .filter(|topic| partitions(&found, &topic.name).is_none())
+        .collect();
+    if !missing.is_empty() {
+        create(&admin, kafka, &missing)?;
+        wait_until_shown(&admin, kafka, &missing)?;
+    }
+    let found = metadata(&admin, kafka)?;
+    for Topic {
+        name,
+        partitions: wanted,
+    } in topics
+    {
+        let found = partitions(&found, name).ok_or_else(|| TopicError::NotShown(name.clone()))?;
+        if found != *wanted {
+            return Err(TopicError::Partitions {
+                topic: name.clone(),
+                found,
+                wanted: *wanted,
+            });
+        }
+    }
+    check_settings(&admin, kafka, topics)
+}
+
+/// All topics' metadata: asking for one by name could make it, with the broker's number of partitions.
+fn metadata(admin: &AdminClient<Quiet>, kafka: &config::Kafka) -> Result<Metadata, KafkaError> {
+    admin.inner().fetch_metadata(None, kafka.request_timeout)
+}
+
+/// The number of partitions, once every one has a leader.
+fn partitions(metadata: &Metadata, topic: &str) -> Option<i32> {
+    let topic = metadata.topics().iter().find(|found| found.name() == topic)?;
+    let partitions = topic.partitions();
+    (!partitions.is_empty()).then_some(partitions.len() as i32)
+}
+
+fn create(admin: &AdminClient<Quiet>, kafka: &config::Kafka, missing: &[&Topic]) -> Result<(), TopicError> {
+    let record_bytes_max = kafka.record_bytes_max.to_string();
+    let wanted: Vec<NewTopic<'_>> = missing
+        .iter()
+        .map(|topic| {
+            NewTopic::new(
+                &topic.name,
+                topic.partitions,
+                TopicReplication::Fixed(kafka.replication),
+            )
+            .set(RETENTION, RETENTION_MS)
+            .set(RECORD_BYTES, &record_bytes_max)
+        })
+        .collect();
+    let options = AdminOptions::new()
+        .request_timeout(Some(kafka.request_timeout))
+        .operation_timeout(Some(kafka.request_timeout));
+    for created in Handle::current().block_on(admin.create_topics(&wanted, &options))? {
+        match created {
+            Ok(topic) => info!(topic, "made a topic"),
+            // Another process was faster; what it made is checked like any other.
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => return Err(TopicError::Create { topic, code }),
+        }
+    }
+    Ok(())
+}
+
+fn wait_until_shown(
+    admin: &AdminClient<Quiet>,
+    kafka: &config::Kafka,
+    missing: &[&Topic],
+) -> Result<(), TopicError> {
+    let deadline = Instant::now() + kafka.request_timeout;
+    loop {
+        let found = metadata(admin, kafka)?;
+        match missing
+            .iter()
+            .find(|topic| partitions(&found, &topic.name).is_none())
+        {
+            None => return Ok(()),
+            Some(topic) if Instant::now() > deadline => return Err(TopicError::NotShown(topic.name.clone())),
+            Some(_) => std::thread::sleep(SHOW_INTERVAL),
+        }
+    }
+}
+
+fn check_settings(
+    admin: &AdminClient<Quiet>,
+    kafka: &config::Kafka,
+    topics: &[Topic],
+) -> Result<(), TopicError> {
+    let specifiers: Vec<_> = topics
+        .iter()
+        .map(|topic| ResourceSpecifier::Topic(&topic.name))
+        .collect();
+    let options = AdminOptions::new().request_timeout(Some(kafka.request_timeout));
+    let described = Handle::current().block_on(admin.describe_configs(&specifiers, &options))?;
+    for settings in described {
+        let settings = settings.map_err(KafkaError::AdminOp)?;
+        let OwnedResourceSpecifier::Topic(name) = &settings.specifier else {
+            continue;
+        };
+        let value = |setting| settings.get(setting).and_then(|entry| entry.value.as_deref());
+        if let Some(found) = value(RECORD_BYTES).and_then(|value| value.parse().ok())
+            && found < kafka.record_bytes_max
+        {
+            return Err(TopicError::RecordBytes {
+                topic: name.clone(),
+                found,
+                wanted: kafka.record_bytes_max,
+            });
+        }
+        if let Some(retention) = value(RETENTION).filter(|retention| *retention != RETENTION_MS) {
+            warn!(
+                topic = name,
+                retention_ms = retention,
+                "the topic forgets: what it forgot is read from the log"
+            );
+        }
+    }
+    Ok(())
+}

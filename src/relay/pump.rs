@@ -1,0 +1,215 @@
+//! The steady flow: log → batch → Kafka → state, the three steps at the same time.
+//!
+//! While a batch is on its way the next one grows: whatever the log has by the time Kafka answers goes at once, be it one
+//! event or thousands. Bounded by one batch in flight and one that grows.
+
+use std::{
+    future::pending,
+    sync::atomic::{AtomicI64, Ordering},
+};
+
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Error, outbox,
+    partitions::{Batch, Partitions, Progress},
+    producer::Producer,
+    resume,
+    session::Session,
+};
+use crate::{
+    config::RelayMode,
+    log::{Event, Position},
+};
+
+/// Relays what follows `from`, until shutdown or an error; at shutdown what is on its way is finished first.
+pub(super) async fn run(
+    session: &Session<'_>,
+    producer: &Producer,
+    mut partitions: Partitions,
+    from: Position,
+    head: Position,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let head = Head(AtomicI64::new(head.0));
+    let mut read = from;
+    let mut growing = Batch::default();
+    let mut unrecorded: Option<Progress> = None;
+    let mut reading = Some(read_on(session, &head, read, &growing));
+    let mut sending: Option<BoxFuture<'_, Result<Progress, Error>>> = None;
+    let mut recording: Option<BoxFuture<'_, Result<(), Error>>> = None;
+    loop {
+        tokio::select! {
+            events = done(&mut reading) => {
+                let events = events?;
+                read = events.last().map_or(read, |event| event.position);
+                place(session, events, &mut partitions, &mut growing).await?;
+            }
+            progress = done(&mut sending) => {
+                let progress = progress?;
+                session.acknowledged(progress.cursor, head.known());
+                unrecorded.get_or_insert_default().merge(progress);
+            }
+            recorded = done(&mut recording) => recorded?,
+            () = shutdown.cancelled() => break,
+        }
+        if sending.is_none() && growing.progress.cursor > from {
+            sending = Some(Box::pin(send(session, producer, std::mem::take(&mut growing))));
+        }
+        if reading.is_none() && has_room(session, &growing) {
+            reading = Some(read_on(session, &head, read, &growing));
+        }
+        if recording.is_none()
+            && let Some(progress) = unrecorded.take()
+        {
+            recording = Some(record(session, &partitions, progress));
+        }
+    }
+    if let Some(sending) = sending {
+        let sent = timeout(session.kafka.request_timeout, sending).await;
+        unrecorded
+            .get_or_insert_default()
+            .merge(sent.map_err(|_| Error::Stalled(session.kafka.request_timeout))??);
+    }
+    if let Some(recording) = recording {
+        recording.await?;
+    }
+    match unrecorded {
+        Some(progress) => record(session, &partitions, progress).await,
+        None => Ok(()),
+    }
+}
+
+/// The result of what goes on in `slot`, which is empty from then on; never, while it is empty.
+async fn done<T>(slot: &mut Option<BoxFuture<'_, T>>) -> T {
+    let Some(going_on) = slot else {
+        return pending().await;
+    };
+    let result = going_on.await;
+    *slot = None;
+    result
+}
+
+fn has_room(session: &Session<'_>, growing: &Batch) -> bool {
+    growing.records.len() < session.config.batch_events_max && growing.bytes < session.config.batch_bytes_max
+}
+
+/// Waits until the log has events after `after` and reads as many as the growing batch has room for.
+fn read_on<'a>(
+    session: &'a Session<'_>,
+    head: &'a Head,
+    after: Position,
+    growing: &Batch,
+) -> BoxFuture<'a, Result<Vec<Event>, Error>> {
+    let events_room = session.config.batch_events_max - growing.records.len();
+    let bytes_room = session.config.batch_bytes_max - growing.bytes;
+    Box::pin(async move {
+        let there = head.beyond(session, after).await? - after.0;
+        let events_max = events_room.min(usize::try_from(there).unwrap_or(usize::MAX));
+        Ok(session
+            .deps
+            .reader
+            .after(after, None, events_max, bytes_room)
+            .await?)
+    })
+}
+
+/// Adds events to the batch, and opens the topics of stream types that begin with them.
+async fn place(
+    session: &Session<'_>,
+    events: Vec<Event>,
+    partitions: &mut Partitions,
+    growing: &mut Batch,
+) -> Result<(), Error> {
+    for event in events {
+        if !partitions.knows(&event.stream_type) {
+            let mut new = session.deps.reader.stream_types().await?;
+            new.retain(|stream_type, _| !partitions.knows(stream_type));
+            resume::open(session, &new, partitions, event.position).await?;
+        }
+        partitions.place(event, growing);
+    }
+    Ok(())
+}
+
+async fn send(session: &Session<'_>, producer: &Producer, batch: Batch) -> Result<Progress, Error> {
+    if batch.records.is_empty() {
+        return Ok(batch.progress);
+    }
+    let until = match session.config.mode {
+        RelayMode::ExactlyOnce => None,
+        RelayMode::LowLatency => {
+            let message_timeout = session.message_timeout();
+            let ends = session
+                .lease
+                .lasting(message_timeout)
+                .await
+                .ok_or(Error::LeaseLost)?;
+            Some(ends - message_timeout)
+        }
+    };
+    let (started, events) = (Instant::now(), batch.records.len());
+    let mut sending = Box::pin(producer.send(batch.records, until));
+    match timeout(session.config.stall_timeout, &mut sending).await {
+        Ok(sent) => sent?,
+        Err(_) => {
+            session.stalled();
+            sending.await?;
+        }
+    }
+    metrics::histogram!("annals_relay_batch_events").record(events as f64);
+    metrics::histogram!("annals_relay_batch_seconds").record(started.elapsed());
+    Ok(batch.progress)
+}
+
+fn record<'a>(
+    session: &'a Session<'_>,
+    partitions: &Partitions,
+    progress: Progress,
+) -> BoxFuture<'a, Result<(), Error>> {
+    let last_sent: Vec<_> = progress
+        .last_sent
+        .iter()
+        .map(|(slot, position)| {
+            let (stream_type, partition) = partitions.name(*slot);
+            (stream_type, partition, *position)
+        })
+        .collect();
+    Box::pin(async move {
+        let (writer, holder) = (&session.deps.writer, &session.lease.holder);
+        let is_ours = outbox::advance(writer, holder, progress.cursor, &last_sent).await?;
+        if is_ours { Ok(()) } else { Err(Error::LeaseLost) }
+    })
+}
+
+/// The log's head, as far as it is known: told by the watch, or seen by the slow poll.
+struct Head(AtomicI64);
+
+impl Head {
+    fn known(&self) -> Position {
+        Position(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Waits until the head is beyond `after`.
+    async fn beyond(&self, session: &Session<'_>, after: Position) -> Result<i64, Error> {
+        let mut told = session.deps.head.clone();
+        loop {
+            self.0.fetch_max(told.borrow_and_update().0, Ordering::Relaxed);
+            if self.known() > after {
+                return Ok(self.known().0);
+            }
+            // Where nobody tells any more, the poll goes on.
+            let changed = async {
+                if told.changed().await.is_err() {
+                    pending::<()>().await;
+                }
+            };
+            if timeout(session.config.poll_interval, changed).await.is_err() {
+                self.0
+                    .fetch_max(session.deps.reader.head().await?.0, Ordering::Relaxed);
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! One try at relaying under a lease: fence, learn what Kafka has, go on from there.
+//!
+//! Any error ends it, and the next one begins from nothing: what a producer in an unknown state did is read from the
+//! topics, never guessed.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::{
+    Deps, Error, Role,
+    lease::Lease,
+    outbox::Outbox,
+    partitions::Partitions,
+    producer::{Ends, Producer},
+    pump, resume,
+};
+use crate::{
+    config, kafka,
+    log::{Identity, Position},
+};
+
+/// Parts of a lease's lifetime for which an unacknowledged record is tried without transactions.
+const MESSAGE_TIMEOUTS_PER_TTL: u32 = 3;
+
+/// What all steps share.
+pub(super) struct Session<'a> {
+    pub(super) deps: &'a Deps,
+    pub(super) kafka: &'a config::Kafka,
+    pub(super) config: &'a config::Relay,
+    pub(super) lease: &'a Lease,
+    /// `ce_source` of our records.
+    pub(super) source: String,
+    pub(super) transactional_id: String,
+    /// As it was at the start.
+    pub(super) outbox: Outbox,
+    pub(super) ends: Arc<Ends>,
+}
+
+/// Relays until shutdown or an error.
+pub(super) async fn run(
+    deps: &Deps,
+    kafka: &config::Kafka,
+    config: &config::Relay,
+    lease: &Lease,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let log_id = deps.identity.log_id;
+    if Identity::read(&deps.writer).await?.log_id != log_id {
+        return Err(Error::OtherLog);
+    }
+    let outbox = Outbox::read(&deps.writer).await?;
+    let head = deps.reader.head().await?;
+    let cursor = outbox.cursor;
+    let sent = outbox
+        .last_sent
+        .values()
+        .copied()
+        .max()
+        .unwrap_or_default()
+        .max(cursor);
+    if sent > head {
+        return Err(Error::LogBehind { sent, head });
+    }
+    let session = Session {
+        deps,
+        kafka,
+        config,
+        lease,
+        source: kafka::source(log_id),
+        transactional_id: format!("{}.relay.{log_id}", kafka.topic_prefix),
+        outbox,
+        ends: Arc::default(),
+    };
+    let Some(start) = shutdown.run_until_cancelled(start(&session)).await else {
+        return Ok(());
+    };
+    let (producer, partitions, from) = start?;
+    info!(
+        epoch = lease.holder.epoch,
+        cursor = cursor.0,
+        from = from.0,
+        "relaying"
+    );
+    if from == head {
+        session.acknowledged(cursor, head);
+    }
+    pump::run(&session, &producer, partitions, from, head, shutdown).await
+}
+
+/// Fences, and learns where to go on.
+async fn start(session: &Session<'_>) -> Result<(Producer, Partitions, Position), Error> {
+    let producer = Producer::start(session).await?;
+    let mut partitions = Partitions::default();
+    let stream_types = session.deps.reader.stream_types().await?;
+    let from = resume::open(session, &stream_types, &mut partitions, session.outbox.cursor).await?;
+    Ok((producer, partitions, from))
+}
+
+impl Session<'_> {
+    /// How long a record may be tried when nothing fences a late one off.
+    pub(super) fn message_timeout(&self) -> Duration {
+        self.config.lease_ttl / MESSAGE_TIMEOUTS_PER_TTL
+    }
+
+    /// Tells that everything up to `cursor` is in Kafka.
+    pub(super) fn acknowledged(&self, cursor: Position, head: Position) {
+        self.deps.status.send_modify(|status| {
+            if let Some(reason) = status.stopped.take() {
+                info!(reason, "relaying again");
+            }
+            status.role = Role::Leader;
+            status.cursor = status.cursor.max(cursor);
+            metrics::gauge!("annals_relay_cursor").set(status.cursor.0 as f64);
+            metrics::gauge!("annals_relay_lag_events").set((head.0 - status.cursor.0).max(0) as f64);
+        });
+    }
+
+    /// Tells that Kafka takes long.
+    pub(super) fn stalled(&self) {
+        super::stopped(&self.deps.status, Error::Stalled(self.config.stall_timeout));
+    }
+}

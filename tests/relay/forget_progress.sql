@@ -1,0 +1,3 @@
+-- The relay's state as it was before anything was relayed.
+update log.outbox set cursor = 0;
+delete from log.outbox_partitions;
