@@ -32,6 +32,7 @@ pub struct Config {
     pub log: LogOutput,
     /// How long a shutdown may take before what is left is cut off.
     pub shutdown_timeout: Duration,
+    pub api: Api,
     pub append: Append,
     pub command: Command,
     pub relay: Relay,
@@ -44,7 +45,8 @@ pub struct Config {
 /// One URL per database role. Equal URLs are for development: then only triggers protect the log, not rights.
 #[derive(Debug, Clone)]
 pub struct Databases {
-    pub migrator: SecretString,
+    /// `None`: this process does not migrate.
+    pub migrator: Option<SecretString>,
     pub writer: SecretString,
     /// Reads the log for projections that tail it or refill from it.
     pub projector: SecretString,
@@ -65,7 +67,7 @@ impl Databases {
     pub fn is_shared(&self) -> bool {
         use secrecy::ExposeSecret;
         let writer = self.writer.expose_secret();
-        [&self.migrator, &self.projector, &self.reader]
+        [&self.projector, &self.reader]
             .iter()
             .all(|url| url.expose_secret() == writer)
     }
@@ -103,6 +105,15 @@ pub struct LogOutput {
     /// A `tracing` filter, such as `info,annals::relay=debug`.
     pub filter: String,
     pub json: bool,
+}
+
+/// Bounds of the HTTP side.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// A connection that is silent this long is closed.
+    pub idle_timeout: Duration,
+    /// How long a key that was looked up is believed: what a revocation may take to be felt everywhere.
+    pub key_memory: Duration,
 }
 
 /// Bounds of the group commit (see `log::appender`).
@@ -244,6 +255,10 @@ impl Config {
                 json: from.choice("log_format", &[("text", false), ("json", true)]),
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
+            api: Api {
+                idle_timeout: from.seconds("api_idle_timeout_seconds", 75, 1..=3_600),
+                key_memory: from.millis("api_key_memory_ms", 1_000, 1..=10_000),
+            },
             append,
             command: command(&mut from),
             relay: relay(&mut from),
@@ -272,20 +287,16 @@ fn databases(from: &mut Sources) -> Databases {
     let shared: Option<SecretString> = from.secret("database_url");
     let missing = || SecretString::from(String::new());
     let mut role = |name: &'static str| from.secret(name).or_else(|| shared.clone());
-    let urls = [
-        role("migrator_url"),
-        role("writer_url"),
-        role("projector_url"),
-        role("reader_url"),
-    ];
+    let migrator = role("migrator_url");
+    let urls = [role("writer_url"), role("projector_url"), role("reader_url")];
     if urls.iter().any(Option::is_none) {
         from.fault(
             "database_url",
-            "not set: give the Postgres URL of the log, or a URL for each of migrator, writer, projector and reader"
+            "not set: give the Postgres URL of the log, or a URL for each of writer, projector and reader"
                 .into(),
         );
     }
-    let [migrator, writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));
+    let [writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));
     Databases {
         migrator,
         writer,

@@ -18,6 +18,8 @@ pub mod read_model;
 
 pub mod api;
 
+pub mod serve;
+
 pub mod json;
 pub mod postgres;
 

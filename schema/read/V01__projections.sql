@@ -23,5 +23,7 @@ create table projections.generations (
 );
 
 grant usage on schema projections to annals_projector, annals_reader;
+-- Whoever serves may see which migrations were applied.
+grant select on projections.migrations to annals_projector, annals_reader;
 grant select, insert, update, delete on projections.projections, projections.generations to annals_projector;
 grant select on projections.projections, projections.generations to annals_reader;
