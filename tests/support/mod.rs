@@ -11,6 +11,7 @@
 
 pub mod process;
 pub mod proxy;
+pub mod server;
 pub mod stack;
 pub mod topic;
 
