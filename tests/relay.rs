@@ -398,7 +398,7 @@ async fn a_producer_from_before_is_fenced() {
     let records = topic.read().await;
     let log_id = stage.database.identity().await.log_id;
     let zombie = topic
-        .begin_as(&format!("{}.relay.{log_id}", stage.prefix), &records[&0])
+        .begin_as(&format!("{}.relay.{log_id}.0", stage.prefix), &records[&0])
         .await;
     stage.append_orders(10).await;
     let _relay = stage.relay().await;
