@@ -4,19 +4,24 @@
 //! "no" was true at a version the stream had between request and answer.
 
 mod attempt;
+pub mod background;
 mod hot;
 mod seal;
 
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
 use serde_json::Value;
+use tokio::{sync::Notify, time::Instant};
+use tracing::debug;
 use uuid::Uuid;
 
 use crate::{
     aggregate::{DecodeError, Registry, Rejection, Violation},
     config,
     json::RawJson,
-    log::{self, Appender, Identity, LogReader, Position, StreamId, Version},
+    log::{
+        self, Appender, CommandLog, CommandRecord, Identity, LogReader, Position, Status, StreamId, Version,
+    },
     postgres,
 };
 use attempt::Attempt;
@@ -43,7 +48,7 @@ pub struct Request {
     pub target: String,
 }
 
-/// What a command came to.
+/// What a caller is told of a command.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub command_id: Uuid,
@@ -53,9 +58,22 @@ pub struct Answer {
     pub version: Version,
     /// The last position it wrote; `None` where it wrote no event.
     pub position: Option<Position>,
-    pub result: Result<RawJson, Rejection>,
+    pub outcome: Outcome,
     /// Whether this is the first answer to an earlier request with the same key.
     pub replayed: bool,
+}
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// Done; what the caller is told.
+    Done(RawJson),
+    /// The domain said no.
+    Rejected(Rejection),
+    /// Accepted, not done yet.
+    Pending,
+    /// Accepted and given up; why, for people.
+    Failed(String),
 }
 
 /// Why a command has no answer. None of these is stored.
@@ -90,30 +108,47 @@ struct Deps {
     registry: Arc<Registry>,
     reader: LogReader,
     appender: Appender,
+    rows: CommandLog,
     identity: Identity,
     hot: HotAggregates,
     sealer: Sealer,
     config: config::Command,
+    /// Wakes the background work of this process.
+    accepted: Notify,
+}
+
+/// A request that was checked: ready to be decided, now or later.
+struct Prepared {
+    command_id: Uuid,
+    stream_id: Uuid,
+    fingerprint: Vec<u8>,
+    /// Its secrets are sealed.
+    request: Request,
 }
 
 impl Commands {
+    /// `rows` writes, `reader` reads the same log.
     pub fn new(
         registry: Arc<Registry>,
         reader: LogReader,
         appender: Appender,
+        rows: CommandLog,
         identity: Identity,
         config: config::Command,
     ) -> Self {
         let hot = HotAggregates::new(config.cache_aggregates_max);
         let sealer = Sealer::new(identity.clone());
+        let accepted = Notify::new();
         Self(Arc::new(Deps {
             registry,
             reader,
             appender,
+            rows,
             identity,
             hot,
             sealer,
             config,
+            accepted,
         }))
     }
 
@@ -122,15 +157,45 @@ impl Commands {
     /// It goes on to its end even if the caller stops waiting: a connection that breaks loses no command half way.
     pub async fn execute(&self, request: Request) -> Result<Answer, Error> {
         let deps = self.0.clone();
-        let executing = tokio::spawn(async move { deps.execute(request).await });
-        executing
-            .await
-            .unwrap_or_else(|panic| Err(Error::Record(format!("the command's task failed: {panic}"))))
+        uninterrupted(async move {
+            let prepared = deps.prepare(request).await?;
+            deps.carry_out(&prepared).await
+        })
+        .await
+    }
+
+    /// Accepts a command to be done later; returns `Pending`, or the answer to an earlier request with the same key.
+    pub async fn accept(&self, request: Request) -> Result<Answer, Error> {
+        let deps = self.0.clone();
+        uninterrupted(async move {
+            let prepared = deps.prepare(request).await?;
+            deps.accept(prepared).await
+        })
+        .await
+    }
+
+    /// What became of a command of this principal; `None` where there is no such.
+    pub async fn find(&self, command_id: Uuid, principal: &str) -> Result<Option<Answer>, Error> {
+        let record = self.0.rows.find(command_id).await?;
+        record
+            .filter(|record| record.principal == principal)
+            .map(answer)
+            .transpose()
     }
 }
 
+/// Runs to the end whatever happens to the caller.
+async fn uninterrupted(
+    work: impl Future<Output = Result<Answer, Error>> + Send + 'static,
+) -> Result<Answer, Error> {
+    tokio::spawn(work)
+        .await
+        .unwrap_or_else(|panic| Err(Error::Record(format!("the command's task failed: {panic}"))))
+}
+
 impl Deps {
-    async fn execute(&self, mut request: Request) -> Result<Answer, Error> {
+    /// Checks and seals a request.
+    async fn prepare(&self, mut request: Request) -> Result<Prepared, Error> {
         let (aggregate, command) = self
             .registry
             .command(&request.command)
@@ -150,29 +215,64 @@ impl Deps {
                 .seal(&self.registry, command.name, stream_id, request.body)
                 .await;
         }
-        let stream = StreamId {
-            stream_type: aggregate.stream_type().to_owned(),
-            id: stream_id,
-        };
-        let attempt = Attempt {
-            deps: self,
-            aggregate,
-            command,
-            request: &request,
-            stream,
+        Ok(Prepared {
+            command_id: Uuid::now_v7(),
+            stream_id,
             fingerprint,
-        };
-        let answer = attempt.run().await;
+            request,
+        })
+    }
+
+    /// Loads, decides and appends.
+    async fn carry_out(&self, prepared: &Prepared) -> Result<Answer, Error> {
+        let request = &prepared.request;
+        let (aggregate, command) = self
+            .registry
+            .command(&request.command)
+            .ok_or_else(|| Error::UnknownCommand(request.command.clone()))?;
+        let started = Instant::now();
+        let answer = Attempt::new(self, aggregate, command, prepared).run().await;
         let outcome = match &answer {
             Ok(Answer { replayed: true, .. }) => "replayed",
-            Ok(Answer { result: Ok(_), .. }) => "done",
+            Ok(Answer {
+                outcome: Outcome::Done(_),
+                ..
+            }) => "done",
             Ok(_) => "rejected",
             Err(_) => "failed",
         };
         metrics::counter!("annals_commands_total", "command" => command.name, "outcome" => outcome)
             .increment(1);
+        metrics::histogram!("annals_command_seconds", "command" => command.name).record(started.elapsed());
+        debug!(command = command.name, id = %prepared.command_id, correlation = request.correlation_id, outcome);
         answer
     }
+}
+
+/// What a command's row says to its caller.
+fn answer(record: CommandRecord) -> Result<Answer, Error> {
+    let unreadable = |error: serde_json::Error| Error::Record(error.to_string());
+    let stored = || {
+        record
+            .answer
+            .clone()
+            .ok_or_else(|| Error::Record("its row holds no answer".into()))
+    };
+    let outcome = match record.status {
+        Status::Done => Outcome::Done(stored()?),
+        Status::Rejected => Outcome::Rejected(stored()?.parse().map_err(unreadable)?),
+        Status::Failed => Outcome::Failed(stored()?.parse().map_err(unreadable)?),
+        Status::Pending => Outcome::Pending,
+    };
+    Ok(Answer {
+        command_id: record.command_id,
+        stream: record.stream,
+        correlation_id: record.correlation_id,
+        version: record.version.unwrap_or_default(),
+        position: record.positions.map(|(_, last)| last),
+        outcome,
+        replayed: true,
+    })
 }
 
 /// Tells whether a repeated key comes with the same request: a keyed hash of where it went and of its canonical body

@@ -44,7 +44,8 @@ pub struct Config {
 /// One URL per database role. Equal URLs are for development: then only triggers protect the log, not rights.
 #[derive(Debug, Clone)]
 pub struct Databases {
-    pub migrator: SecretString,
+    /// `None`: this process does not migrate.
+    pub migrator: Option<SecretString>,
     pub writer: SecretString,
     /// Reads the log for projections that tail it or refill from it.
     pub projector: SecretString,
@@ -65,9 +66,7 @@ impl Databases {
     pub fn is_shared(&self) -> bool {
         use secrecy::ExposeSecret;
         let writer = self.writer.expose_secret();
-        [&self.migrator, &self.projector, &self.reader]
-            .iter()
-            .all(|url| url.expose_secret() == writer)
+        [&self.projector, &self.reader].iter().all(|url| url.expose_secret() == writer)
     }
 }
 
@@ -129,6 +128,20 @@ pub struct Command {
     pub cache_aggregates_max: usize,
     /// Events read per round trip when an aggregate is rebuilt.
     pub load_events_max: i64,
+    /// Accepted commands carried out at once by one process.
+    pub background_concurrency: usize,
+    /// How often an accepted command is tried before it is given up.
+    pub background_attempts_max: i32,
+    /// How long an accepted command that was taken is left to its taker.
+    pub background_lease: Duration,
+    /// The slow poll for commands that other processes accepted.
+    pub background_poll_interval: Duration,
+    /// How long answered commands, and with them idempotency keys, are kept.
+    pub keep: Duration,
+    /// Wait between two rounds of cleaning.
+    pub clean_interval: Duration,
+    /// Rows deleted per step of cleaning.
+    pub clean_rows_max: i32,
 }
 
 /// Mode and bounds of the relay.
@@ -229,11 +242,7 @@ impl Config {
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
             append,
-            command: Command {
-                retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
-                cache_aggregates_max: from.ranged("command_cache_aggregates_max", 100_000, 0..=10_000_000),
-                load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
-            },
+            command: command(&mut from),
             relay: relay(&mut from),
             projector: projector(&mut from),
             reads: Reads {
@@ -259,20 +268,15 @@ fn databases(from: &mut Sources) -> Databases {
     let shared: Option<SecretString> = from.secret("database_url");
     let missing = || SecretString::from(String::new());
     let mut role = |name: &'static str| from.secret(name).or_else(|| shared.clone());
-    let urls = [
-        role("migrator_url"),
-        role("writer_url"),
-        role("projector_url"),
-        role("reader_url"),
-    ];
+    let migrator = role("migrator_url");
+    let urls = [role("writer_url"), role("projector_url"), role("reader_url")];
     if urls.iter().any(Option::is_none) {
         from.fault(
             "database_url",
-            "not set: give the Postgres URL of the log, or a URL for each of migrator, writer, projector and reader"
-                .into(),
+            "not set: give the Postgres URL of the log, or a URL for each of writer, projector and reader".into(),
         );
     }
-    let [migrator, writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));
+    let [writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));
     Databases {
         migrator,
         writer,
@@ -293,6 +297,21 @@ fn append(from: &mut Sources, partitions: i32) -> Append {
         event_bytes_max: from.ranged("append_event_bytes_max", 768 << 10, 1_024..=16 << 20),
         resend_time_max: from.seconds("append_resend_time_max_seconds", 30, 1..=600),
         partitions,
+    }
+}
+
+fn command(from: &mut Sources) -> Command {
+    Command {
+        retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
+        cache_aggregates_max: from.ranged("command_cache_aggregates_max", 100_000, 0..=10_000_000),
+        load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
+        background_concurrency: from.ranged("command_background_concurrency", 64, 1..=10_000),
+        background_attempts_max: from.ranged("command_background_attempts_max", 10, 1..=1_000),
+        background_lease: from.millis("command_background_lease_ms", 10_000, 100..=600_000),
+        background_poll_interval: from.millis("command_background_poll_interval_ms", 500, 1..=60_000),
+        keep: from.seconds("command_keep_seconds", 7 * 24 * 3_600, 1..=3_650 * 24 * 3_600),
+        clean_interval: from.millis("command_clean_interval_ms", 60_000, 10..=86_400_000),
+        clean_rows_max: from.ranged("command_clean_rows_max", 1_000, 1..=100_000),
     }
 }
 

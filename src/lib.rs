@@ -17,6 +17,8 @@ pub mod projector;
 
 pub mod api;
 
+pub mod serve;
+
 pub mod json;
 pub mod postgres;
 

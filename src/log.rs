@@ -3,6 +3,7 @@
 //! Writing goes through [`Appender`] alone, which sends what arrives while a batch is in flight as the next one.
 //! Knows stream types by name and data as JSON; leaves domains to `command` and Kafka to `relay`.
 
+mod accepted;
 mod appender;
 mod batch;
 mod check;
@@ -13,15 +14,20 @@ mod statement;
 
 use std::fmt;
 
+pub use accepted::{Acceptance, Accepted, CommandLog};
 pub use appender::{Appender, AppenderTask};
 pub use check::{Unfit, check};
 use chrono::{DateTime, Utc};
 pub use identity::Identity;
-pub use read::{LogReader, StreamType, StreamTypes};
+pub use read::{LogReader, Relayed, StreamType, StreamTypes};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{aggregate::Claim, json::RawJson};
+use crate::{
+    aggregate::Claim,
+    json::RawJson,
+    postgres::{self, Failure},
+};
 
 /// Where an event stands in the whole log: 1, 2, 3 … without gaps. 0 is before the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -163,7 +169,8 @@ pub enum Outcome {
         version: Version,
         positions: Option<(Position, Position)>,
     },
-    /// The same command was answered before, so.
+    /// The same command was answered before, so. Its own row, where the append had to be sent again after a lost
+    /// connection and took effect the first time.
     Duplicate(Box<CommandRecord>),
     /// The principal's key was used before for another request.
     FingerprintMismatch,
@@ -193,4 +200,15 @@ pub enum Error {
     Closed,
     #[error("the log's database: {0}")]
     Database(String),
+}
+
+impl From<postgres::Error> for Error {
+    /// For statements that are their own transaction: a transient failure leaves their outcome unknown.
+    fn from(error: postgres::Error) -> Self {
+        match error.failure() {
+            Failure::Data => Self::Refused(error.to_string()),
+            Failure::Transient => Self::Unknown(error.to_string()),
+            Failure::Fatal => Self::Database(error.to_string()),
+        }
+    }
 }

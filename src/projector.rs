@@ -1,1 +1,76 @@
-//! projector
+//! Projections: folders of SQL that fold the log into read models.
+//!
+//! source → [`batch`] → [`waves`] → [`fold`]: rows and checkpoint in one transaction. What a projection is stands in
+//! its [`Folder`]; nothing here knows a domain or HTTP, and nothing here writes to the log. Each projection has a worker
+//! of its own, so that one that stands still holds up no other.
+
+mod batch;
+mod check;
+pub(crate) mod checkpoint;
+mod fold;
+mod folder;
+mod generation;
+mod kafka_source;
+mod progress;
+pub(crate) mod sql;
+mod statement;
+mod waves;
+mod worker;
+
+use std::sync::Arc;
+
+pub use batch::Partition;
+use deadpool_postgres::Pool;
+pub use folder::{Fault, Folder, OnError, Order, Parameter, ParameterType, Query, Rows};
+pub use progress::{Progress, Seen, Status};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+use uuid::Uuid;
+
+use crate::{
+    aggregate::Registry,
+    config,
+    log::{LogReader, Position},
+};
+
+/// What the workers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Deps {
+    /// The log, as the projector's role: for tailing and for refills.
+    pub reader: LogReader,
+    /// The read models' database, as the projector's role.
+    pub read: Pool,
+    pub registry: Arc<Registry>,
+    /// Whose events these are.
+    pub log_id: Uuid,
+    /// Moves when the log grows; may be late.
+    pub head: watch::Receiver<Position>,
+    /// Told of every step.
+    pub progress: Progress,
+}
+
+/// Runs a worker for each folder until the shutdown. Without `kafka` they tail the log.
+pub async fn run(
+    deps: Deps,
+    folders: Vec<Folder>,
+    kafka: Option<config::Kafka>,
+    limits: config::Projector,
+    shutdown: CancellationToken,
+) {
+    let mut workers = JoinSet::new();
+    for folder in folders {
+        workers.spawn(worker::run(
+            deps.clone(),
+            folder,
+            kafka.clone(),
+            limits.clone(),
+            shutdown.clone(),
+        ));
+    }
+    while let Some(ended) = workers.join_next().await {
+        if let Err(error) = ended {
+            error!(%error, "a projection's worker ended; its projection stands still until the next start");
+        }
+    }
+}

@@ -3,17 +3,37 @@
 mod support;
 
 use annals::{
-    aggregate::RejectionKind,
-    command::{Answer, Commands, Error, Request},
+    aggregate::{Rejection, RejectionKind},
+    command::{Answer, Commands, Error, Outcome, Request, background},
     log::Version,
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use support::{Database, request};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 fn order() -> Value {
     serde_json::from_str(support::ORDER).expect("JSON")
+}
+
+/// Yes or no, for a command that is done.
+trait Told {
+    fn result(&self) -> Result<String, Rejection>;
+}
+
+impl Told for Answer {
+    fn result(&self) -> Result<String, Rejection> {
+        match &self.outcome {
+            Outcome::Done(answer) => Ok(answer.as_str().to_owned()),
+            Outcome::Rejected(rejection) => Err(rejection.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn done(answer: &Answer) -> String {
+    answer.result().expect("accepted")
 }
 
 async fn create(commands: &Commands, command: &str, body: Value) -> Uuid {
@@ -21,7 +41,7 @@ async fn create(commands: &Commands, command: &str, body: Value) -> Uuid {
         .execute(request(command, None, body))
         .await
         .expect("answered");
-    assert!(answer.result.is_ok(), "{answer:?}");
+    assert!(answer.result().is_ok(), "{answer:?}");
     answer.stream.id
 }
 
@@ -33,7 +53,7 @@ fn keyed(request: Request, key: &str) -> Request {
 }
 
 fn told(answer: &Answer) -> (Version, String, Uuid) {
-    (answer.version, format!("{:?}", answer.result), answer.command_id)
+    (answer.version, format!("{:?}", answer.outcome), answer.command_id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,7 +74,7 @@ async fn fifty_twins_have_one_effect_and_one_answer() {
             assert_eq!(first, 1, "{command} took effect once");
             assert!(answers.iter().all(|answer| told(answer).0 == answers[0].version));
             let body = |answer: &Answer| {
-                let text = answer.result.as_ref().expect("accepted").as_str().to_owned();
+                let text = done(answer);
                 serde_json::from_str::<Value>(&text).expect("JSON")
             };
             assert!(answers.iter().all(|answer| body(answer) == body(&answers[0])));
@@ -89,7 +109,7 @@ async fn a_rejection_is_repeated_to_its_twins() {
         )
     };
     let first = commands.execute(ship()).await.expect("answered");
-    let rejection = first.result.clone().expect_err("not paid");
+    let rejection = first.result().expect_err("not paid");
     assert_eq!(
         (rejection.kind, &rejection.members["state"]),
         (RejectionKind::Rule, &json!("created"))
@@ -98,11 +118,11 @@ async fn a_rejection_is_repeated_to_its_twins() {
         .execute(request("order.confirm", Some(id), json!({})))
         .await
         .expect("answered")
-        .result
+        .result()
         .expect("accepted");
     let second = commands.execute(ship()).await.expect("answered");
     assert!(second.replayed);
-    assert_eq!(second.result.expect_err("the first answer"), rejection);
+    assert_eq!(second.result().expect_err("the first answer"), rejection);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,19 +164,19 @@ async fn a_stale_cache_says_no_false_no() {
             .execute(request("order.confirm", Some(id), json!({})))
             .await
             .expect("answered")
-            .result
+            .result()
             .expect("yes");
         one.execute(pay(id))
             .await
             .expect("answered")
-            .result
+            .result()
             .expect("a no would be false");
         // And the other way round: what `other` still believes to be allowed is refused.
         let again = other
             .execute(pay(id))
             .await
             .expect("answered")
-            .result
+            .result()
             .expect_err("paid already");
         assert_eq!(again.members["state"], json!("paid"));
     }
@@ -204,7 +224,7 @@ async fn if_match_insists_on_a_version() {
         "{stale:?}"
     );
     assert!(
-        one.execute(cancel(3)).await.expect("decided").result.is_err(),
+        one.execute(cancel(3)).await.expect("decided").result().is_err(),
         "cancelled already"
     );
 }
@@ -240,7 +260,7 @@ async fn a_hot_aggregate_is_a_chain_of_answers() {
 }
 
 fn count(answer: &Answer) -> u64 {
-    let answer: Value = answer.result.as_ref().expect("accepted").parse().expect("JSON");
+    let answer: Value = done(answer).parse().expect("JSON");
     answer["counter"].as_u64().expect("a count")
 }
 
@@ -256,7 +276,7 @@ async fn a_project_name_has_one_owner() {
     let mut owner = None;
     for answer in answers {
         let answer = answer.expect("answered");
-        match answer.result {
+        match answer.result() {
             Ok(_) => assert!(owner.replace(answer.stream.id).is_none(), "two owners"),
             Err(rejection) => {
                 assert_eq!(rejection.kind, RejectionKind::Invalid);
@@ -274,28 +294,28 @@ async fn a_project_name_has_one_owner() {
         .execute(rename)
         .await
         .expect("answered")
-        .result
+        .result()
         .expect("renamed");
     assert!(
-        create(0, "Apollo").await.expect("answered").result.is_ok(),
+        create(0, "Apollo").await.expect("answered").result().is_ok(),
         "free after renaming"
     );
-    assert!(create(1, "GEMINI").await.expect("answered").result.is_err());
+    assert!(create(1, "GEMINI").await.expect("answered").result().is_err());
     servers[1]
         .execute(request("project.delete", Some(owner), json!({})))
         .await
         .expect("answered")
-        .result
+        .result()
         .expect("gone");
     assert!(
-        create(0, "GEMINI").await.expect("answered").result.is_ok(),
+        create(0, "GEMINI").await.expect("answered").result().is_ok(),
         "free after deletion"
     );
     let again = servers[0]
         .execute(request("project.delete", Some(owner), json!({})))
         .await
         .expect("answered");
-    assert_eq!(again.result.expect_err("gone").kind, RejectionKind::NotFound);
+    assert_eq!(again.result().expect_err("gone").kind, RejectionKind::NotFound);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -318,7 +338,7 @@ async fn a_code_is_stored_nowhere() {
         submit(wrong)
             .await
             .expect("answered")
-            .result
+            .result()
             .expect_err("wrong")
             .detail,
         "the code is wrong"
@@ -374,4 +394,116 @@ async fn without_a_cache_it_is_only_slower() {
             .expect("answered");
         assert_eq!(count(&answer), n);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_command_is_done_by_whoever_takes_it() {
+    let database = Database::new().await;
+    let (one, other) = (database.commands(&[]).await, database.commands(&[]).await);
+    let create = keyed(
+        request("counter.create", None, json!({"code": "s3cret"})),
+        "create",
+    );
+    let pending = one.accept(create.clone()).await.expect("accepted");
+    assert_eq!((&pending.outcome, pending.replayed), (&Outcome::Pending, false));
+    // Not done yet: a twin, now or later, is told so; nobody else's business; nothing of the secret is kept.
+    let twin = other.execute(create.clone()).await.expect("answered");
+    assert_eq!(
+        (twin.command_id, twin.outcome, twin.replayed),
+        (pending.command_id, Outcome::Pending, true)
+    );
+    assert!(
+        one.find(pending.command_id, "somebody")
+            .await
+            .expect("looked up")
+            .is_none()
+    );
+    let dump = database
+        .client()
+        .await
+        .query(include_str!("support/dump.sql"), &[])
+        .await
+        .expect("a dump");
+    assert!(
+        dump.iter()
+            .any(|row| row.get::<_, String>(0).contains("\"body\""))
+    );
+    assert!(dump.iter().all(|row| !row.get::<_, String>(0).contains("s3cret")));
+
+    let shutdown = CancellationToken::new();
+    let working = tokio::spawn(background::run(other.clone(), shutdown.clone()));
+    let find = || async {
+        one.find(pending.command_id, "test")
+            .await
+            .expect("looked up")
+            .expect("there")
+    };
+    support::until("it is done", || async {
+        find().await.outcome != Outcome::Pending
+    })
+    .await;
+    let answer = find().await;
+    assert_eq!(done(&answer), done(&one.execute(create).await.expect("answered")));
+    assert_eq!(answer.stream, pending.stream);
+    let ship = json!({"carrier": "c", "tracking": "t"});
+    let rejected = one
+        .accept(request("order.ship", Some(Uuid::now_v7()), ship))
+        .await
+        .expect("accepted");
+    let find = || async {
+        one.find(rejected.command_id, "test")
+            .await
+            .expect("looked up")
+            .expect("there")
+    };
+    support::until("it is rejected", || async {
+        find().await.outcome != Outcome::Pending
+    })
+    .await;
+    assert_eq!(
+        find().await.result().expect_err("no order").kind,
+        RejectionKind::NotFound
+    );
+    let left: i64 = database
+        .client()
+        .await
+        .query_one("select count(*) from log.accepted", &[])
+        .await
+        .expect("a count")
+        .get(0);
+    assert_eq!(left, 0, "what is done is wiped");
+    shutdown.cancel();
+    working.await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_cleaned_away_when_their_time_is_over_and_pending_ones_never() {
+    let database = Database::new().await;
+    let settings = [
+        ("command_keep_seconds", "1"),
+        ("command_clean_interval_ms", "10"),
+        ("command_clean_rows_max", "3"),
+    ];
+    let commands = database.commands(&settings).await;
+    for _ in 0..10 {
+        create(&commands, "order.create", order()).await;
+    }
+    let pending = commands
+        .accept(request("order.create", None, order()))
+        .await
+        .expect("accepted");
+    let shutdown = CancellationToken::new();
+    let cleaning = tokio::spawn(background::clean(commands.clone(), shutdown.clone()));
+    let client = database.client().await;
+    support::until("only the pending one is left", || async {
+        let left = client
+            .query("select command_id from log.commands", &[])
+            .await
+            .expect("rows");
+        left.len() == 1 && left[0].get::<_, Uuid>(0) == pending.command_id
+    })
+    .await;
+    assert_eq!(database.events().await.len(), 10, "events stay");
+    shutdown.cancel();
+    cleaning.await.expect("it ends");
 }

@@ -13,5 +13,7 @@ insert into log.identity (log_id, hash_key)
 values (gen_random_uuid(), sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
 
 grant usage on schema log to annals_writer, annals_projector, annals_reader;
+-- Whoever serves may see which migrations were applied.
+grant select on log.migrations to annals_writer, annals_projector, annals_reader;
 grant select on log.identity to annals_writer;
 grant select (log_id, created_at) on log.identity to annals_projector, annals_reader;

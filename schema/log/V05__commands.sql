@@ -27,6 +27,6 @@ create unique index commands_principal_key on log.commands (principal, idempoten
     where idempotency_key is not null;
 
 -- Cleaning walks from the oldest; a block range index costs next to nothing, since rows arrive in this order.
-create index commands_recorded_at on log.commands using brin (recorded_at);
+create index commands_recorded_at on log.commands using brin (recorded_at) with (autosummarize = on);
 
 grant select on log.commands to annals_writer, annals_reader;

@@ -3,13 +3,14 @@ create table projections.projections (
     projection      text        primary key check (projection ~ '^[a-z][a-z0-9_]{0,39}$'),
     live_generation integer     not null,
     paused          boolean     not null default false,
-    -- Why its worker stands still, until it goes on: the event, the error, the statement.
+    -- Why its workers stand still, until it is taken away: the event, the error, the statement.
     stopped         jsonb,
     created_at      timestamptz not null default clock_timestamp()
 );
 
 -- One build of a read model: its tables stand in a schema of their own, named in `schema_name`. The folder it was made
--- from is kept here, because a deploy may replace the one on disk while this generation still serves.
+-- from is kept here (its files by path), because a deploy may replace the one on disk while this generation still
+-- serves. `fingerprint` also covers how its events are read: generations with the same one must have the same rows.
 create table projections.generations (
     projection  text        not null references projections.projections (projection) deferrable initially deferred,
     generation  integer     not null check (generation > 0),
@@ -22,5 +23,7 @@ create table projections.generations (
 );
 
 grant usage on schema projections to annals_projector, annals_reader;
+-- Whoever serves may see which migrations were applied.
+grant select on projections.migrations to annals_projector, annals_reader;
 grant select, insert, update, delete on projections.projections, projections.generations to annals_projector;
 grant select on projections.projections, projections.generations to annals_reader;

@@ -41,7 +41,7 @@ pub struct Options {
 
 /// Measures and prints a line per number of clients.
 pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
-    let scratch = Scratch::new(&config.databases.migrator).await?;
+    let scratch = Scratch::new(&config.databases).await?;
     let snapshot = scratch.connect().await?;
     if options.idle_transaction {
         snapshot.batch_execute(include_str!("hold_snapshot.sql")).await?;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use crate::postgres;
+use crate::{config::Databases, postgres};
 
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -18,8 +19,9 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes it on the server that `url` names; the login needs the right to create databases.
-    pub async fn new(url: &SecretString) -> anyhow::Result<Self> {
+    /// Makes it on the server of the migrator, whose login needs the right to create databases.
+    pub async fn new(databases: &Databases) -> anyhow::Result<Self> {
+        let url = databases.migrator.as_ref().context("no migrator's URL is configured")?;
         let (server, connection) = tokio_postgres::connect(url.expose_secret(), NoTls).await?;
         tokio::spawn(connection);
         let name = format!("annals_bench_{}", Uuid::now_v7().simple());
@@ -27,7 +29,7 @@ impl Scratch {
         let (base, _) = url
             .expose_secret()
             .rsplit_once('/')
-            .ok_or_else(|| anyhow::anyhow!("the database URL must end in `/<database>`"))?;
+            .context("the database URL must end in `/<database>`")?;
         let url = SecretString::from(format!("{base}/{name}"));
         postgres::migrate_log(&url, MIGRATION_TIMEOUT).await?;
         postgres::migrate_read_models(&url, MIGRATION_TIMEOUT).await?;

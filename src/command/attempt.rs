@@ -1,18 +1,17 @@
 //! One command on one stream: load, decide, append, and again while others are faster.
 
-use std::borrow::Cow;
-
+use serde_json::Value;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
-    Answer, Deps, Error, Request,
+    Answer, Deps, Error, Outcome as Told, Prepared, Request, answer,
     hot::{self, Known},
 };
 use crate::{
     aggregate::{AnyAggregate, AnyState, Claim, CommandType, Decided, Decision, Rejection},
     json::RawJson,
-    log::{self, Append, CommandRecord, Expected, Metadata, NewEvent, Outcome, Status, StreamId, Version},
+    log::{self, Append, Expected, Metadata, NewEvent, Outcome, Status, StreamId, Version},
 };
 
 /// A version no stream has, for an append that must not go through: it only finds an earlier answer or the version.
@@ -20,19 +19,19 @@ const NEVER: Expected = Expected::Exactly(Version(-1));
 
 /// A command with all that its attempts share.
 pub(super) struct Attempt<'a> {
-    pub(super) deps: &'a Deps,
-    pub(super) aggregate: &'a dyn AnyAggregate,
-    pub(super) command: CommandType,
-    pub(super) request: &'a Request,
-    pub(super) stream: StreamId,
-    pub(super) fingerprint: Vec<u8>,
+    deps: &'a Deps,
+    aggregate: &'a dyn AnyAggregate,
+    command: CommandType,
+    prepared: &'a Prepared,
+    request: &'a Request,
+    stream: StreamId,
 }
 
 /// A link of the stream's chain that was queued.
 struct Queued {
     outcome: oneshot::Receiver<Result<Outcome, log::Error>>,
     /// What the caller is told if it is appended.
-    result: Result<RawJson, Rejection>,
+    told: Told,
     claims: Vec<Claim>,
     reading: u64,
     /// Whether it leads to another state.
@@ -52,13 +51,32 @@ impl Queued {
     }
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        deps: &'a Deps,
+        aggregate: &'a dyn AnyAggregate,
+        command: CommandType,
+        prepared: &'a Prepared,
+    ) -> Self {
+        let stream = StreamId {
+            stream_type: aggregate.stream_type().to_owned(),
+            id: prepared.stream_id,
+        };
+        Self {
+            deps,
+            aggregate,
+            command,
+            prepared,
+            request: &prepared.request,
+            stream,
+        }
+    }
+
     pub(super) async fn run(self) -> Result<Answer, Error> {
-        let command_id = Uuid::now_v7();
         let hot = self.deps.hot.of(&self.stream);
         let mut refused = None;
         for _ in 0..=self.deps.config.retries_max {
-            let mut queued = self.queue(&hot, command_id, refused.take()).await?;
+            let mut queued = self.queue(&hot, refused.take()).await?;
             let outcome = (&mut queued.outcome).await.unwrap_or(Err(log::Error::Closed));
             if queued.is_disproved_by(&outcome) {
                 hot::forget(&hot, queued.reading).await;
@@ -66,16 +84,23 @@ impl Attempt<'_> {
             match outcome? {
                 Outcome::Appended { version, positions } => {
                     return Ok(Answer {
-                        command_id,
+                        command_id: self.prepared.command_id,
                         stream: self.stream,
                         correlation_id: self.request.correlation_id.clone(),
                         version,
                         position: positions.map(|(_, last)| last),
-                        result: queued.result,
+                        outcome: queued.told,
                         replayed: false,
                     });
                 }
-                Outcome::Duplicate(record) => return replay(*record),
+                Outcome::Duplicate(record) => {
+                    // The command's own row where its append had to be sent twice.
+                    let replayed = record.command_id != self.prepared.command_id;
+                    return Ok(Answer {
+                        replayed,
+                        ..answer(*record)?
+                    });
+                }
                 Outcome::FingerprintMismatch => return Err(Error::KeyReused),
                 Outcome::Conflict { actual } if queued.mismatch && !self.is_wanted(actual) => {
                     return Err(Error::VersionMismatch { actual });
@@ -94,12 +119,7 @@ impl Attempt<'_> {
 
     /// Decides on the newest state there is and queues the result. `refused`: the log said that a unique value is taken,
     /// which becomes the answer.
-    async fn queue(
-        &self,
-        hot: &hot::Hot,
-        command_id: Uuid,
-        refused: Option<Rejection>,
-    ) -> Result<Queued, Error> {
+    async fn queue(&self, hot: &hot::Hot, refused: Option<Rejection>) -> Result<Queued, Error> {
         let mut slot = hot.lock().await;
         let Known {
             state,
@@ -110,21 +130,17 @@ impl Attempt<'_> {
             None => slot.insert(self.load().await?).clone(),
         };
         let mismatch = !self.is_wanted(version);
-        let (decision, after, answer) = if mismatch {
+        let (decision, after, result) = if mismatch {
             (
                 Decision::Accepted {
                     events: vec![],
                     claims: vec![],
                 },
                 state.clone(),
-                serde_json::Value::Null,
+                Value::Null,
             )
         } else if let Some(rejection) = refused {
-            (
-                Decision::Rejected(rejection),
-                state.clone(),
-                serde_json::Value::Null,
-            )
+            (Decision::Rejected(rejection), state.clone(), Value::Null)
         } else {
             let decided = self.aggregate.decide(
                 &state,
@@ -145,7 +161,7 @@ impl Attempt<'_> {
         } else {
             Expected::Exactly(version)
         };
-        let (append, result) = self.append(command_id, expected, decision, answer);
+        let (append, told) = self.append(expected, decision, result);
         let claims = append.claims.clone();
         let changes = !append.events.is_empty();
         let version = Version(version.0 + append.events.len() as i64);
@@ -157,7 +173,7 @@ impl Attempt<'_> {
         });
         Ok(Queued {
             outcome,
-            result,
+            told,
             claims,
             reading,
             changes,
@@ -202,21 +218,21 @@ impl Attempt<'_> {
         }
     }
 
-    fn append(
-        &self,
-        command_id: Uuid,
-        expected: Expected,
-        decision: Decision,
-        answer: serde_json::Value,
-    ) -> (Append, Result<RawJson, Rejection>) {
-        let (events, claims, status, result) = match decision {
-            Decision::Accepted { events, claims } => (events, claims, Status::Done, Ok(RawJson::of(&answer))),
-            Decision::Rejected(rejection) => (vec![], vec![], Status::Rejected, Err(rejection)),
+    fn append(&self, expected: Expected, decision: Decision, answer: Value) -> (Append, Told) {
+        let (events, claims, status, stored, told) = match decision {
+            Decision::Accepted { events, claims } => {
+                let answer = RawJson::of(&answer);
+                (events, claims, Status::Done, answer.clone(), Told::Done(answer))
+            }
+            Decision::Rejected(rejection) => (
+                vec![],
+                vec![],
+                Status::Rejected,
+                RawJson::of(&rejection),
+                Told::Rejected(rejection),
+            ),
         };
-        let stored = match &result {
-            Ok(answer) => Cow::Borrowed(answer),
-            Err(rejection) => Cow::Owned(RawJson::of(rejection)),
-        };
+        let command_id = self.prepared.command_id;
         let metadata = RawJson::of(&Metadata {
             actor: self.request.principal.clone(),
             command_id,
@@ -229,7 +245,7 @@ impl Attempt<'_> {
             command_type: self.command.name.to_owned(),
             principal: self.request.principal.clone(),
             idempotency_key: self.request.idempotency_key.clone(),
-            fingerprint: self.fingerprint.clone(),
+            fingerprint: self.prepared.fingerprint.clone(),
             correlation_id: self.request.correlation_id.clone(),
             stream: self.stream.clone(),
             expected,
@@ -245,28 +261,8 @@ impl Attempt<'_> {
                 .collect(),
             claims,
             status,
-            answer: stored.into_owned(),
+            answer: stored,
         };
-        (append, result)
+        (append, told)
     }
-}
-
-/// The first answer to a command, from its row.
-fn replay(record: CommandRecord) -> Result<Answer, Error> {
-    let answer = record
-        .answer
-        .ok_or_else(|| Error::Record("its row holds no answer".into()))?;
-    let result = match record.status {
-        Status::Rejected => Err(answer.parse().map_err(|error| Error::Record(error.to_string()))?),
-        _ => Ok(answer),
-    };
-    Ok(Answer {
-        command_id: record.command_id,
-        stream: record.stream,
-        correlation_id: record.correlation_id,
-        version: record.version.unwrap_or_default(),
-        position: record.positions.map(|(_, last)| last),
-        result,
-        replayed: true,
-    })
 }

@@ -16,6 +16,7 @@ const STREAM: &str = include_str!("read_stream.sql");
 const AT: &str = include_str!("read_at.sql");
 const HEAD: &str = include_str!("head.sql");
 const STREAM_TYPES: &str = include_str!("stream_types.sql");
+const RELAYED: &str = include_str!("relayed.sql");
 
 /// Events fetched per round trip: what may overshoot a limit in bytes.
 const FETCH_EVENTS: i32 = 256;
@@ -30,6 +31,15 @@ pub struct StreamType {
     pub partitions: i32,
     /// The topic's incarnation; offsets of another one are worth nothing.
     pub topic_id: Uuid,
+}
+
+/// How far the relay has come, as it noted it: the truth may be further.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Relayed {
+    /// Every event up to here is in its topic.
+    pub cursor: Position,
+    /// The last position sent, by stream type and partition.
+    pub last_sent: BTreeMap<(String, i32), Position>,
 }
 
 /// Reads the log through a pool.
@@ -98,6 +108,22 @@ impl LogReader {
             .await?
             .as_ref()
             .map(event))
+    }
+
+    /// How far the relay has come.
+    pub async fn relayed(&self) -> Result<Relayed, postgres::Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(RELAYED).await?;
+        let mut relayed = Relayed::default();
+        for row in client.query(&statement, &[]).await? {
+            relayed.cursor = Position(row.get(0));
+            if let Some(stream_type) = row.get(1) {
+                relayed
+                    .last_sent
+                    .insert((stream_type, row.get(2)), Position(row.get(3)));
+            }
+        }
+        Ok(relayed)
     }
 
     /// The stream types that have events.

@@ -93,10 +93,10 @@ impl<'a> Columns<'a> {
 pub(super) async fn execute<'a>(
     client: &Client,
     statement: &Statement,
-    batch: impl ExactSizeIterator<Item = &'a Append> + Clone,
+    batch: impl Iterator<Item = &'a Append>,
     new_partitions: i32,
 ) -> Result<Vec<Result<Outcome, Error>>, tokio_postgres::Error> {
-    let c = Columns::of(batch.clone());
+    let c = Columns::of(batch);
     let rows = client
         .query(
             statement,
@@ -133,32 +133,19 @@ pub(super) async fn execute<'a>(
         first_claims.entry(*request).or_insert(index);
     }
     Ok((1..)
-        .zip(batch.zip(&rows))
-        .map(|(request, (append, row))| {
-            outcome(append, row, first_claims.get(&request).copied().unwrap_or(0))
-        })
+        .zip(&rows)
+        .map(|(request, row)| outcome(row, first_claims.get(&request).copied().unwrap_or(0)))
         .collect())
 }
 
-fn outcome(append: &Append, row: &Row, first_claim: usize) -> Result<Outcome, Error> {
+fn outcome(row: &Row, first_claim: usize) -> Result<Outcome, Error> {
     let version = Version(row.get(1));
     Ok(match row.get(0) {
         "appended" => Outcome::Appended {
             version,
             positions: positions(row.get(2), row.get(3)),
         },
-        "duplicate" => {
-            let record = record(&row.get::<_, RawJson>(5))?;
-            if record.command_id == append.command_id {
-                // Our own, sent again because its outcome was unknown.
-                Outcome::Appended {
-                    version: record.version.unwrap_or_default(),
-                    positions: record.positions,
-                }
-            } else {
-                Outcome::Duplicate(Box::new(record))
-            }
-        }
+        "duplicate" => Outcome::Duplicate(Box::new(record(&row.get(5))?)),
         "fingerprint" => Outcome::FingerprintMismatch,
         "conflict" => Outcome::Conflict { actual: version },
         "claimed" => Outcome::Claimed {

@@ -1,10 +1,11 @@
-//! Brings a database's schema to what this program knows.
+//! Brings a database's schema to what this program knows, or tells how the two differ.
 //!
 //! Runs on a connection of its own, under an advisory lock, so that many processes may start at once. A schema newer
 //! than the program, or one that differs from what the program applied, is refused.
 
 use std::time::Duration;
 
+use deadpool_postgres::Pool;
 use secrecy::SecretString;
 use tokio_postgres::NoTls;
 
@@ -18,13 +19,17 @@ mod read_files {
     refinery::embed_migrations!("schema/read");
 }
 
+const LOCK: &str = include_str!("migrate_lock.sql");
 const ROLES: &str = include_str!("../../schema/roles.sql");
 const LOG_SCHEMA: &str = include_str!("../../schema/log_schema.sql");
 const READ_SCHEMA: &str = include_str!("../../schema/read_schema.sql");
-const LOCK: &str = include_str!("migrate_lock.sql");
-const ACT_AS_OWNER: &str = "set role annals_owner";
+const ACT_AS_OWNER: &str = include_str!("act_as_owner.sql");
+const LOG_APPLIED: &str = include_str!("log_applied.sql");
+const READ_APPLIED: &str = include_str!("read_applied.sql");
+const LOG_APPLIED_TABLE: &str = "log.migrations";
+const READ_APPLIED_TABLE: &str = "projections.migrations";
 
-/// Why a schema was not brought up to date.
+/// Why a schema does not fit, or was not brought up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
     #[error(transparent)]
@@ -35,22 +40,31 @@ pub enum MigrationError {
         "the schema does not fit this program: {0}. A newer program may have migrated it: use that one, or restore \
          a backup from before"
     )]
-    Migration(#[from] refinery::Error),
+    Differs(#[from] refinery::Error),
+    #[error("the schema is at migration {found}, this program needs {needed}: run `annals migrate`")]
+    Older { found: i32, needed: i32 },
+    #[error("the schema is at migration {found}, this program knows up to {known}: a newer program migrated it, use that one")]
+    Newer { found: i32, known: i32 },
 }
 
 /// Migrates the log's database; returns the names of the migrations applied now.
 pub async fn migrate_log(url: &SecretString, timeout: Duration) -> Result<Vec<String>, MigrationError> {
-    let runner = log_files::migrations::runner();
-    migrate(url, timeout, LOG_SCHEMA, runner, "log.migrations").await
+    migrate(url, timeout, LOG_SCHEMA, log_files::migrations::runner(), LOG_APPLIED_TABLE).await
 }
 
 /// Migrates the read models' database, which may be the same one.
-pub async fn migrate_read_models(
-    url: &SecretString,
-    timeout: Duration,
-) -> Result<Vec<String>, MigrationError> {
-    let runner = read_files::migrations::runner();
-    migrate(url, timeout, READ_SCHEMA, runner, "projections.migrations").await
+pub async fn migrate_read_models(url: &SecretString, timeout: Duration) -> Result<Vec<String>, MigrationError> {
+    migrate(url, timeout, READ_SCHEMA, read_files::migrations::runner(), READ_APPLIED_TABLE).await
+}
+
+/// Whether the log's schema is the one this program needs; for processes that may not migrate.
+pub async fn check_log(pool: &Pool) -> Result<(), MigrationError> {
+    check(pool, LOG_APPLIED, &log_files::migrations::runner()).await
+}
+
+/// Whether the schema of the read models' database is the one this program needs.
+pub async fn check_read_models(pool: &Pool) -> Result<(), MigrationError> {
+    check(pool, READ_APPLIED, &read_files::migrations::runner()).await
 }
 
 async fn migrate(
@@ -71,9 +85,16 @@ async fn migrate(
     drop(client);
     // The session ends with the client, and its lock with it.
     let _ = connection.await;
-    Ok(report
-        .applied_migrations()
-        .iter()
-        .map(ToString::to_string)
-        .collect())
+    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+async fn check(pool: &Pool, applied: &str, runner: &refinery::Runner) -> Result<(), MigrationError> {
+    let needed = runner.get_migrations().iter().map(|migration| migration.version() as i32).max().unwrap_or(0);
+    let client = pool.get().await.map_err(super::Error::from)?;
+    let found: i32 = client.query_one(applied, &[]).await?.get(0);
+    match found.cmp(&needed) {
+        std::cmp::Ordering::Less => Err(MigrationError::Older { found, needed }),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(MigrationError::Newer { found, known: needed }),
+    }
 }

@@ -9,6 +9,8 @@
     reason = "each test file is a crate of its own and uses a part of it"
 )]
 
+pub mod proxy;
+
 use std::{future::Future, time::Duration};
 
 use annals::{
@@ -16,7 +18,10 @@ use annals::{
     command::{Commands, Request},
     config::{Config, Sources},
     domain,
-    log::{Append, Appender, Event, Expected, Identity, LogReader, NewEvent, Position, Status, StreamId},
+    log::{
+        Append, Appender, CommandLog, Event, Expected, Identity, LogReader, NewEvent, Position, Status,
+        StreamId,
+    },
     postgres,
 };
 use deadpool_postgres::Pool;
@@ -232,6 +237,7 @@ impl Database {
             registry,
             self.reader(),
             appender,
+            CommandLog::new(self.pool()),
             self.identity().await,
             config.command,
         )

@@ -1,0 +1,4 @@
+update counters c
+set counter = c.counter + (e.data ->> 'by')::bigint, version = e.version
+from events e
+where c.id = e.stream_id

@@ -1,0 +1,4 @@
+update orders o
+set status = 'shipped', updated_at = e.recorded_at, version = e.version
+from events e
+where o.id = e.stream_id

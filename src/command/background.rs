@@ -1,0 +1,193 @@
+//! Accepted commands, carried out by whichever process comes first, and old answers, cleaned away.
+//!
+//! A command that was taken and not finished, because its process died or the log was away, comes due again after its
+//! lease and is taken again, a bounded number of times. Doing it twice is harmless: its id is appended once.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use super::{Answer, Commands, Deps, Error, Outcome, Prepared, Request, answer};
+use crate::{
+    json::RawJson,
+    log::{Acceptance, Accepted, StreamId, Version},
+};
+
+/// What is kept of a request until it is done.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    body: Value,
+    target: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    if_match: Option<Vec<Version>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    causation_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+}
+
+impl Deps {
+    /// Stores a prepared command to be done later.
+    pub(super) async fn accept(&self, prepared: Prepared) -> Result<Answer, Error> {
+        let Prepared {
+            command_id,
+            stream_id,
+            fingerprint,
+            request,
+        } = prepared;
+        let (aggregate, _) = self
+            .registry
+            .command(&request.command)
+            .ok_or_else(|| Error::UnknownCommand(request.command.clone()))?;
+        let stream = StreamId {
+            stream_type: aggregate.stream_type().to_owned(),
+            id: stream_id,
+        };
+        let kept = Kept {
+            body: request.body,
+            target: request.target,
+            if_match: request.if_match,
+            causation_id: request.causation_id,
+            traceparent: request.traceparent,
+        };
+        let accepted = Accepted {
+            command_id,
+            command_type: request.command,
+            principal: request.principal,
+            idempotency_key: request.idempotency_key,
+            fingerprint,
+            correlation_id: request.correlation_id.clone(),
+            stream_id,
+            request: RawJson::of(&kept),
+            attempts: 0,
+        };
+        match self.rows.accept(&accepted, &stream).await? {
+            Acceptance::Duplicate(record) => answer(*record),
+            Acceptance::FingerprintMismatch => Err(Error::KeyReused),
+            Acceptance::Accepted => {
+                self.accepted.notify_one();
+                Ok(Answer {
+                    command_id,
+                    stream,
+                    correlation_id: request.correlation_id,
+                    version: Version(0),
+                    position: None,
+                    outcome: Outcome::Pending,
+                    replayed: false,
+                })
+            }
+        }
+    }
+
+    async fn work_off(&self, accepted: Accepted) {
+        let (command_id, attempts) = (accepted.command_id, accepted.attempts);
+        let error = match prepare(accepted) {
+            Ok(prepared) => match self.carry_out(&prepared).await {
+                Ok(_) => return,
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        let may_pass = matches!(
+            error,
+            Error::Log(_) | Error::Database(_) | Error::Conflict { .. } | Error::Unreadable(_)
+        );
+        if may_pass && attempts < self.config.background_attempts_max {
+            warn!(%command_id, attempts, %error, "an accepted command failed; it will be tried again");
+            return;
+        }
+        error!(%command_id, attempts, %error, "an accepted command is given up");
+        if let Err(error) = self.rows.fail(command_id, &RawJson::of(&error.to_string())).await {
+            warn!(%command_id, %error, "it could not be marked as failed; it will be tried again");
+        }
+    }
+}
+
+fn prepare(accepted: Accepted) -> Result<Prepared, Error> {
+    let kept: Kept = accepted
+        .request
+        .parse()
+        .map_err(|error| Error::Record(error.to_string()))?;
+    let request = Request {
+        command: accepted.command_type,
+        stream_id: Some(accepted.stream_id),
+        body: kept.body,
+        principal: accepted.principal,
+        idempotency_key: accepted.idempotency_key,
+        correlation_id: accepted.correlation_id,
+        causation_id: kept.causation_id,
+        traceparent: kept.traceparent,
+        if_match: kept.if_match,
+        target: kept.target,
+    };
+    let Accepted {
+        command_id,
+        stream_id,
+        fingerprint,
+        ..
+    } = accepted;
+    Ok(Prepared {
+        command_id,
+        stream_id,
+        fingerprint,
+        request,
+    })
+}
+
+/// Carries accepted commands out until shutdown; those in hand are finished.
+pub async fn run(commands: Commands, shutdown: CancellationToken) {
+    let deps = commands.0;
+    let most = deps.config.background_concurrency;
+    while !shutdown.is_cancelled() {
+        let taken = match deps.rows.take(most as i32, deps.config.background_lease).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                warn!(%error, "accepted commands cannot be taken; trying again");
+                vec![]
+            }
+        };
+        let full = taken.len() == most;
+        stream::iter(taken)
+            .for_each_concurrent(most, |accepted| deps.work_off(accepted))
+            .await;
+        if !full {
+            tokio::select! {
+                () = deps.accepted.notified() => {}
+                () = tokio::time::sleep(deps.config.background_poll_interval) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// Deletes answers that were kept long enough, in small steps, until shutdown.
+pub async fn clean(commands: Commands, shutdown: CancellationToken) {
+    let deps: Arc<Deps> = commands.0;
+    let (keep, most) = (deps.config.keep, deps.config.clean_rows_max);
+    let mut interval = tokio::time::interval(deps.config.clean_interval);
+    while shutdown.run_until_cancelled(interval.tick()).await.is_some() {
+        let mut deleted = 0;
+        loop {
+            match deps.rows.clean(keep, most).await {
+                Ok(step) => {
+                    deleted += step;
+                    if step < most || shutdown.is_cancelled() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, "old answers cannot be cleaned away; trying again later");
+                    break;
+                }
+            }
+        }
+        if deleted > 0 {
+            info!(deleted, "old answers of commands were cleaned away");
+        }
+    }
+}

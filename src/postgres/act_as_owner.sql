@@ -1,0 +1,2 @@
+-- What the migrator makes belongs to the owner.
+set role annals_owner

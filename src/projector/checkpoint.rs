@@ -1,0 +1,199 @@
+//! The checkpoints' rows: made, locked, moved.
+//!
+//! A worker folds only what follows a checkpoint whose row it holds, and moves it in the same transaction. So a worker
+//! that was stopped, cut off or doubled finds its events folded already, and folds nothing twice.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::{Pool, Transaction};
+use uuid::Uuid;
+
+use super::{
+    batch::{Checkpoints, Moved, Partition, Scope},
+    fold::Error,
+};
+use crate::{
+    log::{Position, StreamTypes},
+    postgres,
+};
+
+const ENSURE: &str = include_str!("checkpoint/ensure.sql");
+const READ: &str = include_str!("checkpoint/read.sql");
+const CHOOSE: &str = include_str!("checkpoint/choose.sql");
+const LOCK: &str = include_str!("checkpoint/lock.sql");
+const MOVE: &str = include_str!("checkpoint/move.sql");
+
+/// Makes the rows of partitions that have none, at position 0.
+pub(super) async fn ensure(
+    pool: &Pool,
+    projection: &str,
+    generation: i32,
+    log_id: Uuid,
+    stream_types: &StreamTypes,
+) -> Result<(), postgres::Error> {
+    let client = pool.get().await?;
+    let names: Vec<&String> = stream_types.keys().collect();
+    let counts: Vec<i32> = stream_types
+        .values()
+        .map(|stream_type| stream_type.partitions)
+        .collect();
+    let statement = client.prepare_cached(ENSURE).await?;
+    client
+        .execute(&statement, &[&projection, &generation, &log_id, &names, &counts])
+        .await?;
+    Ok(())
+}
+
+/// A checkpoint as it is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) partition: Partition,
+    pub(crate) position: Position,
+    pub(crate) next_offset: Option<i64>,
+    pub(crate) topic_id: Option<Uuid>,
+    pub(crate) log_id: Uuid,
+}
+
+/// The checkpoints of a generation.
+pub(crate) async fn read(
+    pool: &Pool,
+    projection: &str,
+    generation: i32,
+) -> Result<Vec<Stored>, postgres::Error> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(READ).await?;
+    let rows = client.query(&statement, &[&projection, &generation]).await?;
+    let stored = |row: &tokio_postgres::Row| Stored {
+        partition: Partition {
+            stream_type: row.get(0),
+            number: row.get(1),
+        },
+        position: Position(row.get(2)),
+        next_offset: row.get(3),
+        topic_id: row.get(4),
+        log_id: row.get(5),
+    };
+    Ok(rows.iter().map(stored).collect())
+}
+
+/// Which of these partitions this transaction takes.
+pub(super) async fn choose<'a>(
+    transaction: &Transaction<'_>,
+    projection: &str,
+    generation: i32,
+    scope: Scope,
+    partitions: impl Iterator<Item = &'a Partition>,
+) -> Result<Vec<Partition>, Error> {
+    let wanted: Vec<&Partition> = partitions.collect();
+    let limit = match scope {
+        Scope::Named => return Ok(wanted.into_iter().cloned().collect()),
+        Scope::Free(limit) => limit,
+        Scope::Whole => wanted.len() as i64,
+    };
+    let (stream_types, numbers) = columns(wanted.iter().copied());
+    let statement = transaction.prepare_cached(CHOOSE).await?;
+    let rows = transaction
+        .query(
+            &statement,
+            &[&projection, &generation, &stream_types, &numbers, &limit],
+        )
+        .await?;
+    if scope == Scope::Whole && rows.len() < wanted.len() {
+        return Ok(Vec::new());
+    }
+    Ok(rows
+        .iter()
+        .map(|row| Partition {
+            stream_type: row.get(0),
+            number: row.get(1),
+        })
+        .collect())
+}
+
+/// Locks the rows of these partitions for every generation that follows; returns where each generation stands.
+pub(super) async fn lock(
+    transaction: &Transaction<'_>,
+    projection: &str,
+    partitions: &[Partition],
+) -> Result<BTreeMap<i32, Checkpoints>, Error> {
+    let (stream_types, numbers) = columns(partitions.iter());
+    let statement = transaction.prepare_cached(LOCK).await?;
+    let rows = transaction
+        .query(&statement, &[&projection, &stream_types, &numbers])
+        .await?;
+    let mut generations: BTreeMap<i32, Checkpoints> = BTreeMap::new();
+    for row in &rows {
+        let partition = Partition {
+            stream_type: row.get(1),
+            number: row.get(2),
+        };
+        generations
+            .entry(row.get(0))
+            .or_default()
+            .insert(partition, Position(row.get(3)));
+    }
+    Ok(generations)
+}
+
+/// How many events of a partition were passed, by what became of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Passed {
+    pub(super) applied: i64,
+    pub(super) ignored: i64,
+}
+
+/// Moves a generation's checkpoints, each only from where it is known to be.
+pub(super) async fn advance(
+    transaction: &Transaction<'_>,
+    projection: &str,
+    generation: i32,
+    moved: &BTreeMap<&Partition, Moved>,
+    passed: &BTreeMap<&Partition, Passed>,
+    stream_types: &StreamTypes,
+) -> Result<(), Error> {
+    let (names, numbers) = columns(moved.keys().copied());
+    let column = |of: fn(&Moved) -> i64| -> Vec<i64> { moved.values().map(of).collect() };
+    let (from, to) = (column(|moved| moved.from.0), column(|moved| moved.to.0));
+    let offsets: Vec<Option<i64>> = moved.values().map(|moved| moved.next_offset).collect();
+    let topic_id = |partition: &&Partition| {
+        stream_types
+            .get(&partition.stream_type)
+            .map(|known| known.topic_id)
+    };
+    let topic_ids: Vec<Option<Uuid>> = moved.keys().map(topic_id).collect();
+    let counts: Vec<Passed> = moved
+        .keys()
+        .map(|partition| passed.get(partition).copied().unwrap_or_default())
+        .collect();
+    let applied: Vec<i64> = counts.iter().map(|passed| passed.applied).collect();
+    let ignored: Vec<i64> = counts.iter().map(|passed| passed.ignored).collect();
+    let statement = transaction.prepare_cached(MOVE).await?;
+    let rows = transaction
+        .execute(
+            &statement,
+            &[
+                &projection,
+                &generation,
+                &names,
+                &numbers,
+                &from,
+                &to,
+                &offsets,
+                &topic_ids,
+                &applied,
+                &ignored,
+            ],
+        )
+        .await?;
+    if rows == moved.len() as u64 {
+        Ok(())
+    } else {
+        Err(Error::Lost)
+    }
+}
+
+fn columns<'a>(partitions: impl Iterator<Item = &'a Partition>) -> (Vec<&'a str>, Vec<i32>) {
+    partitions
+        .map(|partition| (partition.stream_type.as_str(), partition.number))
+        .unzip()
+}

@@ -1,0 +1,245 @@
+//! Folds a chunk into a projection's tables: rows and checkpoints in one transaction.
+//!
+//! The one place where projections are written, whatever the events come from. The invariant: after each commit a
+//! partition's rows are the fold of exactly its events up to its checkpoint.
+
+mod error;
+mod fill;
+mod singly;
+mod together;
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use deadpool_postgres::Transaction;
+pub(super) use error::{Error, Poison};
+
+use super::{
+    Deps,
+    batch::{Batch, Checkpoints, Chunk, Filled, Partition},
+    checkpoint::{self, Passed},
+    folder::{self, Rows},
+    generation::Generation,
+    sql::Identifier,
+};
+use crate::{
+    aggregate::{DecodeError, Registry},
+    config,
+    log::{Event, Position, StreamTypes},
+    postgres,
+};
+
+const SETTINGS: &str = include_str!("fold/settings.sql");
+const SEARCH_PATH: &str = include_str!("fold/search_path.sql");
+const STATE: &str = include_str!("fold/state.sql");
+const LOCK_ROWS: &str = include_str!("fold/lock_rows.sql");
+
+/// What a fold needs beside the chunk.
+pub(super) struct Fold<'a> {
+    pub(super) deps: &'a Deps,
+    /// Every generation that follows; the first is the live one.
+    pub(super) generations: &'a [Generation],
+    pub(super) stream_types: &'a StreamTypes,
+    pub(super) limits: &'a config::Projector,
+}
+
+/// What a fold came to.
+#[derive(Debug, Default)]
+pub(super) struct Folded {
+    /// Whether the chunk has to be folded again, because not all of it was.
+    pub(super) more: bool,
+    /// Whether others hold every partition it is about.
+    pub(super) taken: bool,
+    /// Where its partitions stand now.
+    pub(super) checkpoints: Vec<(Partition, Position)>,
+    pub(super) applied: u64,
+    pub(super) ignored: u64,
+}
+
+/// How a batch is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Wave by wave, a statement per group.
+    Together,
+    /// Event by event, to find the one that the database refuses.
+    Singly,
+}
+
+/// A batch's events as they are folded: of today's schema version, without those that the folder ignores.
+type Readable<'a> = Vec<(&'a Partition, Cow<'a, Event>)>;
+
+impl Fold<'_> {
+    /// Folds a chunk, or as much of it as fits one transaction.
+    pub(super) async fn run(&self, chunk: &Chunk) -> Result<Folded, Error> {
+        match self.attempt(chunk, Manner::Together).await {
+            Err(Error::Data(_)) => self.attempt(chunk, Manner::Singly).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt(&self, chunk: &Chunk, manner: Manner) -> Result<Folded, Error> {
+        let live = &self.generations[0];
+        let mut client = self.deps.read.get().await.map_err(postgres::Error::from)?;
+        let mut transaction = client.transaction().await?;
+        self.begin(&transaction).await?;
+        let wanted = chunk.feeds.keys();
+        let name = &live.folder.name;
+        let partitions = checkpoint::choose(&transaction, name, live.number, chunk.scope, wanted).await?;
+        if partitions.is_empty() {
+            return Ok(Folded {
+                taken: true,
+                ..Folded::default()
+            });
+        }
+        let checkpoints = self.lock(&transaction, &partitions).await?;
+        let filled = self.fill(chunk, &checkpoints).await?;
+        let mut batch = Batch::stage(chunk, &checkpoints, &filled);
+        let unreadable = self.cut_unreadable(&mut batch)?;
+        let outcome = match manner {
+            Manner::Together => self.together(&transaction, &batch).await,
+            Manner::Singly => self.singly(&mut transaction, &mut batch).await,
+        };
+        let (passed, poison) = outcome?;
+        transaction.commit().await?;
+        if let Some(poison) = poison {
+            return Err(Error::Poison(Box::new(poison)));
+        }
+        let sum = |of: fn(&Passed) -> i64| passed.values().map(of).sum::<i64>().unsigned_abs();
+        Ok(Folded {
+            more: unreadable || !batch.holes.is_empty(),
+            taken: false,
+            applied: sum(|passed| passed.applied),
+            ignored: sum(|passed| passed.ignored),
+            checkpoints: batch
+                .moved
+                .iter()
+                .map(|(partition, moved)| ((*partition).clone(), moved.to))
+                .collect(),
+        })
+    }
+
+    /// Makes the session fit to fold, unless the projection is held.
+    async fn begin(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        let silence = format!("{}ms", self.limits.session_timeout.as_millis());
+        let settings = transaction.prepare_cached(SETTINGS).await?;
+        transaction.execute(&settings, &[&silence]).await?;
+        let state = transaction.prepare_cached(STATE).await?;
+        let state = transaction
+            .query_one(&state, &[&self.generations[0].folder.name])
+            .await?;
+        if state.get(0) {
+            return Err(Error::Paused);
+        }
+        match state.get::<_, Option<String>>(1) {
+            Some(reason) => Err(Error::Stopped(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Locks the partitions; every generation that follows stands where the live one does.
+    async fn lock(
+        &self,
+        transaction: &Transaction<'_>,
+        partitions: &[Partition],
+    ) -> Result<Checkpoints, Error> {
+        let mut standing =
+            checkpoint::lock(transaction, &self.generations[0].folder.name, partitions).await?;
+        let numbers = self.generations.iter().map(|generation| &generation.number);
+        let complete = standing
+            .values()
+            .all(|checkpoints| checkpoints.len() == partitions.len());
+        if standing.is_empty() || !complete {
+            return Err(Error::NoCheckpoint);
+        }
+        if !standing.keys().eq(numbers) {
+            return Err(Error::Changed);
+        }
+        let live = standing
+            .remove(&self.generations[0].number)
+            .ok_or(Error::Changed)?;
+        if standing.values().any(|checkpoints| *checkpoints != live) {
+            return Err(Error::Changed);
+        }
+        Ok(live)
+    }
+
+    async fn fill(&self, chunk: &Chunk, checkpoints: &Checkpoints) -> Result<Filled, Error> {
+        let nothing = Filled::default();
+        let holes = Batch::stage(chunk, checkpoints, &nothing).holes;
+        if holes.is_empty() {
+            return Ok(Filled::default());
+        }
+        Ok(fill::fill(&self.deps.reader, &holes, self.stream_types, self.limits).await?)
+    }
+
+    /// Leaves out what comes after an event that this program is too old to read; true if there was one. An error where
+    /// nothing comes before it.
+    fn cut_unreadable(&self, batch: &mut Batch<'_>) -> Result<bool, Error> {
+        let registry = &self.deps.registry;
+        let readable = |event: &Event| match self.generations[0].statements.contains_key(&event.event_type) {
+            true => upcast(registry, event).map(|_| ()),
+            false => Ok(()),
+        };
+        let first = batch
+            .events
+            .iter()
+            .find_map(|(_, event)| Some((event.position, readable(event).err()?)));
+        let Some((position, error)) = first else {
+            return Ok(false);
+        };
+        batch.cut(position);
+        if batch.moved.is_empty() {
+            return Err(Error::Unreadable { position, error });
+        }
+        Ok(true)
+    }
+
+    /// The events that a generation folds, and how many of each partition it folds and ignores.
+    fn readable<'b>(
+        &self,
+        generation: &Generation,
+        batch: &Batch<'b>,
+    ) -> Result<(Readable<'b>, BTreeMap<&'b Partition, Passed>), Error> {
+        let mut events = Vec::with_capacity(batch.events.len());
+        let mut passed: BTreeMap<&Partition, Passed> = BTreeMap::new();
+        for (partition, event) in &batch.events {
+            let passed = passed.entry(partition).or_default();
+            if !generation.statements.contains_key(&event.event_type) {
+                passed.ignored += 1;
+                continue;
+            }
+            passed.applied += 1;
+            let event = upcast(&self.deps.registry, event).map_err(|error| Error::Unreadable {
+                position: event.position,
+                error,
+            })?;
+            events.push((*partition, event));
+        }
+        Ok((events, passed))
+    }
+
+    /// Turns to a generation's tables.
+    async fn enter(&self, transaction: &Transaction<'_>, generation: &Generation) -> Result<(), Error> {
+        if generation.folder.rows == Rows::Shared {
+            let lock = transaction.prepare_cached(LOCK_ROWS).await?;
+            transaction.execute(&lock, &[&generation.schema]).await?;
+        }
+        let path = format!("{}, pg_temp", Identifier::new(&generation.schema));
+        let search_path = transaction.prepare_cached(SEARCH_PATH).await?;
+        transaction.execute(&search_path, &[&path]).await?;
+        Ok(())
+    }
+}
+
+/// The event in today's schema version.
+fn upcast<'a>(registry: &Registry, event: &'a Event) -> Result<Cow<'a, Event>, DecodeError> {
+    if folder::schema_version(registry, &event.event_type) == Some(event.schema_version) {
+        return Ok(Cow::Borrowed(event));
+    }
+    let data = registry.upcast(&event.event_type, event.schema_version, &event.data)?;
+    let schema_version = folder::schema_version(registry, &event.event_type).unwrap_or(event.schema_version);
+    Ok(Cow::Owned(Event {
+        data,
+        schema_version,
+        ..event.clone()
+    }))
+}

@@ -1,0 +1,331 @@
+//! A read model as data: the folder of a projection, read and checked as a whole.
+//!
+//! Touches no database: what only a database can say (undeclared columns, wrong types) is found when the generation is
+//! made. A folder that was loaded holds exactly the files it needs, each readable as SQL.
+
+mod definition;
+
+use std::{collections::BTreeMap, fmt, fs, path::Path};
+
+use definition::Definition;
+pub use definition::{OnError, Order, ParameterType, Rows};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{check, statement::Statement};
+use crate::aggregate::Registry;
+
+const DEFINITION: &str = "projection.toml";
+const TABLE: &str = "table.sql";
+const INDEXES: &str = "indexes.sql";
+/// Files that are for people.
+const IGNORED: &[&str] = &["README.md"];
+
+/// A projection's folder.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    pub name: String,
+    /// Grows when the folder changes; a higher one is a rebuild.
+    pub version: i32,
+    pub description: String,
+    /// The event types it folds; those of the same streams that are not listed count as ignored.
+    pub events: Vec<String>,
+    /// The main table, whose rows the API serves.
+    pub table: String,
+    /// The main table's key columns.
+    pub key: Vec<String>,
+    pub order: Order,
+    pub rows: Rows,
+    pub on_error: OnError,
+    /// Columns the API may filter by.
+    pub filter: Vec<String>,
+    /// Columns the API may sort by.
+    pub sort: Vec<String>,
+    pub queries: BTreeMap<String, Query>,
+    statements: BTreeMap<String, Statement>,
+    files: BTreeMap<String, String>,
+}
+
+/// A named query of a folder.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub description: String,
+    /// In the order of `$1`, `$2`, ….
+    pub parameters: Vec<Parameter>,
+    /// The statement, which reads only.
+    pub sql: String,
+}
+
+/// A parameter of a named query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    pub name: String,
+    pub parameter_type: ParameterType,
+    pub required: bool,
+}
+
+/// One thing wrong with a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// Inside the folder.
+    pub file: String,
+    pub detail: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.detail)
+    }
+}
+
+impl Fault {
+    pub(super) fn new(file: impl Into<String>, detail: impl fmt::Display) -> Self {
+        Self {
+            file: file.into(),
+            detail: detail.to_string(),
+        }
+    }
+}
+
+impl Folder {
+    /// Reads every folder of `dir`, in the order of their names; those that do not load come with their faults.
+    pub fn load_all(dir: &Path) -> std::io::Result<Vec<(String, Result<Self, Vec<Fault>>)>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.file_type()?.is_dir() && !name.starts_with('.') {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names
+            .into_iter()
+            .map(|name| (name.clone(), Self::load(&dir.join(&name))))
+            .collect())
+    }
+
+    /// Reads a folder. Every fault is reported, not only the first.
+    pub fn load(path: &Path) -> Result<Self, Vec<Fault>> {
+        let mut files = BTreeMap::new();
+        read_files(path, "", &mut files)
+            .map_err(|error| vec![Fault::new(path.display().to_string(), error)])?;
+        let folder = Self::parse(files)?;
+        let expected = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        if expected.as_ref().is_some_and(|expected| *expected != folder.name) {
+            let detail = format!("`name` is `{}`, but the folder is called otherwise", folder.name);
+            return Err(vec![Fault::new(DEFINITION, detail)]);
+        }
+        Ok(folder)
+    }
+
+    /// Makes a folder of its files, by their paths inside it: from a disk, or as a generation keeps them.
+    pub fn parse(files: BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
+        let definition = files
+            .get(DEFINITION)
+            .ok_or_else(|| vec![Fault::new(DEFINITION, "the file is missing")])?;
+        let definition =
+            Definition::parse(definition).map_err(|error| vec![Fault::new(DEFINITION, error)])?;
+        let mut faults: Vec<Fault> = definition
+            .faults()
+            .into_iter()
+            .map(|detail| Fault::new(DEFINITION, detail))
+            .collect();
+        let statements = statements(&definition, &files, &mut faults);
+        let queries = queries(&definition, &files, &mut faults);
+        unexpected(&definition, &files, &mut faults);
+        match files.get(TABLE) {
+            None => faults.push(Fault::new(TABLE, "the file is missing")),
+            Some(sql) => faults.extend(check::tables(TABLE, sql)),
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Self {
+            table: definition
+                .table
+                .clone()
+                .unwrap_or_else(|| definition.name.clone()),
+            name: definition.name,
+            version: definition.version,
+            description: definition.description,
+            events: definition.events,
+            key: definition.key,
+            order: definition.order,
+            rows: definition.rows,
+            on_error: definition.on_error,
+            filter: definition.filter,
+            sort: definition.sort,
+            queries,
+            statements,
+            files,
+        })
+    }
+
+    /// What the program's domains have against it: events that nobody writes.
+    pub fn check(&self, registry: &Registry) -> Vec<Fault> {
+        let unknown = self.events.iter().filter(|event| registry.event(event).is_none());
+        unknown
+            .map(|event| Fault::new(DEFINITION, format!("no aggregate writes `{event}`")))
+            .collect()
+    }
+
+    /// The stream types it reads: what its events' names begin with.
+    pub fn stream_types(&self) -> Vec<String> {
+        let mut types: Vec<String> = self
+            .events
+            .iter()
+            .filter_map(|event| Some(event.split_once('.')?.0.to_owned()))
+            .collect();
+        types.sort();
+        types.dedup();
+        types
+    }
+
+    /// All its files, by their paths inside it.
+    pub fn files(&self) -> &BTreeMap<String, String> {
+        &self.files
+    }
+
+    /// What decides its rows, as a hash: the files, and how its events are read.
+    pub fn fingerprint(&self, registry: &Registry) -> String {
+        let mut hash = Sha256::new();
+        let mut part = |text: &str| {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        };
+        for (path, text) in &self.files {
+            part(path);
+            part(text);
+        }
+        for event in &self.events {
+            let Some(aggregate) = registry.event(event) else {
+                continue;
+            };
+            part(&format!(
+                "{event} {:?} {}",
+                schema_version(registry, event),
+                aggregate.revision()
+            ));
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The SQL that makes its tables.
+    pub(super) fn table_sql(&self) -> &str {
+        &self.files[TABLE]
+    }
+
+    /// The SQL that makes its indexes.
+    pub(super) fn indexes_sql(&self) -> Option<&str> {
+        self.files.get(INDEXES).map(String::as_str)
+    }
+
+    /// The statement of an event type it folds.
+    pub(super) fn statement(&self, event_type: &str) -> Option<&Statement> {
+        self.statements.get(event_type)
+    }
+}
+
+/// The schema version in which an event type is written, and thus folded, today.
+pub(super) fn schema_version(registry: &Registry, event_type: &str) -> Option<i32> {
+    let known = registry.event(event_type)?.events();
+    known
+        .iter()
+        .find(|known| known.name == event_type)
+        .map(|known| known.schema_version)
+}
+
+/// Where the statement of an event type stands.
+pub(super) fn statement_file(event_type: &str) -> String {
+    format!("on/{event_type}.sql")
+}
+
+fn query_file(name: &str) -> String {
+    format!("queries/{name}.sql")
+}
+
+fn read_files(dir: &Path, prefix: &str, files: &mut BTreeMap<String, String>) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = format!("{prefix}{name}");
+        if name.starts_with('.') || IGNORED.contains(&path.as_str()) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() && prefix.is_empty() {
+            read_files(&entry.path(), &format!("{name}/"), files)?;
+        } else {
+            files.insert(path, fs::read_to_string(entry.path())?);
+        }
+    }
+    Ok(())
+}
+
+fn statements(
+    definition: &Definition,
+    files: &BTreeMap<String, String>,
+    faults: &mut Vec<Fault>,
+) -> BTreeMap<String, Statement> {
+    let mut statements = BTreeMap::new();
+    for event in &definition.events {
+        let file = statement_file(event);
+        let Some(sql) = files.get(&file) else {
+            faults.push(Fault::new(
+                file,
+                format!("the file is missing: `{event}` is listed in {DEFINITION}"),
+            ));
+            continue;
+        };
+        match check::folding(&file, sql) {
+            Ok(statement) => {
+                statements.insert(event.clone(), statement);
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+    statements
+}
+
+fn queries(
+    definition: &Definition,
+    files: &BTreeMap<String, String>,
+    faults: &mut Vec<Fault>,
+) -> BTreeMap<String, Query> {
+    let mut queries = BTreeMap::new();
+    for (name, declared) in &definition.queries {
+        let file = query_file(name);
+        let Some(sql) = files.get(&file) else {
+            faults.push(Fault::new(
+                file,
+                format!("the file is missing: `{name}` is declared in {DEFINITION}"),
+            ));
+            continue;
+        };
+        match check::query(&file, sql) {
+            Ok(statement) => {
+                let query = Query {
+                    description: declared.description.clone(),
+                    parameters: declared.parameters(),
+                    sql: statement.text().to_owned(),
+                };
+                queries.insert(name.clone(), query);
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+    queries
+}
+
+/// Files that nothing refers to: most often a misspelt name.
+fn unexpected(definition: &Definition, files: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
+    let mut known = vec![DEFINITION.to_owned(), TABLE.to_owned(), INDEXES.to_owned()];
+    known.extend(definition.events.iter().map(|event| statement_file(event)));
+    known.extend(definition.queries.keys().map(|name| query_file(name)));
+    for file in files.keys().filter(|file| !known.contains(file)) {
+        faults.push(Fault::new(
+            file,
+            format!("{DEFINITION} lists nothing that this file is for"),
+        ));
+    }
+}

@@ -1,0 +1,371 @@
+//! Kafka as a source: one consumer per projection, on a thread of its own, in front of a bounded channel.
+//!
+//! Group membership shares the partitions out; where each goes on is ours to say, from the checkpoints, and Kafka's own
+//! committed offsets are not used. Nothing depends on this source being right: what it repeats is skipped, what it
+//! loses is a hole that is filled from the log.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
+    types::RDKafkaRespErr,
+};
+use tokio::{runtime::Handle, sync::mpsc, time::timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    Deps,
+    batch::{Chunk, Partition, Received},
+    checkpoint,
+};
+use crate::{config, kafka, postgres};
+
+/// How long one poll waits; also how soon the thread sees that it has to end.
+const POLL: Duration = Duration::from_millis(100);
+/// How long the thread waits for the worker before it takes care of its group again.
+const STALL: Duration = Duration::from_secs(1);
+/// How long the group waits for the checkpoints when partitions are assigned; without them they are read from the start.
+const STARTS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Chunks between the thread and the worker: one is folded while the next one is gathered.
+const CHUNKS_MAX: usize = 1;
+
+/// A consumer that runs until this is dropped.
+pub(super) struct KafkaSource {
+    chunks: mpsc::Receiver<Chunk>,
+    assigned: Assigned,
+    _stop: DropGuard,
+}
+
+/// The partitions that the group gave to this worker.
+type Assigned = Arc<Mutex<BTreeSet<Partition>>>;
+
+/// What the consumer's thread needs.
+pub(super) struct Subscription {
+    pub(super) deps: Deps,
+    pub(super) kafka: config::Kafka,
+    pub(super) limits: config::Projector,
+    pub(super) projection: String,
+    pub(super) generation: i32,
+    pub(super) stream_types: Vec<String>,
+}
+
+impl KafkaSource {
+    /// Joins the projection's group.
+    pub(super) fn start(subscription: Subscription) -> Result<Self, KafkaError> {
+        let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
+        let assigned = Assigned::default();
+        let stop = CancellationToken::new();
+        let consumer = consumer(&subscription, assigned.clone())?;
+        let thread = Thread {
+            subscription,
+            consumer,
+            sender,
+            stop: stop.clone(),
+            last_error: None,
+        };
+        tokio::task::spawn_blocking(move || thread.run());
+        Ok(Self {
+            chunks,
+            assigned,
+            _stop: stop.drop_guard(),
+        })
+    }
+
+    /// The next records; `None` when the consumer has failed for good.
+    pub(super) async fn next(&mut self) -> Option<Chunk> {
+        self.chunks.recv().await
+    }
+
+    /// The partitions that this worker has now.
+    pub(super) fn assigned(&self) -> BTreeSet<Partition> {
+        locked(&self.assigned).clone()
+    }
+}
+
+fn locked(assigned: &Assigned) -> MutexGuard<'_, BTreeSet<Partition>> {
+    assigned.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn consumer(subscription: &Subscription, assigned: Assigned) -> Result<BaseConsumer<Group>, KafkaError> {
+    let Subscription {
+        deps,
+        kafka,
+        limits,
+        projection,
+        generation,
+        stream_types,
+    } = subscription;
+    let session = limits.session_timeout.as_millis();
+    let group = Group {
+        deps: deps.clone(),
+        topic_prefix: kafka.topic_prefix.clone(),
+        projection: projection.clone(),
+        generation: *generation,
+        assigned,
+        runtime: Handle::current(),
+    };
+    let consumer: BaseConsumer<Group> = kafka::client(kafka)
+        .set(
+            "group.id",
+            format!("{}.{projection}.{}", kafka.topic_prefix, deps.log_id),
+        )
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", session.to_string())
+        .set("heartbeat.interval.ms", (session / 4).to_string())
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // An offset that is not there (any more) is answered by reading the partition from its beginning: what was
+        // folded is skipped, and what is missing is a hole.
+        .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_uncommitted")
+        .set("fetch.wait.max.ms", "5")
+        .set("fetch.queue.backoff.ms", "5")
+        .set(
+            "queued.max.messages.kbytes",
+            (limits.batch_bytes_max / 1024).max(1).to_string(),
+        )
+        .set("topic.metadata.refresh.interval.ms", "1000")
+        .create_with_context(group)?;
+    let topics: Vec<String> = stream_types
+        .iter()
+        .map(|stream_type| kafka::topic(&kafka.topic_prefix, stream_type))
+        .collect();
+    consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
+    Ok(consumer)
+}
+
+/// The consumer's thread.
+struct Thread {
+    subscription: Subscription,
+    consumer: BaseConsumer<Group>,
+    sender: mpsc::Sender<Chunk>,
+    stop: CancellationToken,
+    /// So that what goes on failing is said once.
+    last_error: Option<KafkaError>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        while !self.stop.is_cancelled() {
+            let delivered = self.gather().and_then(|chunk| self.deliver(chunk));
+            if let Err(error) = delivered {
+                error!(projection = self.subscription.projection, %error, "the Kafka consumer failed");
+                return;
+            }
+        }
+    }
+
+    /// What has arrived, as much as a batch may hold.
+    fn gather(&mut self) -> Result<Chunk, KafkaError> {
+        let limits = self.subscription.limits.clone();
+        let mut chunk = Gathered::default();
+        let mut wait = POLL;
+        while chunk.records < limits.batch_events_max && chunk.bytes < limits.batch_bytes_max {
+            match self.consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => self.subscription.take(&message, &mut chunk),
+                Some(Err(error)) => note(&self.subscription.projection, &mut self.last_error, error)?,
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(chunk.chunk)
+    }
+
+    /// Waits for the worker to take it; a worker that takes long must not cost the membership of the group.
+    fn deliver(&mut self, mut chunk: Chunk) -> Result<(), KafkaError> {
+        if chunk.feeds.is_empty() {
+            return Ok(());
+        }
+        let mut paused = false;
+        while !self.stop.is_cancelled() {
+            let reserving = timeout(STALL, self.sender.reserve());
+            match self.consumer.context().runtime.block_on(reserving) {
+                Ok(Ok(permit)) => {
+                    permit.send(chunk);
+                    break;
+                }
+                Ok(Err(_)) => return Ok(()),
+                Err(_) => {
+                    paused = true;
+                    self.consumer.pause(&self.consumer.assignment()?)?;
+                    let mut more = Gathered {
+                        chunk,
+                        ..Gathered::default()
+                    };
+                    if let Some(Ok(message)) = self.consumer.poll(Duration::ZERO) {
+                        self.subscription.take(&message, &mut more);
+                    }
+                    chunk = more.chunk;
+                }
+            }
+        }
+        if paused {
+            self.consumer.resume(&self.consumer.assignment()?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Says what failed; an error where the consumer cannot go on.
+fn note(projection: &str, last: &mut Option<KafkaError>, error: KafkaError) -> Result<(), KafkaError> {
+    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
+    match &error {
+        KafkaError::MessageConsumptionFatal(_) => return Err(error),
+        KafkaError::MessageConsumption(UnknownTopic | UnknownTopicOrPartition) => {
+            debug!(projection, %error, "the topic is not there yet");
+        }
+        _ if last.as_ref() == Some(&error) => {}
+        _ => warn!(projection, %error, "Kafka is not read; it goes on by itself"),
+    }
+    *last = Some(error);
+    Ok(())
+}
+
+/// A chunk in the making.
+#[derive(Default)]
+struct Gathered {
+    chunk: Chunk,
+    records: usize,
+    bytes: usize,
+}
+
+impl Subscription {
+    /// Takes a record in. One that is not this log's is refused: loudly, and without harm, since whatever is missing is
+    /// read from the log.
+    fn take(&self, message: &BorrowedMessage<'_>, gathered: &mut Gathered) {
+        let record = match kafka::decode(message) {
+            Ok(record) if record.source == kafka::source(self.deps.log_id) => record,
+            Ok(record) => {
+                return self.refuse(message, &format!("it belongs to another log, {}", record.source));
+            }
+            Err(error) => return self.refuse(message, &error.to_string()),
+        };
+        gathered.records += 1;
+        gathered.bytes += message.payload_len();
+        let partition = Partition {
+            stream_type: record.event.stream_type.clone(),
+            number: message.partition(),
+        };
+        let received = Received {
+            previous: record.previous,
+            offset: message.offset(),
+            event: record.event,
+        };
+        gathered
+            .chunk
+            .feeds
+            .entry(partition)
+            .or_default()
+            .records
+            .push(received);
+    }
+
+    fn refuse(&self, message: &BorrowedMessage<'_>, reason: &str) {
+        metrics::counter!("annals_projection_refused_total", "projection" => self.projection.clone())
+            .increment(1);
+        error!(
+            projection = self.projection,
+            topic = message.topic(),
+            partition = message.partition(),
+            offset = message.offset(),
+            reason,
+            "a record is refused"
+        );
+    }
+}
+
+/// Membership of the projection's group.
+struct Group {
+    deps: Deps,
+    topic_prefix: String,
+    projection: String,
+    generation: i32,
+    assigned: Assigned,
+    runtime: Handle,
+}
+
+impl ClientContext for Group {}
+
+impl ConsumerContext for Group {
+    /// Assigns partitions with our offsets; the default would ask Kafka for its own.
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let named = self.named(partitions);
+        let outcome = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.set_starts(partitions, &named);
+            locked(&self.assigned).extend(named.iter().map(|(partition, _)| partition.clone()));
+            consumer.incremental_assign(partitions)
+        } else {
+            locked(&self.assigned).retain(|partition| !named.iter().any(|(revoked, _)| revoked == partition));
+            consumer.incremental_unassign(partitions)
+        };
+        let assigned = locked(&self.assigned).len();
+        match outcome {
+            Ok(()) => info!(
+                projection = self.projection,
+                partitions = assigned,
+                "the group shared its partitions out"
+            ),
+            Err(error) => error!(projection = self.projection, %error, "partitions were not assigned"),
+        }
+    }
+}
+
+impl Group {
+    /// The partitions of a list, with their topics.
+    fn named(&self, partitions: &TopicPartitionList) -> Vec<(Partition, String)> {
+        let prefix = format!("{}.", self.topic_prefix);
+        let named = |topic: &str, number: i32| {
+            let stream_type = topic.strip_prefix(&prefix).unwrap_or(topic).to_owned();
+            (Partition { stream_type, number }, topic.to_owned())
+        };
+        partitions
+            .elements()
+            .iter()
+            .map(|element| named(element.topic(), element.partition()))
+            .collect()
+    }
+
+    fn set_starts(&self, partitions: &mut TopicPartitionList, named: &[(Partition, String)]) {
+        let starts = self
+            .runtime
+            .block_on(timeout(STARTS_TIMEOUT, self.starts()))
+            .unwrap_or_else(|_| Ok(HashMap::new()));
+        let starts = starts.unwrap_or_else(|error| {
+            warn!(projection = self.projection, %error, "no checkpoints; the topics are read from their beginning");
+            HashMap::new()
+        });
+        for (partition, topic) in named {
+            let start = starts
+                .get(partition)
+                .map_or(Offset::Beginning, |offset| Offset::Offset(*offset));
+            if let Err(error) = partitions.set_partition_offset(topic, partition.number, start) {
+                warn!(projection = self.projection, topic, %error, "no start for a partition");
+            }
+        }
+    }
+
+    /// Where each partition goes on, as far as its checkpoint speaks of the topic's present incarnation.
+    async fn starts(&self) -> Result<HashMap<Partition, i64>, postgres::Error> {
+        let stream_types: BTreeMap<_, _> = self.deps.reader.stream_types().await?;
+        let stored = checkpoint::read(&self.deps.read, &self.projection, self.generation).await?;
+        let known = stored.into_iter().filter_map(|stored| {
+            let topic_id = stream_types.get(&stored.partition.stream_type)?.topic_id;
+            let offset = stored.next_offset.filter(|_| stored.topic_id == Some(topic_id))?;
+            Some((stored.partition, offset))
+        });
+        Ok(known.collect())
+    }
+}

@@ -1,0 +1,257 @@
+//! The worker of one projection: takes what its source delivers and folds it, until the shutdown.
+//!
+//! Never gives an event up: what may pass is tried again, what cannot pass is said and waited for. Dropping a worker at
+//! any point is safe, because rows and checkpoints move in one transaction.
+
+mod from_kafka;
+mod from_log;
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    Deps, Folder,
+    batch::Chunk,
+    checkpoint,
+    fold::{Error, Fold, Folded},
+    folder::Order,
+    generation::{self, Generation},
+    progress::Status,
+};
+use crate::{
+    config,
+    log::{Position, StreamTypes},
+    postgres,
+};
+
+/// First wait after an error that may pass.
+const BACKOFF_MIN: Duration = Duration::from_millis(20);
+
+/// Works for a folder's projection until the shutdown.
+pub(super) async fn run(
+    deps: Deps,
+    folder: Folder,
+    kafka: Option<config::Kafka>,
+    limits: config::Projector,
+    shutdown: CancellationToken,
+) {
+    let (generations, stream_types) = (Vec::new(), StreamTypes::new());
+    let mut worker = Worker {
+        deps,
+        folder,
+        limits,
+        generations,
+        stream_types,
+        begun: false,
+    };
+    shutdown.run_until_cancelled(worker.work(kafka.as_ref())).await;
+    worker.say(Status::Idle);
+}
+
+struct Worker {
+    deps: Deps,
+    folder: Folder,
+    limits: config::Projector,
+    /// Every generation that follows; the first is the live one.
+    generations: Vec<Generation>,
+    /// Those of the folder that are in the log.
+    stream_types: StreamTypes,
+    /// Whether it worked before; a new process tries a stopped projection once more.
+    begun: bool,
+}
+
+/// Why a worker begins again.
+#[derive(Debug, thiserror::Error)]
+enum Interruption {
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Database(#[from] postgres::Error),
+    #[error("Kafka: {0}")]
+    Kafka(#[from] rdkafka::error::KafkaError),
+    #[error("the Kafka consumer ended")]
+    ConsumerEnded,
+    #[error("the projection's generations changed")]
+    GenerationsChanged,
+}
+
+impl From<generation::Error> for Interruption {
+    fn from(error: generation::Error) -> Self {
+        match error {
+            generation::Error::Refused(reason) => Self::Refused(reason),
+            generation::Error::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl Worker {
+    /// Works for ever, beginning again after whatever interrupts it.
+    async fn work(&mut self, kafka: Option<&config::Kafka>) {
+        let mut waits = self.waits();
+        loop {
+            let interruption = match self.open().await {
+                Ok(()) => {
+                    waits = self.waits();
+                    let kafka = kafka.filter(|_| self.folder.order == Order::Stream);
+                    match kafka {
+                        Some(kafka) => self.follow_kafka(kafka).await,
+                        None => self.follow_log().await,
+                    }
+                }
+                Err(interruption) => interruption,
+            };
+            match interruption {
+                Interruption::Refused(reason) => self.say(Status::Stopped { reason }),
+                other => self.say(Status::Waiting {
+                    reason: other.to_string(),
+                }),
+            }
+            tokio::time::sleep(waits.next().unwrap_or(self.limits.backoff_max)).await;
+        }
+    }
+
+    /// Finds or makes the generation, and refuses one that this log and this program cannot go on with.
+    async fn open(&mut self) -> Result<(), Interruption> {
+        let faults = self.folder.check(&self.deps.registry);
+        if !faults.is_empty() {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            return Err(Interruption::Refused(faults.join("; ")));
+        }
+        let generation = generation::open(&self.deps, &self.folder).await?;
+        let head = self.deps.reader.head().await?;
+        for stored in checkpoint::read(&self.deps.read, &self.folder.name, generation.number).await? {
+            if stored.log_id != self.deps.log_id || stored.position > head {
+                return Err(Interruption::Refused(format!(
+                    "its rows are of another log, or of this one before a restore: checkpoint {} of log {}, and this \
+                     log {} ends at {head}. `annals migrate --new-incarnation` begins anew",
+                    stored.position, stored.log_id, self.deps.log_id
+                )));
+            }
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            generation::resume(&self.deps.read, &self.folder.name).await?;
+        }
+        self.generations = vec![generation];
+        self.stream_types = StreamTypes::new();
+        self.refresh().await?;
+        self.say(Status::Running);
+        Ok(())
+    }
+
+    /// Takes up stream types that are new in the log.
+    async fn refresh(&mut self) -> Result<(), postgres::Error> {
+        let wanted = self.folder.stream_types();
+        let mut known = self.deps.reader.stream_types().await?;
+        known.retain(|stream_type, _| wanted.contains(stream_type));
+        if known != self.stream_types {
+            for generation in &self.generations {
+                let (read, log_id) = (&self.deps.read, self.deps.log_id);
+                checkpoint::ensure(read, &self.folder.name, generation.number, log_id, &known).await?;
+            }
+            self.stream_types = known;
+        }
+        Ok(())
+    }
+
+    /// Folds a chunk once, however often that has to be tried.
+    async fn fold(&mut self, chunk: &Chunk) -> Result<Folded, Interruption> {
+        let mut waits = self.waits();
+        loop {
+            let fold = Fold {
+                deps: &self.deps,
+                generations: &self.generations,
+                stream_types: &self.stream_types,
+                limits: &self.limits,
+            };
+            let failed = match fold.run(chunk).await {
+                Ok(folded) => {
+                    self.report(&folded);
+                    return Ok(folded);
+                }
+                Err(error) => error,
+            };
+            let wait = match failed {
+                Error::Changed => return Err(Interruption::GenerationsChanged),
+                Error::NoCheckpoint => {
+                    self.stream_types = StreamTypes::new();
+                    self.refresh().await?;
+                    BACKOFF_MIN
+                }
+                Error::Paused => self.held(Status::Paused),
+                Error::Stopped(reason) => self.held(Status::Stopped { reason }),
+                Error::Poison(poison) => {
+                    fold.stop(&poison).await?;
+                    self.held(Status::Stopped {
+                        reason: poison.to_string(),
+                    })
+                }
+                passing => {
+                    self.say(Status::Waiting {
+                        reason: passing.to_string(),
+                    });
+                    waits.next().unwrap_or(self.limits.backoff_max)
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Stands still; returns how long until it is worth asking again.
+    fn held(&self, status: Status) -> Duration {
+        self.say(status);
+        self.limits.poll_interval
+    }
+
+    fn waits(&self) -> impl Iterator<Item = Duration> + use<> {
+        ExponentialBuilder::default()
+            .with_min_delay(BACKOFF_MIN)
+            .with_max_delay(self.limits.backoff_max)
+            .with_jitter()
+            .without_max_times()
+            .build()
+    }
+
+    fn report(&self, folded: &Folded) {
+        let name = || self.folder.name.clone();
+        if !folded.taken {
+            self.say(Status::Running);
+        }
+        metrics::counter!("annals_projection_applied_total", "projection" => name())
+            .increment(folded.applied);
+        metrics::counter!("annals_projection_ignored_total", "projection" => name())
+            .increment(folded.ignored);
+        self.deps
+            .progress
+            .advance(&self.folder.name, folded.checkpoints.iter().cloned());
+    }
+
+    /// Tells how far each partition is behind, in positions: an upper bound of its events.
+    fn report_lag(&self, stored: &[checkpoint::Stored], end: impl Fn(&checkpoint::Stored) -> Position) {
+        for stored in stored {
+            let lag = (end(stored).0 - stored.position.0).max(0);
+            let partition = format!("{}-{}", stored.partition.stream_type, stored.partition.number);
+            metrics::gauge!(
+                "annals_projection_lag_events", "projection" => self.folder.name.clone(), "partition" => partition
+            )
+            .set(lag as f64);
+        }
+    }
+
+    /// Tells the status to those who watch, and the log when it changes.
+    fn say(&self, status: Status) {
+        let projection = &self.folder.name;
+        if !self.deps.progress.set_status(projection, status.clone()) {
+            return;
+        }
+        match status {
+            Status::Stopped { reason } => error!(projection, reason, "the projection stands still"),
+            Status::Waiting { reason } => warn!(projection, reason, "the projection waits"),
+            Status::Paused => info!(projection, "the projection is paused"),
+            Status::Running => info!(projection, "the projection follows the log"),
+            Status::Idle => {}
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Kafka as a source, and the look at what it has lost.
+
+use std::collections::BTreeMap;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Interruption, Worker};
+use crate::{
+    config,
+    log::Position,
+    projector::{
+        batch::{Chunk, Feed, Partition, Scope},
+        checkpoint,
+        kafka_source::{KafkaSource, Subscription},
+    },
+};
+
+/// For each partition of this worker what its checkpoint was, and what had been sent to it.
+type Sighting = BTreeMap<Partition, (Position, Position)>;
+
+impl Worker {
+    pub(super) async fn follow_kafka(&mut self, kafka: &config::Kafka) -> Interruption {
+        match self.try_follow_kafka(kafka).await {
+            Ok(()) => Interruption::ConsumerEnded,
+            Err(interruption) => interruption,
+        }
+    }
+
+    async fn try_follow_kafka(&mut self, kafka: &config::Kafka) -> Result<(), Interruption> {
+        let mut source = KafkaSource::start(Subscription {
+            deps: self.deps.clone(),
+            kafka: kafka.clone(),
+            limits: self.limits.clone(),
+            projection: self.folder.name.clone(),
+            generation: self.generations[0].number,
+            stream_types: self.folder.stream_types(),
+        })?;
+        let mut ticks = interval(self.limits.poll_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut before = Sighting::new();
+        loop {
+            tokio::select! {
+                chunk = source.next() => match chunk {
+                    Some(chunk) => self.fold_all(&chunk).await?,
+                    None => return Ok(()),
+                },
+                _ = ticks.tick() => {
+                    let now = self.look(&source).await?;
+                    let lost = lost(&before, &now);
+                    self.fold_all(&lost).await?;
+                    before = now;
+                }
+            }
+        }
+    }
+
+    async fn fold_all(&mut self, chunk: &Chunk) -> Result<(), Interruption> {
+        while !chunk.feeds.is_empty() && self.fold(chunk).await?.more {}
+        Ok(())
+    }
+
+    /// Looks where the worker's partitions stand and what was sent to them.
+    async fn look(&mut self, source: &KafkaSource) -> Result<Sighting, Interruption> {
+        self.refresh().await?;
+        let relayed = self.deps.reader.relayed().await?;
+        let sent = |partition: &Partition| {
+            let key = (partition.stream_type.clone(), partition.number);
+            relayed.last_sent.get(&key).copied().unwrap_or_default()
+        };
+        let stored = checkpoint::read(&self.deps.read, &self.folder.name, self.generations[0].number).await?;
+        let assigned = source.assigned();
+        let own: Vec<_> = stored
+            .into_iter()
+            .filter(|stored| assigned.contains(&stored.partition))
+            .collect();
+        self.report_lag(&own, |stored| sent(&stored.partition));
+        let seen = own
+            .iter()
+            .map(|stored| (stored.partition.clone(), stored.position));
+        self.deps.progress.advance(&self.folder.name, seen);
+        Ok(own
+            .into_iter()
+            .map(|stored| {
+                (
+                    stored.partition.clone(),
+                    (stored.position, sent(&stored.partition)),
+                )
+            })
+            .collect())
+    }
+}
+
+/// What was sent and never came: a partition that has not moved since the last look, although more had been sent to it
+/// by then. Its topic lost its end, and the log has to fill it.
+fn lost(before: &Sighting, now: &Sighting) -> Chunk {
+    let feeds = now.iter().filter_map(|(partition, (checkpoint, _))| {
+        let (checkpoint_before, sent) = before.get(partition)?;
+        let stuck = checkpoint == checkpoint_before && checkpoint < sent;
+        stuck.then(|| {
+            (
+                partition.clone(),
+                Feed {
+                    records: Vec::new(),
+                    logged: *sent,
+                },
+            )
+        })
+    });
+    Chunk {
+        feeds: feeds.collect(),
+        scope: Scope::Named,
+    }
+}

@@ -1,0 +1,59 @@
+//! A TCP proxy whose connections a test can cut.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+/// Forwards to one address until it is told to cut.
+pub struct Proxy {
+    pub address: SocketAddr,
+    cut: watch::Sender<u64>,
+}
+
+impl Proxy {
+    /// Listens on a free port of the loopback address.
+    pub async fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (cut, cuts) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut cuts = cuts.clone();
+                cuts.mark_unchanged();
+                tokio::spawn(async move {
+                    let Ok(mut server) = TcpStream::connect(target).await else {
+                        return;
+                    };
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        _ = cuts.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { address, cut }
+    }
+
+    /// Breaks every connection there is; new ones are accepted.
+    pub fn cut(&self) {
+        self.cut.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+/// The same URL by way of `proxy`.
+pub fn through(url: &str, proxy: &Proxy) -> String {
+    let (credentials, rest) = url.rsplit_once('@').expect("the URL has credentials");
+    let (_, database) = rest.split_once('/').expect("the URL names a database");
+    format!("{credentials}@{}/{database}", proxy.address)
+}
+
+/// Where a URL points to.
+pub fn address(url: &str) -> SocketAddr {
+    let (_, rest) = url.rsplit_once('@').expect("the URL has credentials");
+    let (address, _) = rest.split_once('/').expect("the URL names a database");
+    address.parse().expect("an address of the loopback network")
+}

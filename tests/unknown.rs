@@ -1,0 +1,134 @@
+//! Connections that break while a batch is in flight: its outcome is unknown until the database has said it.
+
+mod support;
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use annals::log::{Expected, Outcome, Version};
+use futures_util::future::join_all;
+use support::{
+    Database, ORDER, append, append_to,
+    proxy::{Proxy, address, through},
+};
+use uuid::Uuid;
+
+/// Cuts the connections again and again until dropped.
+struct Cutting(Arc<AtomicBool>);
+
+impl Cutting {
+    fn start(proxy: Arc<Proxy>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        tokio::spawn(async move {
+            for n in 0_u64.. {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                // Uneven, so that cuts meet every phase of a batch.
+                tokio::time::sleep(Duration::from_millis(5 + n * 7 % 40)).await;
+                proxy.cut();
+            }
+        });
+        Self(stop)
+    }
+}
+
+impl Drop for Cutting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_append_gets_its_true_outcome_over_broken_connections() {
+    let database = Database::new().await;
+    let proxy = Arc::new(Proxy::to(address(&database.url)).await);
+    let url = through(&database.url, &proxy);
+    let (appender, _) = database.appender(&[("database_url", &url)]);
+    let cutting = Cutting::start(proxy);
+    let clients = (0..32).map(|_| {
+        let appender = appender.clone();
+        async move {
+            let mut acknowledged = Vec::new();
+            for _ in 0..50 {
+                let append = append("order.created", ORDER);
+                let stream = append.stream.id;
+                let positions = match appender
+                    .append(append.clone())
+                    .await
+                    .expect("resolved within its time")
+                {
+                    Outcome::Appended { positions, .. } => positions,
+                    Outcome::Duplicate(record) => {
+                        assert_eq!(record.command_id, append.command_id, "only its own first try");
+                        record.positions
+                    }
+                    other => panic!("{other:?}"),
+                };
+                acknowledged.push((stream, positions.expect("an event").0));
+            }
+            acknowledged
+        }
+    });
+    let acknowledged: Vec<_> = join_all(clients).await.into_iter().flatten().collect();
+    drop(cutting);
+    let events = database.events().await;
+    assert_eq!(events.len(), 1_600, "each took effect once");
+    assert!(events.iter().map(|event| event.position.0).eq(1..=1_600));
+    let stored: HashSet<_> = events
+        .iter()
+        .map(|event| (event.stream_id, event.position))
+        .collect();
+    assert!(
+        acknowledged
+            .iter()
+            .all(|acknowledged| stored.contains(acknowledged))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_survives_broken_connections() {
+    let database = Database::new().await;
+    let proxy = Arc::new(Proxy::to(address(&database.url)).await);
+    let url = through(&database.url, &proxy);
+    let (appender, _) = database.appender(&[("database_url", &url)]);
+    let stream = Uuid::now_v7();
+    appender
+        .append(append_to(stream, Expected::NoStream, &[("order.created", ORDER)]))
+        .await
+        .expect("created");
+    let cutting = Cutting::start(proxy);
+    for round in 0..20 {
+        let links: Vec<_> = (0..10)
+            .map(|link| {
+                let expected = Expected::Exactly(Version(1 + round * 10 + link));
+                appender
+                    .enqueue(append_to(stream, expected, &[("order.confirmed", "{}")]))
+                    .expect("queued")
+            })
+            .collect();
+        for outcome in join_all(links).await {
+            let outcome = outcome.expect("answered").expect("an outcome");
+            assert!(
+                matches!(outcome, Outcome::Appended { .. } | Outcome::Duplicate(_)),
+                "{outcome:?}"
+            );
+        }
+    }
+    drop(cutting);
+    assert!(
+        database
+            .events()
+            .await
+            .iter()
+            .map(|event| event.version.0)
+            .eq(1..=201)
+    );
+}
