@@ -6,8 +6,10 @@
 
 pub mod auth;
 mod body;
+mod commands;
 mod cors;
 pub mod document;
+mod drain;
 mod edge;
 mod headers;
 pub mod health;
@@ -39,7 +41,6 @@ use crate::{
     aggregate::Registry,
     command::Commands,
     config::{self, Config},
-    domain,
     log::LogReader,
 };
 
@@ -88,7 +89,7 @@ pub fn app(
 ) -> impl Endpoint<Output = Response> + use<> {
     let document = document::of_program();
     let mut table = HashMap::new();
-    domain::apis().add_routes(&mut table);
+    document::apis().add_routes(&mut table);
     open::add_routes(&mut table, &document, deps.health, deps.metrics, draining);
     let core = Core {
         registry: deps.registry,

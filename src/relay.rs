@@ -21,7 +21,7 @@ use lease::Lease;
 pub use outbox::Outbox;
 use rdkafka::error::KafkaError;
 use tokio::{sync::watch, time::sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, error, info};
 
 use crate::{
@@ -35,6 +35,8 @@ use crate::{
 const TRIES_PER_TTL: u32 = 6;
 /// Shortest wait before another try after an error.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// Between two looks at the status for the metrics.
+const OBSERVE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What the relay works with.
 pub struct Deps {
@@ -55,6 +57,8 @@ pub struct Status {
     pub epoch: Option<i64>,
     /// Everything up to here is in Kafka, as far as this process has seen.
     pub cursor: Position,
+    /// The log's last position, as far as this process has seen.
+    pub head: Position,
     /// Why nothing is relayed at the moment, for people; it is tried again by itself.
     pub stopped: Option<String>,
 }
@@ -78,7 +82,7 @@ pub enum Error {
     Topic(#[from] TopicError),
     #[error(transparent)]
     Tail(#[from] TailError),
-    #[error("Kafka has not acknowledged a batch for {0:?}")]
+    #[error("Kafka has not answered for {0:?}")]
     Stalled(Duration),
     #[error("topic `{topic}` was replaced by another one while it was written to")]
     Replaced { topic: String },
@@ -111,6 +115,8 @@ pub enum Error {
 /// would have to be started by somebody who first has to notice.
 pub async fn run(deps: Deps, kafka: config::Kafka, config: config::Relay, shutdown: CancellationToken) {
     describe_metrics();
+    let (head, status) = (deps.head.clone(), deps.status.subscribe());
+    let _observing = AbortOnDropHandle::new(tokio::spawn(observe(head, status)));
     while let Some(lease) = stand_by(&deps, &config, &shutdown).await {
         become_role(&deps, Role::Leader, Some(lease.holder.epoch));
         lead(&deps, &kafka, &config, &lease, &shutdown).await;
@@ -187,7 +193,6 @@ async fn lead(
 
 fn become_role(deps: &Deps, role: Role, epoch: Option<i64>) {
     info!(?role, epoch, "the relay of this process");
-    metrics::gauge!("annals_relay_is_leader").set(if role == Role::Leader { 1.0 } else { 0.0 });
     deps.status.send_modify(|status| {
         status.role = role;
         status.epoch = epoch;
@@ -207,6 +212,29 @@ fn stopped(status: &watch::Sender<Status>, reason: Error) {
         status.stopped = Some(text);
         is_news
     });
+}
+
+/// Publishes the status, also while nothing is acknowledged: that is when the lag matters.
+async fn observe(head: watch::Receiver<Position>, status: watch::Receiver<Status>) {
+    loop {
+        let Status {
+            role,
+            cursor,
+            head: seen,
+            ..
+        } = status.borrow().clone();
+        let is_leader = role == Role::Leader;
+        metrics::gauge!("annals_relay_is_leader").set(f64::from(u8::from(is_leader)));
+        if is_leader {
+            let head = seen.max(*head.borrow());
+            metrics::gauge!("annals_relay_cursor").set(cursor.0 as f64);
+            metrics::gauge!("annals_relay_lag_events").set((head.0 - cursor.0).max(0) as f64);
+        } else {
+            // The lag is the leader's to tell.
+            metrics::gauge!("annals_relay_lag_events").set(0.0);
+        }
+        sleep(OBSERVE_INTERVAL).await;
+    }
 }
 
 fn describe_metrics() {

@@ -1,17 +1,10 @@
 //! Reading a body: its type, its size, its JSON. What it says is for `schema` and the domain to judge.
 
-use std::time::Duration;
-
 use poem::{Body, Request, http::header};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
 use super::problem::{Problem, kind};
-
-/// What is still read of a body that is too large, so that a client that sends before it reads gets its answer rather
-/// than a broken connection.
-const DRAIN_BYTES_MAX: u64 = 16 << 20;
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Reads the body as JSON. `empty_is_object`: nothing is required, so an empty body is `{}`.
 pub(crate) async fn read(
@@ -65,26 +58,20 @@ async fn limited(request: &Request, body: Body, bytes_max: usize) -> Result<Vec<
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let expects_leave = request.headers().contains_key(header::EXPECT);
-    if expects_leave && announced.is_some_and(|bytes| bytes > bytes_max as u64) {
-        // It has not begun to send and will not, once it has this answer.
+    if announced.is_some_and(|bytes| bytes > bytes_max as u64) {
+        // A client that asks before it sends (`Expect: 100-continue`) need not send at all.
         return Err(too_large());
     }
-    let mut reader = body.into_async_read();
     let mut bytes = Vec::new();
-    (&mut reader)
-        .take(bytes_max as u64 + 1)
+    let mut reader = body.into_async_read().take(bytes_max as u64 + 1);
+    reader
         .read_to_end(&mut bytes)
         .await
         .map_err(|_| Problem::new(kind::MALFORMED, "The body broke off."))?;
-    if bytes.len() <= bytes_max {
-        return Ok(bytes);
+    if bytes.len() > bytes_max {
+        return Err(too_large());
     }
-    drop(bytes);
-    let (mut rest, mut nowhere) = ((&mut reader).take(DRAIN_BYTES_MAX), tokio::io::sink());
-    // Whether it comes to an end or not, the answer is the same.
-    let _ = tokio::time::timeout(DRAIN_TIME_MAX, tokio::io::copy(&mut rest, &mut nowhere)).await;
-    Err(too_large())
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@
 mod finish;
 mod yaml;
 
-use poem_openapi::{ContactObject, LicenseObject, OpenApiService};
+use poem_openapi::{ContactObject, LicenseObject, OpenApi, OpenApiService};
 use serde_json::Value;
 
 pub use finish::finish;
 
+use super::commands::CommandsApi;
 use crate::domain;
 
 /// In which order the members at the top are written.
@@ -39,8 +40,13 @@ pub(crate) fn to_yaml(document: &Value) -> String {
     yaml::write(document, &TOP)
 }
 
-fn service() -> OpenApiService<impl poem_openapi::OpenApi, ()> {
-    OpenApiService::new(domain::apis(), "Annals", env!("CARGO_PKG_VERSION"))
+/// Everything the framework's macros made routes of.
+pub(super) fn apis() -> impl OpenApi {
+    (domain::apis(), CommandsApi)
+}
+
+fn service() -> OpenApiService<impl OpenApi, ()> {
+    OpenApiService::new(apis(), "Annals", env!("CARGO_PKG_VERSION"))
         .description(include_str!("document/description.md"))
         .contact(ContactObject::new().name("The Annals project"))
         .license(LicenseObject::new("Apache-2.0").url("https://www.apache.org/licenses/LICENSE-2.0"))

@@ -17,7 +17,7 @@ use super::{
     Core,
     auth::{Authenticator, Role},
     cors::Cors,
-    headers,
+    drain, headers,
     problem::Problem,
     sent::CorrelationId,
 };
@@ -47,6 +47,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let started = Instant::now();
+        drain::watch(&mut request);
         let correlation_id = headers::correlation_id(request.headers());
         request.set_data(CorrelationId(correlation_id.clone()));
         let method = request.method().clone();

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use kind::Kind;
 use poem::{
-    IntoResponse, Response,
+    Response,
     error::{MethodNotAllowedError, NotFoundError, ResponseError},
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
@@ -107,6 +107,12 @@ impl Problem {
         Self::new(kind::INTERNAL, detail).member("id", id.to_string())
     }
 
+    /// A command that was accepted and given up.
+    pub(crate) fn failed(reason: &str) -> Self {
+        let detail = format!("It was given up after its tries: {reason}.");
+        Self::new(kind::CONFLICT, detail).header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+    }
+
     /// Too much to do at present; nothing was done.
     pub(crate) fn overloaded(detail: &str) -> Self {
         Self::new(kind::OVERLOADED, detail)
@@ -151,6 +157,17 @@ impl Problem {
 
     /// As an answer to a request for `instance`.
     pub(crate) fn into_response(self, instance: &str) -> Response {
+        let (status, headers) = (self.kind.status(), self.headers.clone());
+        let mut response = Response::builder()
+            .status(status)
+            .content_type("application/problem+json")
+            .body(self.into_json(instance).to_string());
+        response.headers_mut().extend(headers);
+        response
+    }
+
+    /// The members that RFC 9457 names, and more of this problem's own.
+    pub(crate) fn into_json(self, instance: &str) -> Value {
         let mut members = self.members;
         members.insert("type".into(), format!("/problems/{}", self.kind.slug).into());
         members.insert("title".into(), self.kind.title.into());
@@ -161,13 +178,7 @@ impl Problem {
             let faults = serde_json::to_value(self.faults).expect("faults hold strings only");
             members.insert("errors".into(), faults);
         }
-        let body = serde_json::to_vec(&members).expect("keys are strings");
-        let mut response = Response::builder()
-            .status(self.kind.status())
-            .content_type("application/problem+json")
-            .body(body);
-        response.headers_mut().extend(self.headers);
-        response
+        Value::Object(members.into_iter().collect())
     }
 }
 
@@ -261,13 +272,6 @@ impl From<crate::postgres::Error> for Problem {
             }
             crate::postgres::Failure::Data | crate::postgres::Failure::Fatal => Self::internal(&error),
         }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        // Only for places that have no request at hand; the outer layer knows the instance.
-        Self::into_response(self, "")
     }
 }
 

@@ -8,18 +8,22 @@ use poem::{
 };
 use poem_openapi::{
     ApiResponse,
-    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchemaRef, Registry},
     types::Type,
 };
 
-use super::{headers, problem::Problem, token::Tokens};
+use serde_json::{Value, json};
+
+use super::{commands::CommandStatus, headers, problem::Problem, token::Tokens};
 use crate::{
     command::{Answer, Outcome},
     json::RawJson,
+    log::StreamId,
 };
 
 pub(crate) const CONSISTENCY_TOKEN: HeaderName = HeaderName::from_static("consistency-token");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const CORRELATION_ID: HeaderName = HeaderName::from_static(headers::CORRELATION_ID);
 
 /// 201: something began.
@@ -29,9 +33,8 @@ pub(crate) type Done<T> = Reply<200, T>;
 /// 204: it was done, and there is nothing to tell, so the shape is never looked at.
 pub(crate) type Gone = Reply<204, String>;
 
-/// The answer to a command that was carried out, with a body of the shape of `T`.
+/// The answer to a command: what it led to, in the shape of `T`; or 202, where it will be done later.
 pub(crate) struct Reply<const STATUS: u16, T> {
-    /// `STATUS`, or 202 while the command is pending.
     status: StatusCode,
     json: RawJson,
     headers: Vec<(HeaderName, String)>,
@@ -44,7 +47,7 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
         if answer.replayed {
             headers.push((IDEMPOTENCY_REPLAYED, "true".to_owned()));
         }
-        let (status, json) = match answer.outcome {
+        let problem = match answer.outcome {
             Outcome::Done(json) => {
                 headers.push((header::ETAG, format!("\"{}\"", answer.version)));
                 headers.extend(
@@ -52,31 +55,48 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
                         .position
                         .map(|position| (CONSISTENCY_TOKEN, tokens.give(position))),
                 );
-                (STATUS, json)
+                if STATUS == 201 {
+                    headers.push((header::LOCATION, location(&answer.stream)));
+                }
+                // The database writes JSON its own way; a repeat is the first answer to the byte.
+                let json = match json.parse::<Value>() {
+                    Ok(value) if answer.replayed => RawJson::of(&value),
+                    _ => json,
+                };
+                return Ok(Self {
+                    status: Self::done(),
+                    json,
+                    headers,
+                    shape: PhantomData,
+                });
             }
             Outcome::Pending => {
                 headers.push((header::LOCATION, format!("/api/commands/{}", answer.command_id)));
-                let pending = serde_json::json!({ "command_id": answer.command_id, "status": "pending" });
-                (StatusCode::ACCEPTED.as_u16(), RawJson::of(&pending))
+                headers.push((PREFERENCE_APPLIED, "respond-async".to_owned()));
+                let json = RawJson::of(&json!({"command_id": answer.command_id, "status": "pending"}));
+                return Ok(Self {
+                    status: StatusCode::ACCEPTED,
+                    json,
+                    headers,
+                    shape: PhantomData,
+                });
             }
-            Outcome::Rejected(rejection) => return Err(with_headers(rejection.into(), headers)),
-            Outcome::Failed(reason) => return Err(with_headers(Problem::internal(&reason), headers)),
+            Outcome::Rejected(rejection) => Problem::from(rejection),
+            Outcome::Failed(reason) => Problem::failed(&reason),
         };
-        Ok(Self {
-            status: StatusCode::from_u16(status).expect("the aliases above name valid statuses"),
-            json,
-            headers,
-            shape: PhantomData,
-        })
+        Err(headers
+            .into_iter()
+            .fold(problem, |problem, (name, value)| problem.header(name, &value)))
     }
 
-    /// Tells where what began is found, once it has begun.
-    pub(crate) fn at(mut self, location: &str) -> Self {
-        if self.status != StatusCode::ACCEPTED {
-            self.headers.push((header::LOCATION, location.to_owned()));
-        }
-        self
+    fn done() -> StatusCode {
+        StatusCode::from_u16(STATUS).expect("the aliases above name valid statuses")
     }
+}
+
+/// Where what a command worked on is found.
+pub(crate) fn location(stream: &StreamId) -> String {
+    format!("/api/{}s/{}", stream.stream_type, stream.id)
 }
 
 impl<const STATUS: u16, T: Send> IntoResponse for Reply<STATUS, T> {
@@ -97,48 +117,57 @@ impl<const STATUS: u16, T: Send> IntoResponse for Reply<STATUS, T> {
 
 impl<const STATUS: u16, T: Type> ApiResponse for Reply<STATUS, T> {
     fn meta() -> MetaResponses {
-        let (description, content) = match STATUS {
+        let (description, schema) = match STATUS {
             204 => ("Done; there is nothing to tell.", None),
             201 => ("Created.", Some(T::schema_ref())),
             _ => ("Done.", Some(T::schema_ref())),
         };
-        let content = content.map(|schema| MetaMediaType {
-            content_type: "application/json",
-            schema,
-        });
         let location = (STATUS == 201).then_some("Location");
         let names = ["ETag", "Consistency-Token", "Idempotency-Replayed"];
+        let done = response(STATUS, description, schema, location.into_iter().chain(names));
+        let accepted = response(
+            202,
+            "Accepted, as `Prefer: respond-async` asked; Location tells what becomes of it.",
+            Some(CommandStatus::schema_ref()),
+            ["Location", "Preference-Applied", "Idempotency-Replayed"],
+        );
         MetaResponses {
-            responses: vec![MetaResponse {
-                description,
-                status: Some(STATUS),
-                status_range: None,
-                content: content.into_iter().collect(),
-                headers: location.into_iter().chain(names).map(named).collect(),
-            }],
+            responses: vec![done, accepted],
         }
     }
 
     fn register(registry: &mut Registry) {
+        CommandStatus::register(registry);
         if STATUS != 204 {
             T::register(registry);
         }
     }
 }
 
-fn with_headers(problem: Problem, headers: Vec<(HeaderName, String)>) -> Problem {
-    headers
-        .into_iter()
-        .fold(problem, |problem, (name, value)| problem.header(name, &value))
-}
-
-/// A header by its name; the document explains it in one place (`document/common.json`).
-pub(crate) fn named(name: &str) -> MetaHeader {
-    MetaHeader {
+/// A JSON answer for the document. Its headers go by their names; they are explained in one place
+/// (`document/common.json`).
+pub(crate) fn response(
+    status: u16,
+    description: &'static str,
+    schema: Option<MetaSchemaRef>,
+    headers: impl IntoIterator<Item = &'static str>,
+) -> MetaResponse {
+    let content = schema.map(|schema| MetaMediaType {
+        content_type: "application/json",
+        schema,
+    });
+    let named = |name: &str| MetaHeader {
         name: name.to_owned(),
         description: None,
         required: false,
         deprecated: false,
         schema: String::schema_ref(),
+    };
+    MetaResponse {
+        description,
+        status: Some(status),
+        status_range: None,
+        content: content.into_iter().collect(),
+        headers: headers.into_iter().map(named).collect(),
     }
 }

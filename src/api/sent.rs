@@ -21,10 +21,7 @@ use super::{
     problem::{Fault, Problem},
     reply::{Created, Reply},
 };
-use crate::{
-    aggregate::Violation,
-    command::{self, Answer},
-};
+use crate::{aggregate::Violation, command};
 
 /// A command whose body has the schema of `T`.
 pub(crate) struct Sent<T> {
@@ -36,6 +33,8 @@ pub(crate) struct Sent<T> {
 pub(crate) struct Bare {
     core: Arc<Core>,
     request: command::Request,
+    /// Whether the caller would rather be answered at once and ask later.
+    respond_async: bool,
     /// Of the headers.
     faults: Vec<Fault>,
 }
@@ -45,12 +44,9 @@ pub(crate) struct Bare {
 pub(crate) struct CorrelationId(pub(crate) String);
 
 impl<T> Sent<T> {
-    /// Carries out a command that begins something, which will be found under `collection`.
-    pub(crate) async fn create<R>(self, command: &str, collection: &str) -> Result<Created<R>, Problem> {
-        let core = self.bare.core.clone();
-        let answer = self.bare.execute(command).await?;
-        let location = format!("{collection}/{}", answer.stream.id);
-        Ok(Reply::of(answer, &core.tokens)?.at(&location))
+    /// Carries out a command that begins something.
+    pub(crate) async fn create<R>(self, command: &str) -> Result<Created<R>, Problem> {
+        self.bare.execute(command).await
     }
 
     /// Carries out a command on something that is there.
@@ -70,15 +66,18 @@ impl Bare {
         command: &str,
     ) -> Result<Reply<STATUS, R>, Problem> {
         self.request.stream_id = Some(id);
-        let core = self.core.clone();
-        let answer = self.execute(command).await?;
-        Reply::of(answer, &core.tokens)
+        self.execute(command).await
     }
 
-    async fn execute(mut self, command: &str) -> Result<Answer, Problem> {
+    async fn execute<const STATUS: u16, R>(mut self, command: &str) -> Result<Reply<STATUS, R>, Problem> {
         self.check(command)?;
         self.request.command = command.to_owned();
-        Ok(self.core.commands.execute(self.request).await?)
+        let commands = &self.core.commands;
+        let answer = match self.respond_async {
+            true => commands.accept(self.request).await?,
+            false => commands.execute(self.request).await?,
+        };
+        Reply::of(answer, &self.core.tokens)
     }
 
     /// Tells all faults of headers and body together. Where the schema finds some, the domain is asked too, so that a
@@ -123,7 +122,7 @@ impl Bare {
             faults.push(fault);
             None
         });
-        let request = command::Request {
+        let sent = command::Request {
             command: String::new(),
             stream_id: None,
             body: Value::Object(Default::default()),
@@ -137,7 +136,8 @@ impl Bare {
         };
         Self {
             core: core.clone(),
-            request,
+            request: sent,
+            respond_async: headers::preferences(headers).respond_async,
             faults,
         }
     }

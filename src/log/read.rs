@@ -146,7 +146,8 @@ impl LogReader {
     }
 }
 
-/// Fetches through a portal, so that the server sends no more than a fetch beyond the limit in bytes.
+/// Fetches through a portal, so that the server sends no more than a fetch beyond the limit in bytes. What fits one
+/// fetch anyhow takes one round trip.
 async fn fetch(
     client: &mut Object,
     statement: &str,
@@ -155,6 +156,14 @@ async fn fetch(
     bytes_max: usize,
 ) -> Result<Vec<Event>, postgres::Error> {
     let statement = client.prepare_cached(statement).await?;
+    if events_max <= FETCH_EVENTS as usize {
+        return Ok(client
+            .query(&statement, parameters)
+            .await?
+            .iter()
+            .map(event)
+            .collect());
+    }
     let transaction = client.transaction().await?;
     let portal = transaction.bind(&statement, parameters).await?;
     let mut events: Vec<Event> = Vec::new();

@@ -8,7 +8,7 @@ use deadpool_postgres::Pool;
 use super::lease::Holder;
 use crate::{log::Position, postgres};
 
-const CURSOR: &str = include_str!("cursor.sql");
+const OUTBOX: &str = include_str!("outbox.sql");
 const LAST_SENT: &str = include_str!("last_sent.sql");
 const ADVANCE: &str = include_str!("advance.sql");
 const RENEW_TOPIC: &str = include_str!("renew_topic.sql");
@@ -18,6 +18,10 @@ const RENEW_TOPIC: &str = include_str!("renew_topic.sql");
 pub struct Outbox {
     /// Every event up to here, over all topics.
     pub cursor: Position,
+    /// Who holds the lease now.
+    pub holder: Option<String>,
+    /// How many holders there have been.
+    pub epoch: i64,
     /// The last position sent, by stream type and partition; none for a partition that was never sent to.
     pub last_sent: HashMap<(String, i32), Position>,
 }
@@ -25,15 +29,20 @@ pub struct Outbox {
 impl Outbox {
     pub async fn read(pool: &Pool) -> Result<Self, postgres::Error> {
         let client = pool.get().await?;
-        let cursor = client.prepare_cached(CURSOR).await?;
+        let outbox = client.prepare_cached(OUTBOX).await?;
         let last_sent = client.prepare_cached(LAST_SENT).await?;
-        let cursor = Position(client.query_one(&cursor, &[]).await?.get(0));
+        let row = client.query_one(&outbox, &[]).await?;
         let rows = client.query(&last_sent, &[]).await?;
         let last_sent = rows
             .iter()
             .map(|row| ((row.get(0), row.get(1)), Position(row.get(2))))
             .collect();
-        Ok(Self { cursor, last_sent })
+        Ok(Self {
+            cursor: Position(row.get(0)),
+            holder: row.get(1),
+            epoch: row.get(2),
+            last_sent,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The thread that sends: one `BaseProducer` that nobody else polls, one batch at a time.
+//! The thread that sends, with `BaseProducer`s that nobody else polls, one batch at a time.
 //!
 //! A producer shared with a polling thread loses its delivery reports to it, and each commit then sits out a whole slice
 //! of 100 ms. The invariant: a batch is answered `Ok` only when Kafka has acknowledged every record of it and, in
@@ -37,6 +37,11 @@ use crate::{
 
 /// Between two looks for delivery reports. `poll` itself does not wait: it would busy-wait its whole time out.
 const POLL_INTERVAL: Duration = Duration::from_micros(100);
+
+/// Transactional producers that take turns. A broker writes a transaction's markers after it has answered the commit;
+/// to a producer that begins again meanwhile it says "later", and librdkafka then waits 20 ms. So one sends while the
+/// other's markers are written.
+const TURNS: usize = 2;
 
 /// For each slot the lowest offset its next record can get. A lower one comes from another topic of the same name.
 #[derive(Default)]
@@ -95,7 +100,7 @@ impl Producer {
 struct Thread {
     client: ClientConfig,
     mode: RelayMode,
-    transactional_id: String,
+    relay_id: String,
     source: String,
     timeout: Duration,
     /// Without transactions a record must not be sent after the lease has gone to somebody else.
@@ -127,7 +132,7 @@ impl Thread {
         Self {
             client,
             mode: session.config.mode,
-            transactional_id: session.transactional_id.clone(),
+            relay_id: session.relay_id.clone(),
             source: session.source.clone(),
             timeout: session.config.transaction_timeout,
             message_timeout: session.message_timeout(),
@@ -137,14 +142,17 @@ impl Thread {
     }
 
     fn run(self, mut jobs: mpsc::Receiver<Job>, ready: oneshot::Sender<Result<(), Error>>) {
-        let producer = match self.connect() {
-            Ok(producer) => producer,
+        let producers = match self.connect() {
+            Ok(producers) => producers,
             // Whoever waits no longer is not interested in why.
             Err(error) => return drop(ready.send(Err(error.into()))),
         };
         let _ = ready.send(Ok(()));
-        while let Some(job) = jobs.blocking_recv() {
-            let result = self.send(&producer, &job);
+        for producer in producers.iter().cycle() {
+            let Some(job) = jobs.blocking_recv() else {
+                return;
+            };
+            let result = self.send(producer, &job);
             let failed = result.is_err();
             let _ = job.done.send(result);
             if failed {
@@ -153,26 +161,34 @@ impl Thread {
         }
     }
 
-    /// A producer ahead of which every earlier transactional one of this log is fenced off.
-    fn connect(&self) -> KafkaResult<BaseProducer<Deliveries>> {
-        let mut transactional = self.client.clone();
-        transactional
-            .set("transactional.id", &self.transactional_id)
-            .set("transaction.timeout.ms", self.timeout.as_millis().to_string())
-            .set("message.timeout.ms", self.timeout.as_millis().to_string());
-        let producer = self.create(&transactional)?;
-        producer.init_transactions(self.timeout)?;
-        match self.mode {
-            RelayMode::ExactlyOnce => Ok(producer),
-            // A producer that has called `init_transactions` sends within transactions only.
-            RelayMode::LowLatency => self.create(
-                self.client
-                    .clone()
-                    .set("message.timeout.ms", self.message_timeout.as_millis().to_string())
-                    // A record given up while later ones go through would leave a hole that nobody may fill.
-                    .set("enable.gapless.guarantee", "true"),
-            ),
+    /// Fences every earlier transactional producer of this log off; returns those that take turns in sending.
+    fn connect(&self) -> KafkaResult<Vec<BaseProducer<Deliveries>>> {
+        let timeout_ms = self.timeout.as_millis().to_string();
+        let mut fencing = Vec::with_capacity(TURNS);
+        for turn in 0..TURNS {
+            let mut transactional = self.client.clone();
+            transactional
+                .set("transactional.id", format!("{}.{turn}", self.relay_id))
+                .set("transaction.timeout.ms", &timeout_ms)
+                .set("message.timeout.ms", &timeout_ms);
+            let producer = self.create(&transactional)?;
+            producer.init_transactions(self.timeout)?;
+            fencing.push(producer);
         }
+        match self.mode {
+            RelayMode::ExactlyOnce => Ok(fencing),
+            // A producer that has called `init_transactions` sends within transactions only.
+            RelayMode::LowLatency => Ok(vec![self.idempotent()?]),
+        }
+    }
+
+    fn idempotent(&self) -> KafkaResult<BaseProducer<Deliveries>> {
+        let mut idempotent = self.client.clone();
+        idempotent
+            .set("message.timeout.ms", self.message_timeout.as_millis().to_string())
+            // A record given up while later ones go through would leave a hole that nobody may fill.
+            .set("enable.gapless.guarantee", "true");
+        self.create(&idempotent)
     }
 
     fn create(&self, client: &ClientConfig) -> KafkaResult<BaseProducer<Deliveries>> {

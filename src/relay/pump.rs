@@ -151,14 +151,7 @@ async fn send(session: &Session<'_>, producer: &Producer, batch: Batch) -> Resul
         }
     };
     let (started, events) = (Instant::now(), batch.records.len());
-    let mut sending = Box::pin(producer.send(batch.records, until));
-    match timeout(session.config.stall_timeout, &mut sending).await {
-        Ok(sent) => sent?,
-        Err(_) => {
-            session.stalled();
-            sending.await?;
-        }
-    }
+    session.patiently(producer.send(batch.records, until)).await?;
     metrics::histogram!("annals_relay_batch_events").record(events as f64);
     metrics::histogram!("annals_relay_batch_seconds").record(started.elapsed());
     Ok(batch.progress)

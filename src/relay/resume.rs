@@ -32,11 +32,7 @@ pub(super) async fn open(
         return Ok(from);
     }
     let tails = {
-        let (kafka, group, topics) = (
-            session.kafka.clone(),
-            session.transactional_id.clone(),
-            topics.clone(),
-        );
+        let (kafka, group, topics) = (session.kafka.clone(), session.relay_id.clone(), topics.clone());
         spawn_blocking(move || {
             kafka::ensure_topics(&kafka, &topics)?;
             Ok::<_, Error>(kafka::read_tails(&kafka, &group, &topics)?)

@@ -3,13 +3,14 @@
 //! Any error ends it, and the next one begins from nothing: what a producer in an unknown state did is read from the
 //! topics, never guessed.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
-    Deps, Error, Role,
+    Deps, Error,
     lease::Lease,
     outbox::Outbox,
     partitions::Partitions,
@@ -32,7 +33,8 @@ pub(super) struct Session<'a> {
     pub(super) lease: &'a Lease,
     /// `ce_source` of our records.
     pub(super) source: String,
-    pub(super) transactional_id: String,
+    /// What transactional ids begin with: one relay per log and prefix.
+    pub(super) relay_id: String,
     /// As it was at the start.
     pub(super) outbox: Outbox,
     pub(super) ends: Arc<Ends>,
@@ -69,11 +71,18 @@ pub(super) async fn run(
         config,
         lease,
         source: kafka::source(log_id),
-        transactional_id: format!("{}.relay.{log_id}", kafka.topic_prefix),
+        relay_id: format!("{}.relay.{log_id}", kafka.topic_prefix),
         outbox,
         ends: Arc::default(),
     };
-    let Some(start) = shutdown.run_until_cancelled(start(&session)).await else {
+    session.deps.status.send_modify(|status| {
+        status.cursor = cursor;
+        status.head = head;
+    });
+    let Some(start) = shutdown
+        .run_until_cancelled(session.patiently(start(&session)))
+        .await
+    else {
         return Ok(());
     };
     let (producer, partitions, from) = start?;
@@ -104,21 +113,28 @@ impl Session<'_> {
         self.config.lease_ttl / MESSAGE_TIMEOUTS_PER_TTL
     }
 
-    /// Tells that everything up to `cursor` is in Kafka.
+    /// Waits for Kafka, and tells when that takes long.
+    pub(super) async fn patiently<T>(&self, answer: impl Future<Output = T>) -> T {
+        let mut answer = pin!(answer);
+        match timeout(self.config.stall_timeout, &mut answer).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                if self.deps.status.borrow().stopped.is_none() {
+                    super::stopped(&self.deps.status, Error::Stalled(self.config.stall_timeout));
+                }
+                answer.await
+            }
+        }
+    }
+
+    /// Tells that everything up to `cursor` is in Kafka, of a log that ends at `head` or later.
     pub(super) fn acknowledged(&self, cursor: Position, head: Position) {
         self.deps.status.send_modify(|status| {
             if let Some(reason) = status.stopped.take() {
                 info!(reason, "relaying again");
             }
-            status.role = Role::Leader;
             status.cursor = status.cursor.max(cursor);
-            metrics::gauge!("annals_relay_cursor").set(status.cursor.0 as f64);
-            metrics::gauge!("annals_relay_lag_events").set((head.0 - status.cursor.0).max(0) as f64);
+            status.head = status.head.max(head);
         });
-    }
-
-    /// Tells that Kafka takes long.
-    pub(super) fn stalled(&self) {
-        super::stopped(&self.deps.status, Error::Stalled(self.config.stall_timeout));
     }
 }

@@ -1,5 +1,7 @@
 //! A topic as tests look at it and tamper with it.
 
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of it")]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use annals::{
@@ -24,6 +26,7 @@ pub(crate) type Raw = (String, String, BTreeMap<String, String>);
 
 #[derive(Clone)]
 pub(crate) struct Topic {
+    brokers: String,
     name: String,
     partitions: i32,
 }
@@ -32,8 +35,12 @@ pub(crate) struct Topic {
 pub(crate) struct OpenTransaction(BaseProducer);
 
 impl Topic {
-    pub(crate) fn new(name: String, partitions: i32) -> Self {
-        Self { name, partitions }
+    pub(crate) fn new(brokers: String, name: String, partitions: i32) -> Self {
+        Self {
+            brokers,
+            name,
+            partitions,
+        }
     }
 
     /// The committed records, by partition.
@@ -71,7 +78,8 @@ impl Topic {
     ) -> Vec<T> {
         let topic = self.clone();
         spawn_blocking(move || {
-            let consumer: BaseConsumer = client()
+            let consumer: BaseConsumer = topic
+                .client()
                 .set("group.id", "test")
                 .set("enable.partition.eof", "true")
                 .set("isolation.level", "read_committed")
@@ -99,7 +107,7 @@ impl Topic {
     }
 
     pub(crate) async fn create(&self) {
-        let admin = admin();
+        let admin = self.admin();
         let topic = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(1))
             .set("max.message.bytes", "2000000")
             .set("retention.ms", "-1");
@@ -115,7 +123,8 @@ impl Topic {
     }
 
     pub(crate) async fn delete(&self) {
-        let deleted = admin()
+        let deleted = self
+            .admin()
             .delete_topics(&[&self.name], &options())
             .await
             .expect("Kafka answers");
@@ -124,7 +133,7 @@ impl Topic {
 
     /// Writes copies of records.
     pub(crate) async fn write(&self, partition: i32, records: impl Iterator<Item = &Record>) {
-        let producer: BaseProducer = client().create().expect("a producer");
+        let producer: BaseProducer = self.client().create().expect("a producer");
         for record in records {
             self.send(&producer, partition, record);
         }
@@ -136,7 +145,8 @@ impl Topic {
 
     /// Begins a transaction as the producer with this id, and writes copies of records in it.
     pub(crate) async fn begin_as(&self, transactional_id: &str, records: &[Record]) -> OpenTransaction {
-        let producer: BaseProducer = client()
+        let producer: BaseProducer = self
+            .client()
             .set("transactional.id", transactional_id)
             .create()
             .expect("a producer");
@@ -169,6 +179,16 @@ impl Topic {
             .headers(headers);
         producer.send(copy).map_err(|(error, _)| error).expect("queued");
     }
+
+    fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.brokers);
+        client
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("an admin client")
+    }
 }
 
 impl OpenTransaction {
@@ -177,16 +197,6 @@ impl OpenTransaction {
             .await
             .expect("joined")
     }
-}
-
-fn client() -> ClientConfig {
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", support::kafka_brokers());
-    client
-}
-
-fn admin() -> AdminClient<DefaultClientContext> {
-    client().create().expect("an admin client")
 }
 
 fn options() -> AdminOptions {

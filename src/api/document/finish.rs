@@ -57,7 +57,7 @@ fn finish_operation(path: &str, operation: &mut Value) {
         statuses.extend([400, 413, 415, 422]);
     }
     if is_command {
-        parameters.extend(["IdempotencyKey", "Traceparent"]);
+        parameters.extend(["IdempotencyKey", "PreferAsync", "Traceparent"]);
         statuses.extend([409, 422]);
         if has_id {
             parameters.push("IfMatch");

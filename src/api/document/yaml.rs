@@ -44,7 +44,13 @@ fn write_value(yaml: &mut String, value: &Value, depth: usize) {
             for item in items {
                 indent(yaml, depth + 1);
                 yaml.push('-');
-                write_value(yaml, item, depth + 1);
+                let mut nested = String::new();
+                write_value(&mut nested, item, depth + 1);
+                // What would begin on a line of its own begins right behind the dash, which is as wide as an indent.
+                let behind = nested
+                    .strip_prefix('\n')
+                    .map(|lines| format!(" {}", lines.trim_start_matches(' ')));
+                yaml.push_str(behind.as_ref().unwrap_or(&nested));
             }
         }
         Value::String(lines) if is_literal(lines) => {
@@ -81,10 +87,10 @@ fn is_literal(text: &str) -> bool {
 
 /// A text on one line: plain where that is safe, else quoted as in JSON, which YAML reads alike.
 fn text(text: &str) -> String {
-    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '$')
         && text
             .chars()
-            .all(|c| c.is_ascii_alphanumeric() || " _-./{}()'".contains(c))
+            .all(|c| c.is_ascii_alphanumeric() || " _-./${}()'".contains(c))
         && !text.ends_with(' ')
         && !WORDS.contains(&text.to_ascii_lowercase().as_str());
     if plain {
@@ -103,7 +109,7 @@ mod tests {
     #[test]
     fn every_digit_is_kept_and_odd_texts_are_quoted() {
         let mut document = json!({
-            "b": {"text": "two words", "odd": "yes", "colon": "a: b", "empty": {}, "list": [1, {"x": null}, []]},
+            "b": {"text": "two words", "odd": "yes", "colon": "a: b", "empty": {}, "list": [1, {"x": null, "z": 1}, []]},
             "a": "one\n\ntwo",
             "200": "key",
         });
@@ -113,8 +119,8 @@ mod tests {
   empty: {}
   list:
     - 1
-    -
-      x: null
+    - x: null
+      z: 1
     - []
   max: 99999999999999.99
   odd: "yes"

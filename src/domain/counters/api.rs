@@ -9,8 +9,6 @@ use crate::api::{
     sent::{Id, Sent},
 };
 
-const COLLECTION: &str = "/api/counters";
-
 /// The routes.
 pub(crate) struct CountersApi;
 
@@ -27,7 +25,7 @@ impl CountersApi {
     /// The code is kept only as a salted hash and is never given back.
     #[oai(path = "/", method = "post", operation_id = "createCounter")]
     async fn create(&self, counter: Sent<CreateCounter>) -> Result<Created<CounterCreated>, Problem> {
-        counter.create("counter.create", COLLECTION).await
+        counter.create("counter.create").await
     }
 
     /// Count

@@ -10,8 +10,6 @@ use crate::api::{
     sent::{Id, Sent},
 };
 
-const COLLECTION: &str = "/api/orders";
-
 /// The routes.
 pub(crate) struct OrdersApi;
 
@@ -29,7 +27,7 @@ impl OrdersApi {
     /// order only.
     #[oai(path = "/", method = "post", operation_id = "createOrder")]
     async fn create(&self, order: Sent<CreateOrder>) -> Result<Created<OrderCreated>, Problem> {
-        order.create("order.create", COLLECTION).await
+        order.create("order.create").await
     }
 
     /// Replace an order's items

@@ -9,8 +9,6 @@ use crate::api::{
     sent::{Bare, Id, Sent},
 };
 
-const COLLECTION: &str = "/api/projects";
-
 /// The routes.
 pub(crate) struct ProjectsApi;
 
@@ -27,7 +25,7 @@ impl ProjectsApi {
     /// The name is trimmed, and no two projects have the same, whatever its case.
     #[oai(path = "/", method = "post", operation_id = "createProject")]
     async fn create(&self, project: Sent<CreateProject>) -> Result<Created<ProjectCreated>, Problem> {
-        project.create("project.create", COLLECTION).await
+        project.create("project.create").await
     }
 
     /// Rename or describe a project
