@@ -1,1 +1,110 @@
-//! api
+//! The REST API: what callers send becomes commands and reads, what comes of them becomes answers.
+//!
+//! A request passes, in this order: who calls (401), with which role (403), path and method (404, 405), type, size and
+//! form of the body (415, 413, 400), all its faults at once (422); then the command pipeline decides. Leaves deciding
+//! to `command`, reading to the read models and every statement on the log to `log`.
+
+pub mod auth;
+mod body;
+mod commands;
+mod cors;
+pub mod document;
+mod drain;
+mod edge;
+mod headers;
+pub mod health;
+pub(crate) mod money;
+mod open;
+pub(crate) mod problem;
+pub(crate) mod reply;
+mod routes;
+pub mod schema;
+pub(crate) mod sent;
+mod token;
+
+use std::{collections::HashMap, io, sync::Arc};
+
+use auth::{Authenticator, KeyVerifier};
+use cors::Cors;
+use deadpool_postgres::Pool;
+use edge::Edge;
+use metrics_exporter_prometheus::PrometheusHandle;
+use poem::{Endpoint, Response, Server, listener::TcpAcceptor};
+use poem_openapi::OpenApi;
+use schema::Schemas;
+use token::Tokens;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    aggregate::Registry,
+    command::Commands,
+    config::{self, Config},
+    log::LogReader,
+};
+
+/// What the API stands on.
+pub struct Deps {
+    pub registry: Arc<Registry>,
+    pub commands: Commands,
+    pub log: LogReader,
+    pub log_id: Uuid,
+    /// Where keys are looked up; of the writer, since it notes their use.
+    pub keys: Pool,
+    pub metrics: PrometheusHandle,
+    pub health: health::Check,
+}
+
+/// What every request may need, behind one pointer.
+struct Core {
+    registry: Arc<Registry>,
+    commands: Commands,
+    schemas: Schemas,
+    tokens: Tokens,
+    body_bytes_max: usize,
+}
+
+/// Serves until `shutdown`, then answers what it had taken on, for at most `shutdown_timeout`. The caller binds the
+/// listener, and so knows its address.
+pub async fn serve(
+    deps: Deps,
+    config: &Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let app = app(deps, config, shutdown.clone());
+    Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
+        .name("api")
+        .idle_timeout(config.api.idle_timeout)
+        .run_with_graceful_shutdown(app, shutdown.cancelled_owned(), Some(config.shutdown_timeout))
+        .await
+}
+
+/// The whole API as one endpoint. `draining` tells that no new requests should come.
+pub fn app(
+    deps: Deps,
+    config: &Config,
+    draining: CancellationToken,
+) -> impl Endpoint<Output = Response> + use<> {
+    let document = document::of_program();
+    let mut table = HashMap::new();
+    document::apis().add_routes(&mut table);
+    open::add_routes(&mut table, &document, deps.health, deps.metrics, draining);
+    let core = Core {
+        registry: deps.registry,
+        commands: deps.commands,
+        schemas: Schemas::of(&document),
+        tokens: Tokens::new(deps.log_id, deps.log),
+        body_bytes_max: config.body_limit_bytes,
+    };
+    Edge {
+        routes: routes::assemble(table),
+        core: Arc::new(core),
+        authenticator: match config.auth {
+            config::Auth::Dev => Authenticator::Dev,
+            config::Auth::Keys => Authenticator::Keys(KeyVerifier::new(deps.keys, config.api.key_memory)),
+        },
+        cors: Cors::new(config.cors_origins.clone()),
+    }
+}

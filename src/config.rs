@@ -32,6 +32,7 @@ pub struct Config {
     pub log: LogOutput,
     /// How long a shutdown may take before what is left is cut off.
     pub shutdown_timeout: Duration,
+    pub api: Api,
     pub append: Append,
     pub command: Command,
     pub relay: Relay,
@@ -66,7 +67,9 @@ impl Databases {
     pub fn is_shared(&self) -> bool {
         use secrecy::ExposeSecret;
         let writer = self.writer.expose_secret();
-        [&self.projector, &self.reader].iter().all(|url| url.expose_secret() == writer)
+        [&self.projector, &self.reader]
+            .iter()
+            .all(|url| url.expose_secret() == writer)
     }
 }
 
@@ -102,6 +105,15 @@ pub struct LogOutput {
     /// A `tracing` filter, such as `info,annals::relay=debug`.
     pub filter: String,
     pub json: bool,
+}
+
+/// Bounds of the HTTP side.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// A connection that is silent this long is closed.
+    pub idle_timeout: Duration,
+    /// How long a key that was looked up is believed: what a revocation may take to be felt everywhere.
+    pub key_memory: Duration,
 }
 
 /// Bounds of the group commit (see `log::appender`).
@@ -194,6 +206,8 @@ pub struct Reads {
     /// Wait for a `Consistency-Token` when the request names none.
     pub wait_default: Duration,
     pub wait_max: Duration,
+    /// Rows that a named query of a read model may return.
+    pub query_rows_max: usize,
     /// Requests that may wait for a projection at once; one more is refused as overloaded.
     pub waiters_max: usize,
 }
@@ -241,6 +255,10 @@ impl Config {
                 json: from.choice("log_format", &[("text", false), ("json", true)]),
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
+            api: Api {
+                idle_timeout: from.seconds("api_idle_timeout_seconds", 75, 1..=3_600),
+                key_memory: from.millis("api_key_memory_ms", 1_000, 1..=10_000),
+            },
             append,
             command: command(&mut from),
             relay: relay(&mut from),
@@ -249,6 +267,7 @@ impl Config {
                 statement_timeout: from.millis("read_statement_timeout_ms", 5_000, 10..=600_000),
                 wait_default: from.millis("read_wait_default_ms", 2_000, 0..=30_000),
                 wait_max: from.millis("read_wait_max_ms", 30_000, 0..=30_000),
+                query_rows_max: from.ranged("read_query_rows_max", 1_000, 1..=100_000),
                 waiters_max: from.ranged("read_waiters_max", 1_000, 1..=1_000_000),
             },
             shown: Vec::new(),
@@ -273,7 +292,8 @@ fn databases(from: &mut Sources) -> Databases {
     if urls.iter().any(Option::is_none) {
         from.fault(
             "database_url",
-            "not set: give the Postgres URL of the log, or a URL for each of writer, projector and reader".into(),
+            "not set: give the Postgres URL of the log, or a URL for each of writer, projector and reader"
+                .into(),
         );
     }
     let [writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));

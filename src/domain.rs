@@ -1,4 +1,4 @@
-//! The domains, a folder each. A new one is its folder and one line in [`registry`].
+//! The domains, a folder each. A new one is its folder and one line in [`registry`] and [`apis`] each.
 //!
 //! A domain is pure: no clock, no randomness, nothing of SQL, Kafka or HTTP outside its `api.rs`.
 
@@ -7,6 +7,8 @@ pub mod money;
 pub mod counters;
 pub mod orders;
 pub mod projects;
+
+use poem_openapi::OpenApi;
 
 use crate::aggregate::{Registry, erase};
 
@@ -17,4 +19,9 @@ pub fn registry() -> Registry {
         erase::<projects::Project>(),
         erase::<counters::Counter>(),
     ])
+}
+
+/// The routes of every domain.
+pub(crate) fn apis() -> impl OpenApi {
+    (orders::OrdersApi, projects::ProjectsApi, counters::CountersApi)
 }

@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod relay;
 
 pub mod projector;
+pub mod read_model;
 
 pub mod api;
 

@@ -3,20 +3,28 @@
 //! Ends in the order of the flow: the API first (nothing new comes in, what was accepted is answered), then those that
 //! carry events on. What they leave undone another process, or the next start, goes on with.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use deadpool_postgres::Pool;
-use tokio::{sync::watch, time::timeout};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use crate::{
+    aggregate::Registry,
+    api::{
+        self,
+        health::{Check, Dependencies, Dependency},
+    },
     command::{Commands, background},
     config::Config,
     domain,
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
-    postgres, relay,
+    postgres::{self, MigrationError},
+    projector::{self, Folder, Progress},
+    relay,
 };
 
 /// A part of the program that can run alone.
@@ -41,38 +49,60 @@ struct Process {
     identity: Identity,
     /// Of the log, as far as this process has heard.
     head: watch::Receiver<Position>,
+    registry: Arc<Registry>,
+    relay_status: watch::Sender<relay::Status>,
+    progress: Progress,
     tasks: TaskTracker,
     /// Ends the parts behind the API.
     shutdown: CancellationToken,
 }
 
-/// Runs these parts until `shutdown`; returns when all have ended.
-pub async fn run(config: Config, roles: &[Role], shutdown: CancellationToken) -> anyhow::Result<()> {
+/// Runs these parts until `shutdown`; returns when all have ended. `listening` is told the API's address.
+pub async fn run(
+    config: Config,
+    roles: &[Role],
+    shutdown: CancellationToken,
+    listening: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
     prepare_schema(&config).await?;
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .context("metrics cannot be recorded")?;
+    let folders = folders(&config)?;
     let writer = postgres::pool(&config.databases.writer, &config.databases)?;
     let identity = Identity::read(&writer).await.context("the log cannot be read")?;
     info!(log_id = %identity.log_id, "the log");
     let (told, head) = watch::channel(Position::default());
     let (appended, last_appended) = watch::channel(Position::default());
     let process = Process {
+        progress: Progress::new(folders.iter().map(|folder| folder.name.as_str())),
+        relay_status: watch::Sender::default(),
+        registry: Arc::new(domain::registry()),
+        tasks: TaskTracker::new(),
+        shutdown: CancellationToken::new(),
         writer,
         identity,
         head,
-        tasks: TaskTracker::new(),
-        shutdown: CancellationToken::new(),
         config,
     };
     let databases = &process.config.databases;
     let (url, patience) = (databases.writer.clone(), databases.tcp_user_timeout);
-    process.spawn(head::listen(url, patience, last_appended.clone(), told, process.shutdown.clone()));
+    process.spawn(head::listen(
+        url,
+        patience,
+        last_appended.clone(),
+        told,
+        process.shutdown.clone(),
+    ));
     if roles.contains(&Role::Relay) {
         process.relay()?;
     }
     if roles.contains(&Role::Projector) {
-        process.projector()?;
+        process.projector(folders)?;
     }
     if roles.contains(&Role::Api) {
-        process.api(appended, last_appended, shutdown).await?;
+        let commands = process.commands(appended, last_appended)?;
+        process.api(commands, metrics, listening, shutdown).await?;
     } else {
         shutdown.cancelled().await;
     }
@@ -84,7 +114,9 @@ pub async fn run(config: Config, roles: &[Role], shutdown: CancellationToken) ->
 async fn prepare_schema(config: &Config) -> anyhow::Result<()> {
     let databases = &config.databases;
     if databases.is_shared() {
-        warn!("one database URL serves all roles: fit for development; give each role its own (docs/security.md)");
+        warn!(
+            "one database URL serves all roles: fit for development; give each role its own (docs/security.md)"
+        );
     }
     if databases.migrator.is_some() {
         return migrate(config).await;
@@ -98,7 +130,10 @@ async fn prepare_schema(config: &Config) -> anyhow::Result<()> {
 /// Brings the log's and the read models' schemas up to date.
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     let databases = &config.databases;
-    let migrator = databases.migrator.as_ref().context("no URL of the migrator is configured: set migrator_url")?;
+    let migrator = databases
+        .migrator
+        .as_ref()
+        .context("no URL of the migrator is configured: set migrator_url")?;
     let read_models = databases.read_models.as_ref().unwrap_or(migrator);
     let log = postgres::migrate_log(migrator, databases.tcp_user_timeout).await?;
     let read = postgres::migrate_read_models(read_models, databases.tcp_user_timeout).await?;
@@ -118,36 +153,69 @@ impl Process {
             info!("no Kafka is configured: the relay is off, projectors read the log");
             return Ok(());
         };
-        let (status, _) = watch::channel(relay::Status::default());
         let deps = relay::Deps {
-            reader: LogReader::new(postgres::pool(&self.config.databases.writer, &self.config.databases)?),
+            reader: LogReader::new(postgres::pool(
+                &self.config.databases.writer,
+                &self.config.databases,
+            )?),
             writer: self.writer.clone(),
             identity: self.identity.clone(),
             head: self.head.clone(),
-            status,
+            status: self.relay_status.clone(),
         };
-        self.spawn(relay::run(deps, kafka, self.config.relay.clone(), self.shutdown.clone()));
+        self.spawn(relay::run(
+            deps,
+            kafka,
+            self.config.relay.clone(),
+            self.shutdown.clone(),
+        ));
         Ok(())
     }
 
-    fn projector(&self) -> anyhow::Result<()> {
+    fn projector(&self, folders: Vec<Folder>) -> anyhow::Result<()> {
+        let databases = &self.config.databases;
+        let log = postgres::pool(&databases.projector, databases)?;
+        let read = match &databases.read_models {
+            Some(url) => postgres::pool(url, databases)?,
+            None => log.clone(),
+        };
+        let deps = projector::Deps {
+            reader: LogReader::new(log),
+            read,
+            registry: self.registry.clone(),
+            log_id: self.identity.log_id,
+            head: self.head.clone(),
+            progress: self.progress.clone(),
+        };
+        let (kafka, limits) = (self.config.kafka.clone(), self.config.projector.clone());
+        self.spawn(projector::run(
+            deps,
+            folders,
+            kafka,
+            limits,
+            self.shutdown.clone(),
+        ));
         Ok(())
     }
 
-    /// Serves until `shutdown`.
-    async fn api(
+    /// The command pipeline, with what works for it in the background.
+    fn commands(
         &self,
         appended: watch::Sender<Position>,
         last_appended: watch::Receiver<Position>,
-        shutdown: CancellationToken,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Commands> {
         let databases = &self.config.databases;
         let (url, patience) = (databases.writer.clone(), databases.tcp_user_timeout);
-        self.spawn(head::announce(url.clone(), patience, last_appended, self.shutdown.clone()));
+        self.spawn(head::announce(
+            url.clone(),
+            patience,
+            last_appended,
+            self.shutdown.clone(),
+        ));
         let (appender, task) = Appender::new(url, patience, self.config.append.clone(), appended);
         self.spawn(task.run());
         let commands = Commands::new(
-            Arc::new(domain::registry()),
+            self.registry.clone(),
             LogReader::new(self.writer.clone()),
             appender,
             CommandLog::new(self.writer.clone()),
@@ -156,16 +224,130 @@ impl Process {
         );
         self.spawn(background::run(commands.clone(), self.shutdown.clone()));
         self.spawn(background::clean(commands.clone(), self.shutdown.clone()));
-        shutdown.cancelled().await;
+        Ok(commands)
+    }
+
+    /// Serves until `shutdown`, and until what was accepted is answered.
+    async fn api(
+        &self,
+        commands: Commands,
+        metrics: PrometheusHandle,
+        listening: impl FnOnce(SocketAddr),
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let address = self.config.listen;
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("{address} cannot be listened on: choose another address with ANNALS_LISTEN")
+        })?;
+        let address = listener.local_addr()?;
+        let deps = api::Deps {
+            registry: self.registry.clone(),
+            commands,
+            log: LogReader::new(self.writer.clone()),
+            log_id: self.identity.log_id,
+            keys: self.writer.clone(),
+            metrics,
+            health: self.health(),
+        };
+        listening(address);
+        api::serve(deps, &self.config, listener, shutdown).await?;
         Ok(())
+    }
+
+    /// How each dependency is.
+    fn health(&self) -> Check {
+        let (writer, relay, progress) = (
+            self.writer.clone(),
+            self.relay_status.subscribe(),
+            self.progress.clone(),
+        );
+        let has_kafka = self.config.kafka.is_some();
+        Arc::new(move || {
+            let (writer, relay, progress) = (writer.clone(), relay.borrow().clone(), progress.statuses());
+            Box::pin(async move { dependencies(&writer, has_kafka.then_some(relay), progress).await })
+        })
     }
 
     /// Ends what is left, within its time.
     async fn end(self) {
         self.shutdown.cancel();
         self.tasks.close();
-        if timeout(self.config.shutdown_timeout, self.tasks.wait()).await.is_err() {
-            warn!(left = self.tasks.len(), "the time for the shutdown is over; what is left is cut off");
+        if timeout(self.config.shutdown_timeout, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            warn!(
+                left = self.tasks.len(),
+                "the time for the shutdown is over; what is left is cut off"
+            );
         }
     }
+}
+
+async fn dependencies(
+    writer: &Pool,
+    relay: Option<relay::Status>,
+    projections: BTreeMap<String, projector::Status>,
+) -> Dependencies {
+    let mut dependencies = Dependencies::new();
+    let schema = postgres::check_log(writer).await;
+    let away = matches!(
+        schema,
+        Err(MigrationError::Database(_) | MigrationError::Statement(_))
+    );
+    dependencies.insert(
+        "postgres".into(),
+        if away {
+            Dependency::down("the log's database does not answer")
+        } else {
+            Dependency::up()
+        },
+    );
+    dependencies.insert(
+        "schema".into(),
+        match schema {
+            Err(error) if !away => Dependency::down(error.to_string()),
+            _ => Dependency::up(),
+        },
+    );
+    if let Some(relay) = relay {
+        let status = relay.stopped.map_or_else(Dependency::up, Dependency::degraded);
+        dependencies.insert("kafka".into(), status);
+    }
+    for (name, status) in projections {
+        let status = match status {
+            projector::Status::Idle | projector::Status::Running => Dependency::up(),
+            projector::Status::Paused => Dependency::degraded("an admin paused it"),
+            projector::Status::Waiting { reason } | projector::Status::Stopped { reason } => {
+                Dependency::degraded(reason)
+            }
+        };
+        dependencies.insert(format!("projection:{name}"), status);
+    }
+    dependencies
+}
+
+/// The projection folders; every fault in any of them is told at once.
+fn folders(config: &Config) -> anyhow::Result<Vec<Folder>> {
+    let dir = &config.projections_dir;
+    let loaded = Folder::load_all(dir)
+        .with_context(|| format!("{} cannot be read: set ANNALS_PROJECTIONS_DIR", dir.display()))?;
+    let mut folders = Vec::new();
+    let mut faults = Vec::new();
+    for (name, folder) in loaded {
+        match folder {
+            Ok(folder) => folders.push(folder),
+            Err(found) => faults.extend(
+                found
+                    .into_iter()
+                    .map(|fault| format!("\n  {name}/{}: {}", fault.file, fault.detail)),
+            ),
+        }
+    }
+    ensure!(
+        faults.is_empty(),
+        "projection folders have faults:{}",
+        faults.concat()
+    );
+    Ok(folders)
 }

@@ -21,7 +21,10 @@ pub struct Scratch {
 impl Scratch {
     /// Makes it on the server of the migrator, whose login needs the right to create databases.
     pub async fn new(databases: &Databases) -> anyhow::Result<Self> {
-        let url = databases.migrator.as_ref().context("no migrator's URL is configured")?;
+        let url = databases
+            .migrator
+            .as_ref()
+            .context("no migrator's URL is configured")?;
         let (server, connection) = tokio_postgres::connect(url.expose_secret(), NoTls).await?;
         tokio::spawn(connection);
         let name = format!("annals_bench_{}", Uuid::now_v7().simple());

@@ -1,10 +1,12 @@
 //! Counters: incremented by anyone, reset by who knows the code.
 
 mod aggregate;
+mod api;
 mod commands;
 mod events;
 
 pub use aggregate::{Counter, CounterState};
+pub(crate) use api::CountersApi;
 pub use commands::CounterCommand;
 pub use events::CounterEvent;
 

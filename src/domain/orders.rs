@@ -1,10 +1,12 @@
 //! Orders: created, changed, confirmed, paid, shipped, delivered, cancelled, refunded.
 
 mod aggregate;
+mod api;
 mod commands;
 mod events;
 
 pub use aggregate::{Order, OrderState, Status};
+pub(crate) use api::OrdersApi;
 pub use commands::OrderCommand;
 pub use events::{Item, OrderEvent};
 

@@ -1,10 +1,12 @@
 //! Projects: created, changed, deleted; each with a name that no other has.
 
 mod aggregate;
+mod api;
 mod commands;
 mod events;
 
 pub use aggregate::{Project, ProjectState};
+pub(crate) use api::ProjectsApi;
 pub use commands::ProjectCommand;
 pub use events::ProjectEvent;
 

@@ -43,18 +43,37 @@ pub enum MigrationError {
     Differs(#[from] refinery::Error),
     #[error("the schema is at migration {found}, this program needs {needed}: run `annals migrate`")]
     Older { found: i32, needed: i32 },
-    #[error("the schema is at migration {found}, this program knows up to {known}: a newer program migrated it, use that one")]
+    #[error(
+        "the schema is at migration {found}, this program knows up to {known}: a newer program migrated it, use that one"
+    )]
     Newer { found: i32, known: i32 },
 }
 
 /// Migrates the log's database; returns the names of the migrations applied now.
 pub async fn migrate_log(url: &SecretString, timeout: Duration) -> Result<Vec<String>, MigrationError> {
-    migrate(url, timeout, LOG_SCHEMA, log_files::migrations::runner(), LOG_APPLIED_TABLE).await
+    migrate(
+        url,
+        timeout,
+        LOG_SCHEMA,
+        log_files::migrations::runner(),
+        LOG_APPLIED_TABLE,
+    )
+    .await
 }
 
 /// Migrates the read models' database, which may be the same one.
-pub async fn migrate_read_models(url: &SecretString, timeout: Duration) -> Result<Vec<String>, MigrationError> {
-    migrate(url, timeout, READ_SCHEMA, read_files::migrations::runner(), READ_APPLIED_TABLE).await
+pub async fn migrate_read_models(
+    url: &SecretString,
+    timeout: Duration,
+) -> Result<Vec<String>, MigrationError> {
+    migrate(
+        url,
+        timeout,
+        READ_SCHEMA,
+        read_files::migrations::runner(),
+        READ_APPLIED_TABLE,
+    )
+    .await
 }
 
 /// Whether the log's schema is the one this program needs; for processes that may not migrate.
@@ -85,11 +104,20 @@ async fn migrate(
     drop(client);
     // The session ends with the client, and its lock with it.
     let _ = connection.await;
-    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+    Ok(report
+        .applied_migrations()
+        .iter()
+        .map(ToString::to_string)
+        .collect())
 }
 
 async fn check(pool: &Pool, applied: &str, runner: &refinery::Runner) -> Result<(), MigrationError> {
-    let needed = runner.get_migrations().iter().map(|migration| migration.version() as i32).max().unwrap_or(0);
+    let needed = runner
+        .get_migrations()
+        .iter()
+        .map(|migration| migration.version() as i32)
+        .max()
+        .unwrap_or(0);
     let client = pool.get().await.map_err(super::Error::from)?;
     let found: i32 = client.query_one(applied, &[]).await?.get(0);
     match found.cmp(&needed) {

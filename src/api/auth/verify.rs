@@ -1,0 +1,59 @@
+//! Recognises keys, with a small memory in front of the database.
+//!
+//! What is remembered is good for one tick of the clock, so a revocation or an expiry takes effect on every process
+//! within `api.key_memory`, one second by default. Unknown keys are remembered too: guessing costs the database little.
+
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Pool;
+use quick_cache::sync::Cache;
+use uuid::Uuid;
+
+use super::{Caller, keys};
+use crate::postgres;
+
+const VERIFY: &str = include_str!("key_verify.sql");
+/// Keys remembered. Far more than there are; guesses push each other out.
+const KEYS_MAX: usize = 10_000;
+
+/// Looks keys up.
+pub(crate) struct KeyVerifier {
+    pool: Pool,
+    started: Instant,
+    tick: Duration,
+    /// By hash and tick: the key itself is kept nowhere, and an entry of an earlier tick is never found again.
+    seen: Cache<([u8; 32], u64), Option<Caller>>,
+}
+
+impl KeyVerifier {
+    pub(crate) fn new(pool: Pool, tick: Duration) -> Self {
+        Self {
+            pool,
+            started: Instant::now(),
+            tick,
+            seen: Cache::new(KEYS_MAX),
+        }
+    }
+
+    /// Whose key it is, if it works. Those who ask for the same key at once share one look at the database.
+    pub(super) async fn verify(&self, key: &str) -> Result<Option<Caller>, postgres::Error> {
+        if !keys::looks_like_one(key) {
+            return Ok(None);
+        }
+        let hash = keys::hash(key);
+        let tick = self.started.elapsed().as_nanos() / self.tick.as_nanos().max(1);
+        self.seen
+            .get_or_insert_async(&(hash, tick as u64), self.look_up(hash))
+            .await
+    }
+
+    async fn look_up(&self, hash: [u8; 32]) -> Result<Option<Caller>, postgres::Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(VERIFY).await?;
+        let row = client.query_opt(&statement, &[&hash.as_slice()]).await?;
+        Ok(row.map(|row| Caller {
+            principal: format!("key:{}", row.get::<_, Uuid>(0)),
+            roles: keys::roles(row.get(1)),
+        }))
+    }
+}

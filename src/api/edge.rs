@@ -1,0 +1,100 @@
+//! The outermost layer: who calls, what is told when something goes wrong, and what every answer carries.
+//!
+//! The invariants: under `/api` nothing is looked at before the caller is known and has the role; every error leaves as
+//! problem+json; no panic reaches a client.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use futures_util::FutureExt;
+use poem::{
+    Endpoint, Request, Response,
+    http::{HeaderName, HeaderValue, header},
+};
+use poem_openapi::OperationId;
+use tracing::Instrument;
+
+use super::{
+    Core,
+    auth::{Authenticator, Role},
+    cors::Cors,
+    drain, headers,
+    problem::Problem,
+    sent::CorrelationId,
+};
+
+/// On every answer that does not say otherwise itself: nothing here is to be framed, sniffed or kept.
+const SAFE_HEADERS: [(HeaderName, &str); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+];
+
+/// Wraps the routes.
+pub(crate) struct Edge<E> {
+    pub(crate) routes: E,
+    pub(crate) core: Arc<Core>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) cors: Cors,
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let started = Instant::now();
+        drain::watch(&mut request);
+        let correlation_id = headers::correlation_id(request.headers());
+        request.set_data(CorrelationId(correlation_id.clone()));
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let origin = self.cors.allowed(request.headers());
+        let span = tracing::info_span!("request", %correlation_id, %method, path);
+        let answer = AssertUnwindSafe(self.answer(request))
+            .catch_unwind()
+            .instrument(span.clone());
+        let mut response = match answer.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(problem)) => problem.into_response(&path),
+            // The panic's own text went to stderr by the panic hook.
+            Err(_) => span
+                .in_scope(|| Problem::internal(&"a panic"))
+                .into_response(&path),
+        };
+        let correlation = HeaderName::from_static(headers::CORRELATION_ID);
+        let headers = response.headers_mut();
+        headers
+            .entry(correlation)
+            .or_insert(headers::value(&correlation_id));
+        for (name, value) in SAFE_HEADERS {
+            headers.entry(name).or_insert(HeaderValue::from_static(value));
+        }
+        self.cors.open(origin, &mut response);
+        span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
+        let operation = response
+            .data::<OperationId>()
+            .map_or("none", |operation| operation.0);
+        let status = response.status().as_str().to_owned();
+        metrics::histogram!("annals_http_request_seconds", "operation" => operation, "status" => status)
+            .record(started.elapsed());
+        Ok(response)
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Edge<E> {
+    async fn answer(&self, mut request: Request) -> Result<Response, Problem> {
+        if let Some(response) = self.cors.preflight(&request) {
+            return Ok(response);
+        }
+        if let Some(role) = Role::of_path(request.uri().path()) {
+            let caller = self.authenticator.admit(role, request.headers()).await?;
+            request.set_data(caller);
+        }
+        request.set_data(self.core.clone());
+        self.routes.call(request).await.map_err(Problem::of)
+    }
+}

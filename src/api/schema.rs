@@ -1,0 +1,260 @@
+//! The published schemas as validators: a body is held against the very schema that openapi.yaml shows.
+//!
+//! Serves REST, the command line and the command topic alike. Leaves to the domain what a schema cannot say, such as a
+//! total that is the sum of its items. The invariant: every fault is told at once, one per place.
+
+use std::collections::BTreeMap;
+
+use jsonschema::{
+    Draft, Validator,
+    error::{TypeKind, ValidationError, ValidationErrorKind as Kind},
+};
+use serde_json::Value;
+
+use crate::aggregate::Violation;
+
+/// The command schemas of a document, compiled once.
+pub struct Schemas {
+    by_name: BTreeMap<String, Schema>,
+}
+
+struct Schema {
+    validator: Validator,
+    /// Whether `{}` satisfies it.
+    requires_nothing: bool,
+}
+
+impl Schemas {
+    /// Compiles the component schemas of a finished document.
+    ///
+    /// # Panics
+    /// When one does not compile: a mistake in the program or a folder that was not checked, met at the start.
+    pub fn of(document: &Value) -> Self {
+        let components = &document["components"];
+        let schemas = components["schemas"].as_object().into_iter().flatten();
+        let by_name = schemas
+            .map(|(name, schema)| {
+                let root = serde_json::json!({
+                    "allOf": [{"$ref": format!("#/components/schemas/{name}")}],
+                    "components": {"schemas": components["schemas"]},
+                });
+                // OpenAPI 3.0 speaks an older JSON Schema: `exclusiveMinimum` is a flag there.
+                let validator = jsonschema::options()
+                    .with_draft(Draft::Draft4)
+                    .build(&root)
+                    .unwrap_or_else(|error| panic!("the schema `{name}` does not compile: {error}"));
+                let requires_nothing = schema.get("required").is_none();
+                (
+                    name.clone(),
+                    Schema {
+                        validator,
+                        requires_nothing,
+                    },
+                )
+            })
+            .collect();
+        Self { by_name }
+    }
+
+    /// Brings a body into its plain form (blank strings and nulls are left out) and tells what is wrong with it. A
+    /// schema that is not published, as that of a command without a body, asks for nothing.
+    pub fn validate(&self, schema: &str, body: &mut Value) -> Vec<Violation> {
+        drop_blanks(body);
+        let mut violations = BTreeMap::new();
+        find_nul(body, &mut String::new(), &mut violations);
+        if let Some(schema) = self.by_name.get(schema) {
+            for error in schema.validator.iter_errors(body) {
+                let violation = violation(&error);
+                violations.entry(violation.pointer.clone()).or_insert(violation);
+            }
+        }
+        violations.into_values().collect()
+    }
+
+    pub(crate) fn requires_nothing(&self, schema: &str) -> bool {
+        self.by_name
+            .get(schema)
+            .is_none_or(|schema| schema.requires_nothing)
+    }
+}
+
+/// Blank strings become null, and members that are null are left out: validators know no `nullable`. Elements of arrays
+/// stay, so that pointers keep their meaning.
+fn drop_blanks(value: &mut Value) {
+    match value {
+        Value::String(text) if text.trim().is_empty() => *value = Value::Null,
+        Value::Array(items) => items.iter_mut().for_each(drop_blanks),
+        Value::Object(members) => members.retain(|_, member| {
+            drop_blanks(member);
+            !member.is_null()
+        }),
+        _ => {}
+    }
+}
+
+/// Postgres stores no NUL, not even escaped.
+fn find_nul(value: &Value, pointer: &mut String, violations: &mut BTreeMap<String, Violation>) {
+    let mut descend = |token: &str, inner: &Value| {
+        let length = pointer.len();
+        pointer.push('/');
+        pointer.push_str(&escape(token));
+        if token.contains('\0') {
+            note_nul(pointer, violations);
+        }
+        find_nul(inner, pointer, violations);
+        pointer.truncate(length);
+    };
+    match value {
+        Value::String(text) if text.contains('\0') => note_nul(pointer, violations),
+        Value::Array(items) => (0..)
+            .zip(items)
+            .for_each(|(index, item)| descend(&i32::to_string(&index), item)),
+        Value::Object(members) => members.iter().for_each(|(name, member)| descend(name, member)),
+        _ => {}
+    }
+}
+
+fn note_nul(pointer: &str, violations: &mut BTreeMap<String, Violation>) {
+    let violation = Violation::at(pointer, "must not hold the character NUL");
+    violations.insert(pointer.to_owned(), violation);
+}
+
+/// A name as part of a JSON Pointer (RFC 6901).
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// A fault in words for people. The pointer of a missing member is where it should be.
+fn violation(error: &ValidationError<'_>) -> Violation {
+    let mut pointer = error.instance_path().as_str().to_owned();
+    let detail = match error.kind() {
+        Kind::Required { property } => {
+            pointer.push('/');
+            pointer.push_str(&escape(property.as_str().unwrap_or_default()));
+            "is required".to_owned()
+        }
+        Kind::Type {
+            kind: TypeKind::Single(expected),
+        } => match expected.to_string().as_str() {
+            "integer" => "must be a whole number, written without a point or exponent".to_owned(),
+            "array" => "must be a list".to_owned(),
+            "object" => "must be an object".to_owned(),
+            other => format!("must be a {other}"),
+        },
+        Kind::MinLength { limit } => format!("must have at least {limit} character(s)"),
+        Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
+        Kind::MinItems { limit } => format!("must have at least {limit} item(s)"),
+        Kind::MaxItems { limit } => format!("must have at most {limit} items"),
+        Kind::Minimum { limit } => format!("must be at least {limit}"),
+        Kind::Maximum { limit } => format!("must be at most {limit}"),
+        Kind::ExclusiveMinimum { limit } => format!("must be more than {limit}"),
+        Kind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
+        Kind::MultipleOf { multiple_of } => format!("must be a multiple of {multiple_of}"),
+        Kind::Format { format } => format!("must be a valid {format}"),
+        Kind::Enum { options } => format!("must be one of {options}"),
+        // Its text would show the value back, which may be a secret.
+        other => format!("breaks the rule `{}` of its schema", other.keyword()),
+    };
+    Violation { pointer, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn schemas() -> Schemas {
+        Schemas::of(&json!({"components": {"schemas": {
+            "Order": {"type": "object", "required": ["customer", "total", "items"], "properties": {
+                "customer": {"type": "string", "minLength": 1, "maxLength": 3},
+                "total": {"type": "number", "minimum": 0, "maximum": 1000, "multipleOf": serde_json::from_str::<Value>("0.01").unwrap()},
+                "items": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Item"}},
+            }},
+            "Item": {"type": "object", "required": ["quantity"], "properties": {
+                "quantity": {"type": "integer", "minimum": 1, "maximum": 1000000},
+            }},
+            "Nothing": {"type": "object"},
+        }}}))
+    }
+
+    fn faults(body: &str) -> Vec<String> {
+        let mut body = serde_json::from_str(body).unwrap();
+        let violations = schemas().validate("Order", &mut body);
+        violations
+            .into_iter()
+            .map(|v| format!("{} {}", v.pointer, v.detail))
+            .collect()
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        assert_eq!(
+            faults(
+                r#"{"customer": " ", "total": 1.234, "items": [{}, {"quantity": 0}, null, {"quantity": 2.0}]}"#
+            ),
+            [
+                "/customer is required",
+                "/items/0/quantity is required",
+                "/items/1/quantity must be at least 1",
+                "/items/2 must be an object",
+                "/items/3/quantity must be a whole number, written without a point or exponent",
+                "/total must be a multiple of 0.01",
+            ]
+        );
+        assert_eq!(faults("[]"), [" must be an object"]);
+    }
+
+    #[test]
+    fn numbers_are_held_against_the_schema_digit_for_digit() {
+        let total = |number: &str| {
+            faults(&format!(
+                r#"{{"customer":"a","items":[{{"quantity":1}}],"total":{number}}}"#
+            ))
+        };
+        for exact in ["0.29", "1.15", "19.99", "1000", "1e2", "0"] {
+            assert!(total(exact).is_empty(), "{exact}");
+        }
+        for odd in [
+            "0.30000000000000004",
+            "1.000000000000000000001",
+            "1e400",
+            "-0.01",
+            "1000.01",
+            "1e-400",
+            "\"1\"",
+        ] {
+            assert_eq!(total(odd).len(), 1, "{odd}");
+        }
+    }
+
+    #[test]
+    fn lengths_count_code_points() {
+        let customer = |text: &str| {
+            faults(&format!(
+                r#"{{"customer":"{text}","items":[{{"quantity":1}}],"total":1}}"#
+            ))
+        };
+        assert!(customer("äöü").is_empty());
+        assert!(customer("😀😀😀").is_empty());
+        assert_eq!(customer("äöüß"), ["/customer must have at most 3 characters"]);
+    }
+
+    #[test]
+    fn blanks_and_nulls_count_as_missing_at_any_depth() {
+        let mut body = json!({"a": " ", "b": {"c": "\t", "d": [" ", "x"]}, "e": null});
+        drop_blanks(&mut body);
+        assert_eq!(body, json!({"b": {"d": [null, "x"]}}));
+    }
+
+    #[test]
+    fn nul_is_found_anywhere() {
+        let mut body = json!({"a": [{"b/c": "x\u{0}"}], "d\u{0}": 1});
+        let pointers: Vec<_> = schemas()
+            .validate("Nothing", &mut body)
+            .into_iter()
+            .map(|violation| violation.pointer)
+            .collect();
+        assert_eq!(pointers, ["/a/0/b~1c", "/d\u{0}"]);
+    }
+}

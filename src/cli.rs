@@ -1,0 +1,125 @@
+//! The commands, each in a file of its own. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
+
+mod configuration;
+mod keys;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use annals::{
+    api, bench,
+    config::{Config, LogOutput},
+    serve::{Role, migrate},
+};
+use clap::{CommandFactory, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// An event-sourced backend: an append-only log in Postgres, relayed to Kafka, folded into read models.
+///
+/// Settings come from annals.toml, from ANNALS_… variables and from flags, later ones winning; `annals config` shows
+/// what is in force.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// The configuration file; annals.toml where it exists.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the program: all parts in one process, or those named.
+    #[command(after_help = "Example:\n  annals serve --role api --role relay")]
+    Serve(serve::Options),
+    /// Runs projection workers alone; the same as `serve --role projector`.
+    #[command(after_help = "Example:\n  annals worker")]
+    Worker,
+    /// Brings the database's schema up to date.
+    #[command(after_help = "Example:\n  ANNALS_DATABASE_URL=postgres://… annals migrate")]
+    Migrate,
+    /// Prints the OpenAPI document.
+    #[command(after_help = "Example:\n  annals openapi > openapi.yaml")]
+    Openapi,
+    /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Shows the configuration in force; secrets are hidden.
+    #[command(after_help = "Example:\n  annals config --json")]
+    Config(configuration::Options),
+    /// Measures this installation, on databases of its own.
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Prints a script that completes commands and flags in a shell.
+    #[command(after_help = "Example:\n  annals completions bash > /etc/bash_completion.d/annals")]
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Appends of new streams, by a number of clients.
+    #[command(after_help = "Example:\n  annals bench append --clients 1,64 --seconds 10")]
+    Append(bench::append::Options),
+}
+
+/// Runs the command; its errors go to stderr.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    // These need no configuration.
+    match cli.command {
+        Command::Openapi => {
+            print!("{}", api::document::yaml());
+            return ExitCode::SUCCESS;
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "annals", &mut std::io::stdout());
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    let config = match Config::load(cli.config, vec![]) {
+        Ok(config) => config,
+        Err(faults) => {
+            eprintln!("annals: {faults}");
+            return ExitCode::from(2);
+        }
+    };
+    log_to_stderr(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(execute(cli.command, config)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("annals: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(options) => serve::run(config, options.roles()).await,
+        Command::Worker => serve::run(config, vec![Role::Projector]).await,
+        Command::Migrate => migrate(&config).await,
+        Command::Keys(keys) => keys::run(config, keys).await,
+        Command::Config(options) => configuration::print(&config, options),
+        Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
+        Command::Openapi | Command::Completions { .. } => Ok(()),
+    }
+}
+
+/// stdout is for results.
+fn log_to_stderr(output: &LogOutput) {
+    let filter = EnvFilter::try_new(&output.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if output.json {
+        log.json().init();
+    } else {
+        log.with_target(false).init();
+    }
+}

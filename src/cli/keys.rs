@@ -1,0 +1,116 @@
+//! `annals keys`.
+
+use annals::{
+    api::auth::{
+        Role,
+        keys::{self, Key},
+    },
+    config::Config,
+    postgres,
+};
+use anyhow::ensure;
+use chrono::{DateTime, Utc};
+use clap::Subcommand;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+#[derive(Subcommand)]
+pub(crate) enum Keys {
+    /// Makes a key and prints it, this once.
+    #[command(after_help = "Example:\n  annals keys create shop --role consumer")]
+    Create {
+        /// Whose key it is.
+        name: String,
+        /// What it may do: consumer, admin or auditor; may be given several times.
+        #[arg(long = "role", required = true)]
+        roles: Vec<Role>,
+        /// When it ends, such as 2027-01-31T00:00:00Z; never by default.
+        #[arg(long)]
+        expires_at: Option<DateTime<Utc>>,
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists all keys, revoked ones too; never the keys themselves.
+    #[command(after_help = "Example:\n  annals keys list")]
+    List {
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revokes a key for good.
+    #[command(after_help = "Example:\n  annals keys revoke 01990a3c-…")]
+    Revoke { id: Uuid },
+}
+
+pub(crate) async fn run(config: Config, command: Keys) -> anyhow::Result<()> {
+    let pool = postgres::pool(&config.databases.writer, &config.databases)?;
+    match command {
+        Keys::Create {
+            name,
+            roles,
+            expires_at,
+            json,
+        } => {
+            let (key, secret) = keys::create(&pool, &name, &roles, expires_at).await?;
+            if json {
+                let mut made = as_json(&key);
+                made["key"] = secret.expose_secret().into();
+                println!("{made}");
+            } else {
+                println!("{}", secret.expose_secret());
+                eprintln!(
+                    "key {} of `{}`, shown this once: Authorization: Bearer <key>",
+                    key.id, key.name
+                );
+            }
+        }
+        Keys::List { json: true } => {
+            let keys: Vec<_> = keys::list(&pool).await?.iter().map(as_json).collect();
+            println!("{}", Value::from(keys));
+        }
+        Keys::List { json: false } => {
+            for key in keys::list(&pool).await? {
+                println!(
+                    "{}  {:<8} {:<28} {}",
+                    key.id,
+                    state(&key),
+                    roles(&key).join(","),
+                    key.name
+                );
+            }
+        }
+        Keys::Revoke { id } => {
+            ensure!(
+                keys::revoke(&pool, id).await?,
+                "there is no key {id} that still works; `annals keys list` shows all"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn as_json(key: &Key) -> Value {
+    json!({
+        "id": key.id, "name": key.name, "roles": roles(key), "state": state(key), "created_at": key.created_at,
+        "expires_at": key.expires_at, "last_used_at": key.last_used_at, "revoked_at": key.revoked_at,
+    })
+}
+
+fn roles(key: &Key) -> Vec<&'static str> {
+    key.roles.iter().map(|role| role.as_str()).collect()
+}
+
+fn state(key: &Key) -> &'static str {
+    match key {
+        Key {
+            revoked_at: Some(_), ..
+        } => "revoked",
+        Key {
+            expires_at: Some(end),
+            ..
+        } if *end <= Utc::now() => "expired",
+        _ => "active",
+    }
+}

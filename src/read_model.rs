@@ -1,0 +1,213 @@
+//! Reading read models for the API: a row by its key, pages by filter and order, named queries.
+//!
+//! Knows folders and generations, nothing of HTTP and nothing of a particular read model. The invariant: pointer,
+//! checkpoints and rows of one answer are of one snapshot, so an answer never mixes two generations.
+
+mod catalog;
+mod cursor;
+mod list;
+mod parameter;
+mod query;
+mod snapshot;
+mod wait;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+pub use catalog::{Catalog, Column};
+use deadpool_postgres::{Object, Pool};
+pub use list::{Filter, ListQuery, Operator, Page};
+use snapshot::Snapshot;
+use tokio::sync::Semaphore;
+use tokio_postgres::error::SqlState;
+
+use crate::{
+    config,
+    json::RawJson,
+    log::{LogReader, Position},
+    postgres,
+    projector::Progress,
+};
+
+/// What was read, and of which moment it is.
+#[derive(Debug, Clone)]
+pub struct Answer<T> {
+    pub value: T,
+    /// The smallest checkpoint: everything up to here is in it.
+    pub position: Position,
+    pub generation: i32,
+    /// Events that are passed but set apart.
+    pub parked: i64,
+}
+
+/// When an answer is new enough.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Freshness {
+    /// The events up to here have to be in it.
+    pub after: Option<Position>,
+    /// How long to wait for that.
+    pub wait: Duration,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no read model `{0}`")]
+    Unknown(String),
+    #[error("the read model has no query `{0}`")]
+    UnknownQuery(String),
+    #[error("parameter `{name}`: {detail}")]
+    BadParameter { name: String, detail: String },
+    #[error("the cursor cannot be used: {0}")]
+    BadCursor(String),
+    /// The position asked for was not reached in time, or there are no rows yet at all.
+    #[error("the read model has not come that far yet")]
+    Behind,
+    #[error("too many requests wait for a read model")]
+    Overloaded,
+    #[error("the query took too long")]
+    TooSlow,
+    #[error(transparent)]
+    Database(#[from] postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(&SqlState::QUERY_CANCELED) => Self::TooSlow,
+            _ => Self::Database(error.into()),
+        }
+    }
+}
+
+/// The read models. Cheap to clone.
+#[derive(Clone)]
+pub struct ReadModels(Arc<Shared>);
+
+struct Shared {
+    /// The read models' database, as the reader's role.
+    read: Pool,
+    log: LogReader,
+    /// Whether events come through Kafka.
+    relayed: bool,
+    progress: Progress,
+    limits: config::Reads,
+    waiters: Semaphore,
+    /// Keeps waiting requests from all asking the same.
+    polling: tokio::sync::Mutex<()>,
+    /// The live generation of each read model, as last seen.
+    catalogs: RwLock<HashMap<String, Arc<Catalog>>>,
+}
+
+impl Shared {
+    async fn client(&self) -> Result<Object, postgres::Error> {
+        Ok(self.read.get().await?)
+    }
+}
+
+impl ReadModels {
+    /// `relayed`: whether events come through Kafka. `progress` wakes those who wait.
+    pub fn new(read: Pool, log: LogReader, relayed: bool, progress: Progress, limits: config::Reads) -> Self {
+        Self(Arc::new(Shared {
+            read,
+            log,
+            relayed,
+            progress,
+            waiters: Semaphore::new(limits.waiters_max),
+            limits,
+            polling: tokio::sync::Mutex::default(),
+            catalogs: RwLock::default(),
+        }))
+    }
+
+    /// What a read model looks like now.
+    pub async fn describe(&self, name: &str) -> Result<Arc<Catalog>, Error> {
+        self.load(name).await
+    }
+
+    /// The row with this key, given as text in the order of the key's columns.
+    pub async fn get(
+        &self,
+        name: &str,
+        key: &[&str],
+        freshness: Freshness,
+    ) -> Result<Answer<Option<RawJson>>, Error> {
+        loop {
+            let catalog = self.reach(name, freshness).await?;
+            let mut client = self.0.client().await?;
+            let Some(snapshot) = self.open(&mut client, &catalog).await? else { continue };
+            return snapshot.get(key).await;
+        }
+    }
+
+    /// A page of rows.
+    pub async fn list(
+        &self,
+        name: &str,
+        query: &ListQuery,
+        freshness: Freshness,
+    ) -> Result<Answer<Page>, Error> {
+        loop {
+            let catalog = self.reach(name, freshness).await?;
+            let mut client = self.0.client().await?;
+            let Some(snapshot) = self.open(&mut client, &catalog).await? else { continue };
+            return snapshot.list(query).await;
+        }
+    }
+
+    /// The rows of a named query, with its parameters by name.
+    pub async fn query(
+        &self,
+        name: &str,
+        query: &str,
+        parameters: &[(&str, &str)],
+        freshness: Freshness,
+    ) -> Result<Answer<Vec<RawJson>>, Error> {
+        loop {
+            let catalog = self.reach(name, freshness).await?;
+            let mut client = self.0.client().await?;
+            let Some(snapshot) = self.open(&mut client, &catalog).await? else { continue };
+            return snapshot.query(query, parameters, self.0.limits.query_rows_max).await;
+        }
+    }
+
+    /// A snapshot of the generation that is expected to be live; `None` when another one is by now, which is then known.
+    async fn open<'c>(
+        &'c self,
+        client: &'c mut Object,
+        catalog: &'c Catalog,
+    ) -> Result<Option<Snapshot<'c>>, Error> {
+        let snapshot = Snapshot::open(&self.0.read, client, catalog, self.0.limits.statement_timeout).await?;
+        if snapshot.is_none() {
+            self.load(&catalog.folder.name).await?;
+        }
+        Ok(snapshot)
+    }
+
+    /// The live generation, as last seen.
+    async fn catalog(&self, name: &str) -> Result<Arc<Catalog>, Error> {
+        let catalogs = self.0.catalogs.read().unwrap_or_else(PoisonError::into_inner);
+        let known = catalogs.get(name).cloned();
+        drop(catalogs);
+        match known {
+            Some(catalog) => Ok(catalog),
+            None => self.load(name).await,
+        }
+    }
+
+    /// The live generation, as it is now.
+    async fn load(&self, name: &str) -> Result<Arc<Catalog>, Error> {
+        let Some(catalog) = Catalog::load(&self.0.read, name).await? else {
+            // Its folder is there: the first worker is about to make it.
+            let known = self.0.progress.watch(name).is_some();
+            return Err(if known { Error::Behind } else { Error::Unknown(name.to_owned()) });
+        };
+        let catalog = Arc::new(catalog);
+        let mut catalogs = self.0.catalogs.write().unwrap_or_else(PoisonError::into_inner);
+        catalogs.insert(name.to_owned(), catalog.clone());
+        Ok(catalog)
+    }
+}

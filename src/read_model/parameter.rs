@@ -1,0 +1,59 @@
+//! Values from outside as parameters of statements: as text, which Postgres reads as the type it needs.
+
+use std::error::Error as StdError;
+
+use bytes::{BufMut, BytesMut};
+use deadpool_postgres::Pool;
+use postgres_types::{Format, IsNull, ToSql, Type, to_sql_checked};
+
+use super::Error;
+use crate::postgres::{self, Failure};
+
+const READ: &str = include_str!("parameter.sql");
+
+/// A value in Postgres' text form; `None` is null.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'a>(pub(super) Option<&'a str>);
+
+impl ToSql for Text<'_> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
+        let Some(text) = self.0 else { return Ok(IsNull::Yes) };
+        out.put_slice(text.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn encode_format(&self, _: &Type) -> Format {
+        Format::Text
+    }
+
+    to_sql_checked!();
+}
+
+/// A parameter as a request gave it.
+#[derive(Debug, Clone)]
+pub(super) struct Given<'a> {
+    pub(super) name: &'a str,
+    pub(super) value: Text<'a>,
+    /// `UNKNOWN`: Postgres infers it.
+    pub(super) wire: Type,
+}
+
+/// Tells which value Postgres cannot read, after a statement failed; the failure itself where it can read them all.
+pub(super) async fn blame(pool: &Pool, given: &[Given<'_>], failed: tokio_postgres::Error) -> Error {
+    if postgres::classify(&failed) != Failure::Data {
+        return failed.into();
+    }
+    let Ok(client) = pool.get().await else { return failed.into() };
+    for parameter in given {
+        let read = client.query_typed(READ, &[(&parameter.value, parameter.wire.clone())]).await;
+        if read.is_err_and(|error| postgres::classify(&error) == Failure::Data) {
+            let detail = format!("is not a valid {}", parameter.wire.name());
+            return Error::BadParameter { name: parameter.name.to_owned(), detail };
+        }
+    }
+    failed.into()
+}

@@ -1,0 +1,120 @@
+//! Waiting until a read model has come as far as a caller wants to see.
+//!
+//! A read model has come to a position when everything up to it is sent and each partition has folded what was sent to
+//! it, so that a partition with nothing newer holds nobody up. Without a relay its workers say themselves how far they
+//! have read. Those who wait are woken by workers of this process; for those of others they poll, one for all.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::time::{sleep, timeout};
+
+use super::{Catalog, Error, Freshness, ReadModels};
+use crate::{
+    log::Position,
+    postgres,
+    projector::{Partition, Seen},
+};
+
+const CHECKPOINTS: &str = include_str!("checkpoints.sql");
+
+/// How often the database is asked while somebody waits.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Where each partition has to come.
+type Targets = BTreeMap<Partition, Position>;
+
+impl ReadModels {
+    /// The live generation, once the read model is as fresh as wanted.
+    pub(super) async fn reach(&self, name: &str, freshness: Freshness) -> Result<Arc<Catalog>, Error> {
+        let Some(after) = freshness.after.filter(|after| after.0 > 0) else {
+            return self.catalog(name).await;
+        };
+        let _waiter = self.0.waiters.try_acquire().map_err(|_| Error::Overloaded)?;
+        let wait = freshness.wait.min(self.0.limits.wait_max);
+        let reaching = async {
+            loop {
+                match self.try_reach(name, after).await {
+                    // No generation yet.
+                    Err(Error::Behind) => sleep(POLL).await,
+                    outcome => return outcome,
+                }
+            }
+        };
+        match timeout(wait.max(POLL), reaching).await {
+            Ok(reached) => reached,
+            Err(_) => Err(Error::Behind),
+        }
+    }
+
+    async fn try_reach(&self, name: &str, after: Position) -> Result<Arc<Catalog>, Error> {
+        let catalog = self.catalog(name).await?;
+        let targets = loop {
+            match self.targets(&catalog, after).await? {
+                Some(targets) => break targets,
+                None => sleep(POLL).await,
+            }
+        };
+        let mut seen = self.0.progress.watch(name);
+        loop {
+            if let Some(seen) = &mut seen
+                && reached(&seen.borrow_and_update(), &targets)
+            {
+                return Ok(catalog);
+            }
+            if let Ok(_polling) = self.0.polling.try_lock() {
+                let checkpoints = self.checkpoints(name).await?;
+                self.0.progress.advance(name, checkpoints.clone());
+                if reached(&Seen { checkpoints, ..Seen::default() }, &targets) {
+                    return Ok(catalog);
+                }
+            }
+            match &mut seen {
+                Some(seen) => {
+                    // Out of time is as good: then it is polled again.
+                    let _ = timeout(POLL, seen.changed()).await;
+                }
+                None => sleep(POLL).await,
+            }
+        }
+    }
+
+    /// Where each partition has to come; `None` while not everything up to `after` is sent.
+    async fn targets(&self, catalog: &Catalog, after: Position) -> Result<Option<Targets>, Error> {
+        let mut stream_types = self.0.log.stream_types().await?;
+        let wanted = catalog.folder.stream_types();
+        stream_types.retain(|stream_type, _| wanted.contains(stream_type));
+        let partitions = stream_types.into_iter().flat_map(|(stream_type, known)| {
+            (0..known.partitions).map(move |number| Partition { stream_type: stream_type.clone(), number })
+        });
+        if !self.0.relayed {
+            return Ok(Some(partitions.map(|partition| (partition, after)).collect()));
+        }
+        let relayed = self.0.log.relayed().await?;
+        if relayed.cursor < after {
+            return Ok(None);
+        }
+        let target = |partition: Partition| {
+            let sent = relayed.last_sent.get(&(partition.stream_type.clone(), partition.number));
+            let sent = sent.copied().unwrap_or_default();
+            (partition, after.min(sent))
+        };
+        Ok(Some(partitions.map(target).collect()))
+    }
+
+    async fn checkpoints(&self, name: &str) -> Result<BTreeMap<Partition, Position>, Error> {
+        let client = self.0.client().await?;
+        let statement = client.prepare_cached(CHECKPOINTS).await.map_err(postgres::Error::from)?;
+        let rows = client.query(&statement, &[&name]).await?;
+        let checkpoint = |row: &tokio_postgres::Row| {
+            (Partition { stream_type: row.get(0), number: row.get(1) }, Position(row.get(2)))
+        };
+        Ok(rows.iter().map(checkpoint).collect())
+    }
+}
+
+fn reached(seen: &Seen, targets: &Targets) -> bool {
+    targets.iter().all(|(partition, target)| {
+        let checkpoint = seen.checkpoints.get(partition).copied().unwrap_or_default();
+        checkpoint >= *target
+    })
+}

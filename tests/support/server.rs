@@ -1,0 +1,168 @@
+//! The API in this process, on a port of its own.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use annals::{
+    api::{self, health},
+    command::Commands,
+    config::Config,
+};
+use futures_util::FutureExt;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::Database;
+
+/// A server and a client that talks to it.
+pub struct Server {
+    pub address: SocketAddr,
+    pub shutdown: CancellationToken,
+    pub running: JoinHandle<std::io::Result<()>>,
+    client: reqwest::Client,
+}
+
+/// An answer, read to its end.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub async fn of(request: RequestBuilder) -> Self {
+        let response = request.send().await.expect("the server answers");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("the answer is whole");
+        Self {
+            status,
+            headers,
+            text,
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("ASCII"))
+    }
+
+    /// The problem it is, checked for its form; its slug.
+    pub fn problem(&self) -> String {
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status.as_u16(), "{problem}");
+        for member in ["title", "detail", "instance"] {
+            assert!(
+                problem[member].as_str().is_some_and(|text| !text.is_empty()),
+                "{problem}"
+            );
+        }
+        let kind = problem["type"].as_str().expect("a type");
+        kind.strip_prefix("/problems/").expect("a path").to_owned()
+    }
+
+    /// Pointers or names of the faults it lists.
+    pub fn faults(&self) -> Vec<String> {
+        let faults = self.json()["errors"].as_array().cloned().unwrap_or_default();
+        let place = |fault: &Value| {
+            fault["pointer"]
+                .as_str()
+                .or(fault["parameter"].as_str())
+                .map(str::to_owned)
+        };
+        faults
+            .iter()
+            .map(|fault| place(fault).expect("a place"))
+            .collect()
+    }
+}
+
+impl Server {
+    /// With fixed keys, unless `settings` say otherwise.
+    pub async fn start(database: &Database, settings: &[(&str, &str)]) -> Self {
+        let settings = [&[("auth", "dev")], settings].concat();
+        let commands = database.commands(&settings).await;
+        Self::with(database, database.config(&settings), commands).await
+    }
+
+    pub async fn with(database: &Database, config: Config, commands: Commands) -> Self {
+        let deps = api::Deps {
+            registry: Arc::new(super::registry()),
+            commands,
+            log: database.reader(),
+            log_id: database.identity().await.log_id,
+            keys: database.pool(),
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+            health: Arc::new(|| {
+                async { health::Dependencies::from([("postgres".to_owned(), health::Dependency::up())]) }
+                    .boxed()
+            }),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let shutdown = CancellationToken::new();
+        let ending = shutdown.clone();
+        let running = tokio::spawn(async move { api::serve(deps, &config, listener, ending).await });
+        Self {
+            address,
+            shutdown,
+            running,
+            client: reqwest::Client::new(),
+        }
+    }
+
+    /// A request without any key.
+    pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("http://{}{path}", self.address))
+    }
+
+    /// A request of the consumer.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth("dev-consumer")
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        Answer::of(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Sends a body as it is, as JSON.
+    pub async fn post_text(&self, path: &str, body: &str) -> Answer {
+        let request = self
+            .request(Method::POST, path)
+            .header("content-type", "application/json");
+        Answer::of(request.body(body.to_owned())).await
+    }
+
+    /// Creates an order; its path.
+    pub async fn create_order(&self) -> String {
+        let created = self.post("/api/orders", &order()).await;
+        assert_eq!(created.status, StatusCode::CREATED, "{created:?}");
+        created.header("location").expect("a location").to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// A body that creates an order.
+pub fn order() -> Value {
+    serde_json::from_str(super::ORDER).expect("JSON")
+}
