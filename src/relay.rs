@@ -18,7 +18,6 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use deadpool_postgres::Pool;
 use lease::Lease;
-pub use outbox::Outbox;
 use rdkafka::error::KafkaError;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -40,8 +39,10 @@ const OBSERVE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What the relay works with.
 pub struct Deps {
+    /// Of the primary: a replica may not know yet what was sent.
     pub reader: LogReader,
-    /// Of the role `writer`, which may take the lease and record progress.
+    /// Of the role `writer`, which may take the lease and record progress. Not shared with others: a pool that is used up
+    /// would cost the lease.
     pub writer: Pool,
     pub identity: Identity,
     /// Moves when events are appended; it may lag.

@@ -75,7 +75,7 @@ fn behind(session: &Session<'_>, stream_type: &str, ends: &[Position]) -> Option
         .zip(ends)
         .filter(|(partition, end)| {
             let sent = session
-                .outbox
+                .relayed
                 .last_sent
                 .get(&(stream_type.to_owned(), *partition));
             sent.is_some_and(|sent| *end < sent)

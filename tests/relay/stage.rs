@@ -11,7 +11,7 @@ use annals::{
     json::RawJson,
     kafka,
     log::{Append, Appender, Event, Metadata, Position},
-    relay::{self, Deps, Outbox, Role, Status},
+    relay::{self, Deps, Role, Status},
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -129,9 +129,9 @@ impl Stage {
     }
 
     pub(crate) async fn relayed(&self, position: i64) {
-        let pool = self.database.pool();
+        let reader = self.database.reader();
         until(&format!("everything up to {position} is relayed"), || async {
-            Outbox::read(&pool).await.expect("readable").cursor >= Position(position)
+            reader.relayed().await.expect("readable").cursor >= Position(position)
         })
         .await;
     }
