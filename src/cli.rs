@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 use annals::{
     api, bench,
     config::{Config, LogOutput},
-    serve::{Role, migrate},
+    serve::{Role, begin_incarnation, migrate},
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -38,7 +38,12 @@ enum Command {
     Worker,
     /// Brings the database's schema up to date.
     #[command(after_help = "Example:\n  ANNALS_DATABASE_URL=postgres://… annals migrate")]
-    Migrate,
+    Migrate {
+        /// After a restore from a backup: gives the log a new identity, deletes its topics and drops its read models,
+        /// all of which are made again from the log. Stop every server first.
+        #[arg(long)]
+        new_incarnation: bool,
+    },
     /// Prints the OpenAPI document.
     #[command(after_help = "Example:\n  annals openapi > openapi.yaml")]
     Openapi,
@@ -103,7 +108,15 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
     match command {
         Command::Serve(options) => serve::run(config, options.roles()).await,
         Command::Worker => serve::run(config, vec![Role::Projector]).await,
-        Command::Migrate => migrate(&config).await,
+        Command::Migrate {
+            new_incarnation: false,
+        } => migrate(&config).await,
+        Command::Migrate {
+            new_incarnation: true,
+        } => {
+            println!("{}", begin_incarnation(&config).await?);
+            Ok(())
+        }
         Command::Keys(keys) => keys::run(config, keys).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,

@@ -7,7 +7,9 @@ mod migrate;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-pub use migrate::{MigrationError, check_log, check_read_models, migrate_log, migrate_read_models};
+pub use migrate::{
+    MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{NoTls, error::SqlState};
 

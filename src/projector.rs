@@ -32,7 +32,10 @@ use crate::{
     aggregate::Registry,
     config,
     log::{LogReader, Position},
+    postgres,
 };
+
+const FORGET: &str = include_str!("projector/forget.sql");
 
 /// What the workers work with. Cheap to clone.
 #[derive(Clone)]
@@ -48,6 +51,12 @@ pub struct Deps {
     pub head: watch::Receiver<Position>,
     /// Told of every step.
     pub progress: Progress,
+}
+
+/// Drops every generation of every read model; the next start builds them anew. Returns how many there were. `read` is
+/// of the projector's role.
+pub async fn forget(read: &Pool) -> Result<i32, postgres::Error> {
+    Ok(read.get().await?.query_one(FORGET, &[]).await?.get(0))
 }
 
 /// Runs a worker for each folder until the shutdown. Without `kafka` they tail the log.

@@ -8,9 +8,10 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use anyhow::{Context, ensure};
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio::{net::TcpListener, sync::watch, task::spawn_blocking, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::{
     aggregate::Registry,
@@ -20,7 +21,7 @@ use crate::{
     },
     command::{Commands, background},
     config::Config,
-    domain,
+    domain, kafka,
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
     postgres::{self, MigrationError},
     projector::{self, Folder, Progress},
@@ -141,6 +142,37 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
         info!(migration = applied, "applied");
     }
     Ok(())
+}
+
+/// Makes the log another one, after a restore that left it behind Kafka and the read models: its topics are deleted and
+/// sent anew, its read models are dropped and built anew. Every step may be done again. No server may run meanwhile.
+pub async fn begin_incarnation(config: &Config) -> anyhow::Result<Uuid> {
+    migrate(config).await?;
+    let databases = &config.databases;
+    let migrator = databases
+        .migrator
+        .as_ref()
+        .context("no URL of the migrator is configured: set migrator_url")?;
+    let owner = postgres::owner_session(migrator, databases.tcp_user_timeout).await?;
+    let log_id = Identity::begin_incarnation(&owner).await?;
+    info!(%log_id, "the log has a new identity");
+    if let Some(kafka) = config.kafka.clone() {
+        let reader = LogReader::new(postgres::pool(&databases.writer, databases)?);
+        let stream_types = reader.stream_types().await?;
+        let topics: Vec<_> = stream_types
+            .keys()
+            .map(|name| kafka::topic(&kafka.topic_prefix, name))
+            .collect();
+        let deleted = spawn_blocking(move || kafka::delete_topics(&kafka, &topics)).await??;
+        info!(topics = ?deleted, "deleted; the relay makes them again and sends the whole log");
+    }
+    let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
+    let dropped = projector::forget(&postgres::pool(read, databases)?).await?;
+    info!(
+        generations = dropped,
+        "dropped; the projectors build them again from the whole log"
+    );
+    Ok(log_id)
 }
 
 impl Process {

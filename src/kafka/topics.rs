@@ -39,6 +39,10 @@ pub enum TopicError {
     Kafka(#[from] KafkaError),
     #[error("topic `{topic}` could not be made: {code}")]
     Create { topic: String, code: RDKafkaErrorCode },
+    #[error("topic `{topic}` could not be deleted: {code}")]
+    Delete { topic: String, code: RDKafkaErrorCode },
+    #[error("topic `{0}` was deleted, but a broker still shows it")]
+    StillShown(String),
     #[error("topic `{0}` was made, but no broker shows it yet")]
     NotShown(String),
     #[error(
@@ -85,6 +89,39 @@ pub fn ensure_topics(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), Topi
         }
     }
     check_settings(&admin, kafka, topics)
+}
+
+/// Deletes those topics that are there; returns their names. Blocks until no broker shows them; to be called within a
+/// runtime.
+pub fn delete_topics(kafka: &config::Kafka, names: &[String]) -> Result<Vec<String>, TopicError> {
+    let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
+    let found = metadata(&admin, kafka)?;
+    let there: Vec<&str> = names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| partitions(&found, name).is_some())
+        .collect();
+    if there.is_empty() {
+        return Ok(vec![]);
+    }
+    let options = AdminOptions::new().operation_timeout(Some(kafka.request_timeout));
+    for deleted in Handle::current().block_on(admin.delete_topics(&there, &options))? {
+        match deleted {
+            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+            Err((topic, code)) => return Err(TopicError::Delete { topic, code }),
+        }
+    }
+    let deadline = Instant::now() + kafka.request_timeout;
+    loop {
+        let found = metadata(&admin, kafka)?;
+        match there.iter().find(|name| partitions(&found, name).is_some()) {
+            None => return Ok(there.into_iter().map(str::to_owned).collect()),
+            Some(topic) if Instant::now() > deadline => {
+                return Err(TopicError::StillShown((*topic).to_owned()));
+            }
+            Some(_) => std::thread::sleep(SHOW_INTERVAL),
+        }
+    }
 }
 
 /// All topics' metadata: asking for one by name could make it, with the broker's number of partitions.

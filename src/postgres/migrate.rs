@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 
 use super::session;
 
@@ -74,6 +74,14 @@ pub async fn migrate_read_models(
         READ_APPLIED_TABLE,
     )
     .await
+}
+
+/// A session that acts as the owner of the schemas, as a migration does.
+pub async fn owner_session(url: &SecretString, timeout: Duration) -> Result<Client, MigrationError> {
+    let (client, connection) = session(url, timeout)?.connect(NoTls).await?;
+    tokio::spawn(connection);
+    client.batch_execute(ACT_AS_OWNER).await?;
+    Ok(client)
 }
 
 /// Whether the log's schema is the one this program needs; for processes that may not migrate.

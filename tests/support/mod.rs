@@ -110,6 +110,24 @@ impl Database {
         }
     }
 
+    /// A copy as it is now; nobody may be connected.
+    pub async fn copy(&self) -> Self {
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let client = connect(&self.server).await;
+        until("nobody is connected", || async {
+            client
+                .batch_execute(&format!("create database {name} template {}", self.name))
+                .await
+                .is_ok()
+        })
+        .await;
+        Self {
+            url: with_database(&self.server, &name),
+            name,
+            server: self.server.clone(),
+        }
+    }
+
     /// The program's configuration for this database and the given settings.
     pub fn config(&self, settings: &[(&str, &str)]) -> Config {
         let own = [

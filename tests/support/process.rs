@@ -53,6 +53,18 @@ impl Process {
         }
     }
 
+    /// Runs a command to its end and returns what it printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn run(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> String {
+        let output = start(database, arguments, settings)
+            .wait_with_output()
+            .expect("it ends");
+        assert!(output.status.success(), "annals {arguments:?}: {}", output.status);
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
     /// SIGKILL: it gets no chance to tidy up.
     pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");
