@@ -138,7 +138,9 @@ impl ReadModels {
         loop {
             let catalog = self.reach(name, freshness).await?;
             let mut client = self.0.client().await?;
-            let Some(snapshot) = self.open(&mut client, &catalog).await? else { continue };
+            let Some(snapshot) = self.open(&mut client, &catalog).await? else {
+                continue;
+            };
             return snapshot.get(key).await;
         }
     }
@@ -153,7 +155,9 @@ impl ReadModels {
         loop {
             let catalog = self.reach(name, freshness).await?;
             let mut client = self.0.client().await?;
-            let Some(snapshot) = self.open(&mut client, &catalog).await? else { continue };
+            let Some(snapshot) = self.open(&mut client, &catalog).await? else {
+                continue;
+            };
             return snapshot.list(query).await;
         }
     }
@@ -169,8 +173,12 @@ impl ReadModels {
         loop {
             let catalog = self.reach(name, freshness).await?;
             let mut client = self.0.client().await?;
-            let Some(snapshot) = self.open(&mut client, &catalog).await? else { continue };
-            return snapshot.query(query, parameters, self.0.limits.query_rows_max).await;
+            let Some(snapshot) = self.open(&mut client, &catalog).await? else {
+                continue;
+            };
+            return snapshot
+                .query(query, parameters, self.0.limits.query_rows_max)
+                .await;
         }
     }
 
@@ -203,7 +211,11 @@ impl ReadModels {
         let Some(catalog) = Catalog::load(&self.0.read, name).await? else {
             // Its folder is there: the first worker is about to make it.
             let known = self.0.progress.watch(name).is_some();
-            return Err(if known { Error::Behind } else { Error::Unknown(name.to_owned()) });
+            return Err(if known {
+                Error::Behind
+            } else {
+                Error::Unknown(name.to_owned())
+            });
         };
         let catalog = Arc::new(catalog);
         let mut catalogs = self.0.catalogs.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,6 @@
 //! Pages of rows: filtered and sorted by what the folder allows, continued by key and never by counting rows.
 
-use super::{
-    Answer, Catalog, Error,
-    cursor::Cursor,
-    parameter::Given,
-    snapshot::Snapshot,
-};
+use super::{Answer, Catalog, Error, cursor::Cursor, parameter::Given, snapshot::Snapshot};
 use crate::{
     json::RawJson,
     projector::sql::{Identifier, fill},
@@ -81,9 +76,15 @@ impl ListQuery {
     /// Reads a request's parameters: `limit`, `cursor`, `sort=-a,b`, and filters `a=`, `a.gte=`, `a.gt=`, `a.lte=`,
     /// `a.lt=`. Whether the columns may be used is for the generation to say.
     pub fn parse<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Error> {
-        let mut query = Self { limit: LIMIT_DEFAULT, ..Self::default() };
+        let mut query = Self {
+            limit: LIMIT_DEFAULT,
+            ..Self::default()
+        };
         for (name, value) in parameters {
-            let bad = |detail: String| Error::BadParameter { name: name.to_owned(), detail };
+            let bad = |detail: String| Error::BadParameter {
+                name: name.to_owned(),
+                detail,
+            };
             match name {
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
@@ -91,7 +92,9 @@ impl ListQuery {
                 }
                 "cursor" => query.cursor = Some(value.to_owned()),
                 "sort" => query.sort = value.split(',').map(sorted).collect(),
-                _ => query.filters.push(filter(name, value).ok_or_else(|| bad("is not known".into()))?),
+                _ => query
+                    .filters
+                    .push(filter(name, value).ok_or_else(|| bad("is not known".into()))?),
             }
         }
         Ok(query)
@@ -135,8 +138,14 @@ impl Snapshot<'_> {
         let mut conditions = Vec::new();
         for filter in &query.filters {
             if !catalog.folder.filter.contains(&filter.column) {
-                let detail = format!("is not a filter of this read model; there are: {}", catalog.folder.filter.join(", "));
-                return Err(Error::BadParameter { name: filter.parameter.clone(), detail });
+                let detail = format!(
+                    "is not a filter of this read model; there are: {}",
+                    catalog.folder.filter.join(", ")
+                );
+                return Err(Error::BadParameter {
+                    name: filter.parameter.clone(),
+                    detail,
+                });
             }
             given.push(self.given(&filter.parameter, &filter.column, &filter.value));
             let column = Identifier::new(&filter.column);
@@ -158,16 +167,26 @@ impl Snapshot<'_> {
                 ("table", catalog.table.as_str()),
                 ("sorted_by", &order.each(|column, _| format!("r.{column}::text"))),
                 ("conditions", &conditions.join(" and ")),
-                ("order", &order.each(|column, direction| format!("r.{column} {direction}"))),
+                (
+                    "order",
+                    &order.each(|column, direction| format!("r.{column} {direction}")),
+                ),
                 ("limit", &(limit + 1).to_string()),
             ],
         );
         let rows = self.rows(&sql, &given).await?;
         let next = (rows.len() > limit).then(|| {
             let last = &rows[limit - 1];
-            let values = (1..=order.columns.len()).map(|index| last.get::<_, Option<String>>(index).unwrap_or_default());
+            let values = (1..=order.columns.len())
+                .map(|index| last.get::<_, Option<String>>(index).unwrap_or_default());
             let read_model = catalog.folder.name.clone();
-            Cursor { read_model, generation: catalog.generation, sort: text, values: values.collect() }.encode()
+            Cursor {
+                read_model,
+                generation: catalog.generation,
+                sort: text,
+                values: values.collect(),
+            }
+            .encode()
         });
         let items = rows.iter().take(limit).map(|row| row.get(0)).collect();
         Ok(self.answer(Page { items, next }))
@@ -185,10 +204,16 @@ impl Order {
         for (column, descending) in sort {
             if !catalog.folder.sort.contains(column) {
                 let detail = format!("`{column}` is not among: {}", catalog.folder.sort.join(", "));
-                return Err(Error::BadParameter { name: "sort".into(), detail });
+                return Err(Error::BadParameter {
+                    name: "sort".into(),
+                    detail,
+                });
             }
             if columns.iter().any(|(before, _)| before == column) {
-                return Err(Error::BadParameter { name: "sort".into(), detail: format!("`{column}` stands twice") });
+                return Err(Error::BadParameter {
+                    name: "sort".into(),
+                    detail: format!("`{column}` stands twice"),
+                });
             }
             columns.push((column.clone(), *descending));
         }
@@ -204,14 +229,20 @@ impl Order {
 
     fn text(&self) -> String {
         let sign = |descending: bool| if descending { "-" } else { "" };
-        let columns = self.columns.iter().map(|(column, descending)| format!("{}{column}", sign(*descending)));
+        let columns = self
+            .columns
+            .iter()
+            .map(|(column, descending)| format!("{}{column}", sign(*descending)));
         columns.collect::<Vec<_>>().join(",")
     }
 
     /// Something for each column (quoted) and its direction, separated by commas.
     fn each(&self, piece: impl Fn(&Identifier, &str) -> String) -> String {
         let direction = |descending: bool| if descending { "desc" } else { "asc" };
-        let pieces = self.columns.iter().map(|(column, descending)| piece(&Identifier::new(column), direction(*descending)));
+        let pieces = self
+            .columns
+            .iter()
+            .map(|(column, descending)| piece(&Identifier::new(column), direction(*descending)));
         pieces.collect::<Vec<_>>().join(", ")
     }
 
@@ -226,11 +257,23 @@ impl Order {
         if self.columns.iter().all(|(_, descending)| *descending == first) {
             let columns: Vec<String> = (0..count).map(column).collect();
             let values: Vec<String> = (0..count).map(value).collect();
-            return format!("({}) {} ({})", columns.join(", "), operator(first), values.join(", "));
+            return format!(
+                "({}) {} ({})",
+                columns.join(", "),
+                operator(first),
+                values.join(", ")
+            );
         }
         let alternatives = (0..count).map(|index| {
-            let mut terms: Vec<String> = (0..index).map(|equal| format!("{} = {}", column(equal), value(equal))).collect();
-            terms.push(format!("{} {} {}", column(index), operator(self.columns[index].1), value(index)));
+            let mut terms: Vec<String> = (0..index)
+                .map(|equal| format!("{} = {}", column(equal), value(equal)))
+                .collect();
+            terms.push(format!(
+                "{} {} {}",
+                column(index),
+                operator(self.columns[index].1),
+                value(index)
+            ));
             format!("({})", terms.join(" and "))
         });
         format!("({})", alternatives.collect::<Vec<_>>().join(" or "))

@@ -17,7 +17,9 @@ pub(super) struct Text<'a>(pub(super) Option<&'a str>);
 
 impl ToSql for Text<'_> {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
-        let Some(text) = self.0 else { return Ok(IsNull::Yes) };
+        let Some(text) = self.0 else {
+            return Ok(IsNull::Yes);
+        };
         out.put_slice(text.as_bytes());
         Ok(IsNull::No)
     }
@@ -47,12 +49,19 @@ pub(super) async fn blame(pool: &Pool, given: &[Given<'_>], failed: tokio_postgr
     if postgres::classify(&failed) != Failure::Data {
         return failed.into();
     }
-    let Ok(client) = pool.get().await else { return failed.into() };
+    let Ok(client) = pool.get().await else {
+        return failed.into();
+    };
     for parameter in given {
-        let read = client.query_typed(READ, &[(&parameter.value, parameter.wire.clone())]).await;
+        let read = client
+            .query_typed(READ, &[(&parameter.value, parameter.wire.clone())])
+            .await;
         if read.is_err_and(|error| postgres::classify(&error) == Failure::Data) {
             let detail = format!("is not a valid {}", parameter.wire.name());
-            return Error::BadParameter { name: parameter.name.to_owned(), detail };
+            return Error::BadParameter {
+                name: parameter.name.to_owned(),
+                detail,
+            };
         }
     }
     failed.into()
