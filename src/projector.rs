@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub use batch::Partition;
 use deadpool_postgres::Pool;
-pub use folder::{Fault, Folder, OnError, Order, Parameter, ParameterType, Query, Rows};
+pub use folder::{Fault, Folder, Loaded, OnError, Order, Parameter, ParameterType, Query, Rows};
 pub use progress::{Progress, Seen, Status};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;

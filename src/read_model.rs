@@ -197,13 +197,19 @@ impl ReadModels {
 
     /// The live generation, as last seen.
     async fn catalog(&self, name: &str) -> Result<Arc<Catalog>, Error> {
-        let catalogs = self.0.catalogs.read().unwrap_or_else(PoisonError::into_inner);
-        let known = catalogs.get(name).cloned();
-        drop(catalogs);
-        match known {
+        match self.known(name) {
             Some(catalog) => Ok(catalog),
             None => self.load(name).await,
         }
+    }
+
+    fn known(&self, name: &str) -> Option<Arc<Catalog>> {
+        self.0
+            .catalogs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
     }
 
     /// The live generation, as it is now.

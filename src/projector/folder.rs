@@ -64,6 +64,9 @@ pub struct Parameter {
     pub required: bool,
 }
 
+/// A folder's name and what is in it.
+pub type Loaded = (String, Result<Folder, Vec<Fault>>);
+
 /// One thing wrong with a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
@@ -89,7 +92,7 @@ impl Fault {
 
 impl Folder {
     /// Reads every folder of `dir`, in the order of their names; those that do not load come with their faults.
-    pub fn load_all(dir: &Path) -> std::io::Result<Vec<(String, Result<Self, Vec<Fault>>)>> {
+    pub fn load_all(dir: &Path) -> std::io::Result<Vec<Loaded>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;

@@ -21,6 +21,8 @@ const INSERT_PROJECTION: &str = include_str!("generation/insert_projection.sql")
 const INSERT: &str = include_str!("generation/insert.sql");
 const CREATE_SCHEMA: &str = include_str!("generation/create_schema.sql");
 const GRANT_READS: &str = include_str!("generation/grant_reads.sql");
+/// What the API reads of a table's columns, too.
+const COLUMNS: &str = include_str!("../read_model/columns.sql");
 const RESUME: &str = include_str!("generation/resume.sql");
 
 /// The number of a projection's first generation.
@@ -191,6 +193,7 @@ impl Generation {
 
     /// Lets Postgres read every statement: unknown columns and wrong types show now, not at the first event.
     async fn check(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        self.check_columns(transaction).await?;
         for (event, statement) in &self.statements {
             transaction
                 .prepare(statement)
@@ -209,5 +212,46 @@ impl Generation {
                 .map_err(|error| fault(&format!("queries/{name}.sql"), error))?;
         }
         Ok(())
+    }
+
+    /// What the folder says of its main table's columns has to be so. A sorted column that may be null would let pages
+    /// lose rows.
+    async fn check_columns(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        let Folder {
+            table,
+            key,
+            filter,
+            sort,
+            ..
+        } = &self.folder;
+        let mut nullable = BTreeMap::new();
+        for row in transaction.query(COLUMNS, &[&self.schema, table]).await? {
+            nullable.insert(row.get::<_, String>(0), row.get::<_, bool>(2));
+        }
+        let mut faults = Vec::new();
+        for column in key.iter().chain(filter).chain(sort) {
+            if !nullable.contains_key(column) {
+                faults.push(Fault::new(
+                    "table.sql",
+                    format!("table `{table}` has no column `{column}`"),
+                ));
+            }
+        }
+        for column in key
+            .iter()
+            .chain(sort)
+            .filter(|column| nullable.get(*column) == Some(&true))
+        {
+            faults.push(Fault::new(
+                "table.sql",
+                format!("`{column}` is sorted by and must be `not null`"),
+            ));
+        }
+        if faults.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Refused(
+            faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; "),
+        ))
     }
 }

@@ -60,11 +60,9 @@ fn filled(from: i64, events: &[i64], scanned_to: i64) -> Filled {
 }
 
 /// Positions staged, where the partition stands, its next offset, and the hole.
-fn staged(
-    chunk: &Chunk,
-    checkpoint: i64,
-    filled: &Filled,
-) -> (Vec<i64>, i64, Option<i64>, Option<(i64, i64)>) {
+type Staged = (Vec<i64>, i64, Option<i64>, Option<(i64, i64)>);
+
+fn staged(chunk: &Chunk, checkpoint: i64, filled: &Filled) -> Staged {
     let batch = Batch::stage(chunk, &at(checkpoint), filled);
     let moved = batch.moved.get(&partition());
     (

@@ -31,14 +31,12 @@ impl Worker {
         let head = self.deps.reader.head().await?;
         self.refresh().await?;
         let mut chunk = self.up_to(head);
-        let all = chunk.feeds.len() as i64;
-        while all > 0 {
+        let half = Scope::Free((chunk.feeds.len() as i64 + 1) / 2);
+        while !chunk.feeds.is_empty() {
             let folded = self.fold(&chunk).await?;
             if folded.more && self.folder.order == Order::Stream {
-                chunk.scope = Scope::Free((all + 1) / 2);
-            } else if !folded.more
-                && (folded.checkpoints.is_empty() || chunk.scope != Scope::Free((all + 1) / 2))
-            {
+                chunk.scope = half;
+            } else if !folded.more && (folded.checkpoints.is_empty() || chunk.scope != half) {
                 break;
             }
         }
