@@ -3,37 +3,17 @@
 mod support;
 
 use annals::{
-    aggregate::{Rejection, RejectionKind},
-    command::{Answer, Commands, Error, Outcome, Request, background},
+    aggregate::RejectionKind,
+    command::{Answer, Commands, Error, Request},
     log::Version,
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use support::{Database, request};
-use tokio_util::sync::CancellationToken;
+use support::{Database, Told, done, keyed, request};
 use uuid::Uuid;
 
 fn order() -> Value {
     serde_json::from_str(support::ORDER).expect("JSON")
-}
-
-/// Yes or no, for a command that is done.
-trait Told {
-    fn result(&self) -> Result<String, Rejection>;
-}
-
-impl Told for Answer {
-    fn result(&self) -> Result<String, Rejection> {
-        match &self.outcome {
-            Outcome::Done(answer) => Ok(answer.as_str().to_owned()),
-            Outcome::Rejected(rejection) => Err(rejection.clone()),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn done(answer: &Answer) -> String {
-    answer.result().expect("accepted")
 }
 
 async fn create(commands: &Commands, command: &str, body: Value) -> Uuid {
@@ -43,13 +23,6 @@ async fn create(commands: &Commands, command: &str, body: Value) -> Uuid {
         .expect("answered");
     assert!(answer.result().is_ok(), "{answer:?}");
     answer.stream.id
-}
-
-fn keyed(request: Request, key: &str) -> Request {
-    Request {
-        idempotency_key: Some(key.into()),
-        ..request
-    }
 }
 
 fn told(answer: &Answer) -> (Version, String, Uuid) {
@@ -394,116 +367,4 @@ async fn without_a_cache_it_is_only_slower() {
             .expect("answered");
         assert_eq!(count(&answer), n);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_accepted_command_is_done_by_whoever_takes_it() {
-    let database = Database::new().await;
-    let (one, other) = (database.commands(&[]).await, database.commands(&[]).await);
-    let create = keyed(
-        request("counter.create", None, json!({"code": "s3cret"})),
-        "create",
-    );
-    let pending = one.accept(create.clone()).await.expect("accepted");
-    assert_eq!((&pending.outcome, pending.replayed), (&Outcome::Pending, false));
-    // Not done yet: a twin, now or later, is told so; nobody else's business; nothing of the secret is kept.
-    let twin = other.execute(create.clone()).await.expect("answered");
-    assert_eq!(
-        (twin.command_id, twin.outcome, twin.replayed),
-        (pending.command_id, Outcome::Pending, true)
-    );
-    assert!(
-        one.find(pending.command_id, "somebody")
-            .await
-            .expect("looked up")
-            .is_none()
-    );
-    let dump = database
-        .client()
-        .await
-        .query(include_str!("support/dump.sql"), &[])
-        .await
-        .expect("a dump");
-    assert!(
-        dump.iter()
-            .any(|row| row.get::<_, String>(0).contains("\"body\""))
-    );
-    assert!(dump.iter().all(|row| !row.get::<_, String>(0).contains("s3cret")));
-
-    let shutdown = CancellationToken::new();
-    let working = tokio::spawn(background::run(other.clone(), shutdown.clone()));
-    let find = || async {
-        one.find(pending.command_id, "test")
-            .await
-            .expect("looked up")
-            .expect("there")
-    };
-    support::until("it is done", || async {
-        find().await.outcome != Outcome::Pending
-    })
-    .await;
-    let answer = find().await;
-    assert_eq!(done(&answer), done(&one.execute(create).await.expect("answered")));
-    assert_eq!(answer.stream, pending.stream);
-    let ship = json!({"carrier": "c", "tracking": "t"});
-    let rejected = one
-        .accept(request("order.ship", Some(Uuid::now_v7()), ship))
-        .await
-        .expect("accepted");
-    let find = || async {
-        one.find(rejected.command_id, "test")
-            .await
-            .expect("looked up")
-            .expect("there")
-    };
-    support::until("it is rejected", || async {
-        find().await.outcome != Outcome::Pending
-    })
-    .await;
-    assert_eq!(
-        find().await.result().expect_err("no order").kind,
-        RejectionKind::NotFound
-    );
-    let left: i64 = database
-        .client()
-        .await
-        .query_one("select count(*) from log.accepted", &[])
-        .await
-        .expect("a count")
-        .get(0);
-    assert_eq!(left, 0, "what is done is wiped");
-    shutdown.cancel();
-    working.await.expect("it ends");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn answers_are_cleaned_away_when_their_time_is_over_and_pending_ones_never() {
-    let database = Database::new().await;
-    let settings = [
-        ("command_keep_seconds", "1"),
-        ("command_clean_interval_ms", "10"),
-        ("command_clean_rows_max", "3"),
-    ];
-    let commands = database.commands(&settings).await;
-    for _ in 0..10 {
-        create(&commands, "order.create", order()).await;
-    }
-    let pending = commands
-        .accept(request("order.create", None, order()))
-        .await
-        .expect("accepted");
-    let shutdown = CancellationToken::new();
-    let cleaning = tokio::spawn(background::clean(commands.clone(), shutdown.clone()));
-    let client = database.client().await;
-    support::until("only the pending one is left", || async {
-        let left = client
-            .query("select command_id from log.commands", &[])
-            .await
-            .expect("rows");
-        left.len() == 1 && left[0].get::<_, Uuid>(0) == pending.command_id
-    })
-    .await;
-    assert_eq!(database.events().await.len(), 10, "events stay");
-    shutdown.cancel();
-    cleaning.await.expect("it ends");
 }

@@ -74,11 +74,14 @@ fn key(path: &str) -> Option<Vec<String>> {
 }
 
 fn described(folder: &Folder) -> Value {
-    let queries = folder.queries.iter().map(|(name, query)| {
-        let parameters = query.parameters.iter().map(|parameter| parameter.name.as_str());
+    let queries = folder.queries.iter().map(|(name, declared)| {
+        let parameters = declared
+            .parameters
+            .iter()
+            .map(|parameter| parameter.name.as_str());
         json!({
             "name": name,
-            "description": query.description,
+            "description": declared.description,
             "parameters": parameters.collect::<Vec<_>>(),
             "path": format!("{COLLECTION}/{}/queries/{name}", folder.name),
         })

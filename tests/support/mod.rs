@@ -9,14 +9,17 @@
     reason = "each test file is a crate of its own and uses a part of it"
 )]
 
+pub mod process;
 pub mod proxy;
 pub mod server;
+pub mod stack;
+pub mod topic;
 
 use std::{future::Future, time::Duration};
 
 use annals::{
-    aggregate::Registry,
-    command::{Commands, Request},
+    aggregate::{Registry, Rejection},
+    command::{Answer, Commands, Outcome, Request},
     config::{Config, Sources},
     domain,
     log::{
@@ -69,7 +72,10 @@ pub struct Database {
 
 impl Database {
     pub async fn new() -> Self {
-        let database = Self::empty().await;
+        Self::migrated(Self::empty().await).await
+    }
+
+    async fn migrated(database: Self) -> Self {
         let url = SecretString::from(database.url.clone());
         postgres::migrate_log(&url, DEADLINE)
             .await
@@ -80,9 +86,17 @@ impl Database {
         database
     }
 
+    /// On another server than the one that all tests share.
+    pub async fn at(server: String) -> Self {
+        Self::migrated(Self::empty_at(server).await).await
+    }
+
     /// Without any schema.
     pub async fn empty() -> Self {
-        let server = required("ANNALS_DATABASE_URL");
+        Self::empty_at(required("ANNALS_DATABASE_URL")).await
+    }
+
+    async fn empty_at(server: String) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let client = connect(&server).await;
         client
@@ -259,4 +273,32 @@ pub fn request(command: &str, stream_id: Option<Uuid>, body: serde_json::Value) 
         if_match: None,
         target: format!("{command} {stream_id:?}"),
     }
+}
+
+/// The request with an idempotency key.
+pub fn keyed(request: Request, key: &str) -> Request {
+    Request {
+        idempotency_key: Some(key.into()),
+        ..request
+    }
+}
+
+/// Yes or no, for a command that is done.
+pub trait Told {
+    fn result(&self) -> Result<String, Rejection>;
+}
+
+impl Told for Answer {
+    fn result(&self) -> Result<String, Rejection> {
+        match &self.outcome {
+            Outcome::Done(answer) => Ok(answer.as_str().to_owned()),
+            Outcome::Rejected(rejection) => Err(rejection.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The answer of a command that was accepted.
+pub fn done(answer: &Answer) -> String {
+    answer.result().expect("accepted")
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::api::{
     money::{Amount, PositiveAmount},
     problem::Problem,
+    read::{Filter, Page, Read, Row},
     reply::{Created, Done},
     sent::{Id, Sent},
 };

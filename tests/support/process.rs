@@ -1,0 +1,105 @@
+//! The program as a process of its own, as an operator runs it.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use super::{DEADLINE, Database};
+
+/// A running `annals serve`; killed when dropped.
+pub struct Process {
+    pub url: String,
+    child: Child,
+}
+
+impl Process {
+    /// Starts it on a free port and waits until it listens. It runs with development keys.
+    pub fn serve(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let mut child = start(database, &[&["serve"], arguments].concat(), settings);
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let (said, listening) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut stdout = BufReader::new(stdout);
+            let mut line = String::new();
+            let _ = stdout.read_line(&mut line);
+            let _ = said.send(line);
+            // The pipe is kept open and empty.
+            let _ = stdout.read_to_end(&mut Vec::new());
+        });
+        let line = listening
+            .recv_timeout(DEADLINE)
+            .expect("it says where it listens");
+        let url = line
+            .trim()
+            .strip_prefix("annals listening on ")
+            .unwrap_or_else(|| {
+                let _ = child.kill();
+                panic!("it did not start: {line:?}")
+            });
+        Self {
+            url: url.to_owned(),
+            child,
+        }
+    }
+
+    /// Starts a worker, which has no address.
+    pub fn worker(database: &Database, settings: &[(&str, &str)]) -> Self {
+        Self {
+            url: String::new(),
+            child: start(database, &["worker"], settings),
+        }
+    }
+
+    /// SIGKILL: it gets no chance to tidy up.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Sends it a signal by name, such as TERM, STOP or CONT.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits for its end and returns its exit code.
+    pub async fn end(&mut self) -> Option<i32> {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status.code();
+            }
+            assert!(tokio::time::Instant::now() < deadline, "it does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
+    command
+        .args(arguments)
+        .env("ANNALS_DATABASE_URL", &database.url)
+        .env("ANNALS_LISTEN", "127.0.0.1:0")
+        .env("ANNALS_AUTH", "dev")
+        .env("ANNALS_LOG", "warn")
+        .env_remove("ANNALS_KAFKA_BROKERS")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    for (name, value) in settings {
+        command.env(format!("ANNALS_{}", name.to_uppercase()), value);
+    }
+    command.spawn().expect("annals starts")
+}
