@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 use annals::{
     api, bench,
     config::{Config, LogOutput},
-    serve::{Role, begin_incarnation, migrate},
+    serve::{Role, begin_incarnation, folders, migrate},
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -38,6 +38,7 @@ enum Command {
     Worker,
     /// Brings the database's schema up to date.
     #[command(after_help = "Example:\n  ANNALS_DATABASE_URL=postgres://… annals migrate")]
+<<<<<<< HEAD
     Migrate {
         /// After a restore from a backup: gives the log a new identity, deletes its topics and drops its read models,
         /// all of which are made again from the log. Stop every server first.
@@ -45,8 +46,16 @@ enum Command {
         new_incarnation: bool,
     },
     /// Prints the OpenAPI document.
+=======
+    Migrate,
+    /// Prints the OpenAPI document, with the read models of the projection folders.
+>>>>>>> api
     #[command(after_help = "Example:\n  annals openapi > openapi.yaml")]
-    Openapi,
+    Openapi {
+        /// The folder of projection folders.
+        #[arg(long, value_name = "DIR", default_value = "projections")]
+        projections: PathBuf,
+    },
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -72,9 +81,8 @@ enum Bench {
 pub(crate) fn run(cli: Cli) -> ExitCode {
     // These need no configuration.
     match cli.command {
-        Command::Openapi => {
-            print!("{}", api::document::yaml());
-            return ExitCode::SUCCESS;
+        Command::Openapi { projections } => {
+            return ended(folders(&projections).map(|folders| print!("{}", api::document::yaml(&folders))));
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "annals", &mut std::io::stdout());
@@ -95,6 +103,10 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Ok(runtime) => runtime.block_on(execute(cli.command, config)),
         Err(error) => Err(error.into()),
     };
+    ended(result)
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -120,7 +132,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Keys(keys) => keys::run(config, keys).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
-        Command::Openapi | Command::Completions { .. } => Ok(()),
+        Command::Openapi { .. } | Command::Completions { .. } => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Ends in the order of the flow: the API first (nothing new comes in, what was accepted is answered), then those that
 //! carry events on. What they leave undone another process, or the next start, goes on with.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, ensure};
 use deadpool_postgres::Pool;
@@ -25,6 +25,7 @@ use crate::{
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
     postgres::{self, MigrationError},
     projector::{self, Folder, Progress},
+    read_model::ReadModels,
     relay,
 };
 
@@ -69,7 +70,7 @@ pub async fn run(
     let metrics = PrometheusBuilder::new()
         .install_recorder()
         .context("metrics cannot be recorded")?;
-    let folders = folders(&config)?;
+    let folders = folders(&config.projections_dir)?;
     let writer = postgres::pool(&config.databases.writer, &config.databases)?;
     let identity = Identity::read(&writer).await.context("the log cannot be read")?;
     info!(log_id = %identity.log_id, "the log");
@@ -99,11 +100,13 @@ pub async fn run(
         process.relay()?;
     }
     if roles.contains(&Role::Projector) {
-        process.projector(folders)?;
+        process.projector(folders.clone())?;
     }
     if roles.contains(&Role::Api) {
         let commands = process.commands(appended, last_appended)?;
-        process.api(commands, metrics, listening, shutdown).await?;
+        process
+            .api(commands, folders, metrics, listening, shutdown)
+            .await?;
     } else {
         shutdown.cancelled().await;
     }
@@ -263,6 +266,7 @@ impl Process {
     async fn api(
         &self,
         commands: Commands,
+        folders: Vec<Folder>,
         metrics: PrometheusHandle,
         listening: impl FnOnce(SocketAddr),
         shutdown: CancellationToken,
@@ -277,6 +281,8 @@ impl Process {
             commands,
             log: LogReader::new(self.writer.clone()),
             log_id: self.identity.log_id,
+            read_models: self.read_models()?,
+            folders,
             keys: self.writer.clone(),
             metrics,
             health: self.health(),
@@ -284,6 +290,19 @@ impl Process {
         listening(address);
         api::serve(deps, &self.config, listener, shutdown).await?;
         Ok(())
+    }
+
+    /// The read models, as the role that may only read.
+    fn read_models(&self) -> anyhow::Result<ReadModels> {
+        let databases = &self.config.databases;
+        let url = databases.read_models.as_ref().unwrap_or(&databases.reader);
+        Ok(ReadModels::new(
+            postgres::pool(url, databases)?,
+            LogReader::new(postgres::pool(&databases.reader, databases)?),
+            self.config.kafka.is_some(),
+            self.progress.clone(),
+            self.config.reads.clone(),
+        ))
     }
 
     /// How each dependency is.
@@ -360,8 +379,7 @@ async fn dependencies(
 }
 
 /// The projection folders; every fault in any of them is told at once.
-fn folders(config: &Config) -> anyhow::Result<Vec<Folder>> {
-    let dir = &config.projections_dir;
+pub fn folders(dir: &Path) -> anyhow::Result<Vec<Folder>> {
     let loaded = Folder::load_all(dir)
         .with_context(|| format!("{} cannot be read: set ANNALS_PROJECTIONS_DIR", dir.display()))?;
     let mut folders = Vec::new();

@@ -1,25 +1,35 @@
 //! The published document: what is checked in is what the program says, it holds together, and its examples work.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use annals::{
     api::{document, schema::Schemas},
     domain,
+    projector::Folder,
+    serve,
 };
 use serde_json::Value;
+
+fn folders() -> Vec<Folder> {
+    serve::folders(Path::new("projections")).expect("the folders load")
+}
+
+fn document() -> Value {
+    document::of_program(&folders())
+}
 
 #[test]
 fn what_is_checked_in_is_what_the_program_says() {
     let checked_in = std::fs::read_to_string("openapi.yaml").unwrap_or_default();
     assert!(
-        checked_in == document::yaml(),
+        checked_in == document::yaml(&folders()),
         "openapi.yaml is stale: run `annals openapi > openapi.yaml`"
     );
 }
 
 #[test]
 fn every_reference_leads_somewhere() {
-    let document = document::of_program();
+    let document = document();
     let mut references = BTreeSet::new();
     collect(&document, "$ref", &mut references);
     assert!(references.len() > 30);
@@ -35,7 +45,7 @@ fn every_reference_leads_somewhere() {
 
 #[test]
 fn every_operation_says_who_may_call_it_and_what_it_answers() {
-    let document = document::of_program();
+    let document = document();
     let mut ids = BTreeSet::new();
     for (path, operations) in document["paths"].as_object().expect("paths") {
         for (method, operation) in operations.as_object().expect("operations") {
@@ -70,7 +80,7 @@ fn every_operation_says_who_may_call_it_and_what_it_answers() {
 
 #[test]
 fn every_command_has_a_schema_and_every_example_satisfies_it() {
-    let document = document::of_program();
+    let document = document();
     let published = document["components"]["schemas"].as_object().expect("schemas");
     let registry = domain::registry();
     let schemas = Schemas::of(&document);
@@ -104,14 +114,14 @@ fn every_command_has_a_schema_and_every_example_satisfies_it() {
 
 #[test]
 fn money_keeps_its_bounds_to_the_digit() {
-    let yaml = document::yaml();
+    let yaml = document::yaml(&folders());
     assert!(yaml.contains("maximum: 99999999999999.99\n"));
     assert!(yaml.contains("multipleOf: 0.01\n"));
 }
 
 #[test]
 fn every_text_and_number_that_is_taken_has_a_bound() {
-    let document = document::of_program();
+    let document = document();
     let registry = domain::registry();
     let taken = registry
         .aggregates()

@@ -2,13 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::{auth::Role, money};
+use super::read_models;
+use crate::{
+    api::{auth::Role, money},
+    projector::Folder,
+};
 
 /// What holds for many operations alike: parameters, headers, problem answers, schemes, and the open routes.
 const COMMON: &str = include_str!("common.json");
 
-/// Finishes the framework's document.
-pub fn finish(mut document: Value) -> Value {
+/// Finishes the framework's document and adds these read models to it.
+pub fn finish(mut document: Value, folders: &[Folder]) -> Value {
+    merge(&mut document, read_models::of(folders));
     let common: Value = serde_json::from_str(COMMON).expect("common.json is JSON, as the tests see");
     merge(&mut document, common);
     let reads_nothing = |document: &Value, schema: &Value| {
@@ -168,7 +173,7 @@ mod tests {
     fn operation(path: &str, operation: Value) -> Value {
         let mut paths = json!({"paths": {}, "components": {"schemas": {"Body": {"type": "object"}}}});
         paths["paths"][path] = json!({"post": operation});
-        finish(paths)["paths"][path]["post"].take()
+        finish(paths, &[])["paths"][path]["post"].take()
     }
 
     fn statuses(operation: &Value) -> Vec<&str> {
