@@ -69,13 +69,7 @@ pub async fn run(
 ) {
     let mut workers = JoinSet::new();
     for folder in folders {
-        workers.spawn(worker::run(
-            deps.clone(),
-            folder,
-            kafka.clone(),
-            limits.clone(),
-            shutdown.clone(),
-        ));
+        workers.spawn(worker::run(deps.clone(), folder, kafka.clone(), limits.clone(), shutdown.clone()));
     }
     while let Some(ended) = workers.join_next().await {
         if let Err(error) = ended {

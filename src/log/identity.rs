@@ -24,10 +24,7 @@ pub struct Identity {
 impl Identity {
     pub async fn read(pool: &Pool) -> Result<Self, postgres::Error> {
         let row = pool.get().await?.query_one(READ, &[]).await?;
-        Ok(Self {
-            log_id: row.get(0),
-            hash_key: row.get(1),
-        })
+        Ok(Self { log_id: row.get(0), hash_key: row.get(1) })
     }
 
     /// Makes the log another one, under a new `log_id`, which is returned. `client` acts as the owner.
@@ -48,8 +45,6 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("log_id", &self.log_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Identity").field("log_id", &self.log_id).finish_non_exhaustive()
     }
 }

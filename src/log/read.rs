@@ -74,14 +74,7 @@ impl LogReader {
     ) -> Result<Vec<Event>, postgres::Error> {
         let mut client = self.pool.get().await?;
         let limit = events_max as i64;
-        fetch(
-            &mut client,
-            AFTER,
-            &[&after.0, &stream_types, &limit],
-            events_max,
-            bytes_max,
-        )
-        .await
+        fetch(&mut client, AFTER, &[&after.0, &stream_types, &limit], events_max, bytes_max).await
     }
 
     /// Events of one stream after a version, in order, at most `events_max`.
@@ -93,12 +86,8 @@ impl LogReader {
     ) -> Result<Vec<Event>, postgres::Error> {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(STREAM).await?;
-        let rows = client
-            .query(
-                &statement,
-                &[&stream.stream_type, &stream.id, &after.0, &events_max],
-            )
-            .await?;
+        let rows =
+            client.query(&statement, &[&stream.stream_type, &stream.id, &after.0, &events_max]).await?;
         Ok(rows.iter().map(event).collect())
     }
 
@@ -106,11 +95,7 @@ impl LogReader {
     pub async fn at(&self, position: Position) -> Result<Option<Event>, postgres::Error> {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(AT).await?;
-        Ok(client
-            .query_opt(&statement, &[&position.0])
-            .await?
-            .as_ref()
-            .map(event))
+        Ok(client.query_opt(&statement, &[&position.0]).await?.as_ref().map(event))
     }
 
     /// How far the relay has come.
@@ -121,9 +106,7 @@ impl LogReader {
         for row in client.query(&statement, &[]).await? {
             relayed.cursor = Position(row.get(0));
             if let Some(stream_type) = row.get(1) {
-                relayed
-                    .last_sent
-                    .insert((stream_type, row.get(2)), Position(row.get(3)));
+                relayed.last_sent.insert((stream_type, row.get(2)), Position(row.get(3)));
             }
         }
         Ok(relayed)
@@ -136,15 +119,7 @@ impl LogReader {
         let rows = client.query(&statement, &[]).await?;
         Ok(rows
             .iter()
-            .map(|row| {
-                (
-                    row.get(0),
-                    StreamType {
-                        partitions: row.get(1),
-                        topic_id: row.get(2),
-                    },
-                )
-            })
+            .map(|row| (row.get(0), StreamType { partitions: row.get(1), topic_id: row.get(2) }))
             .collect())
     }
 }
@@ -160,12 +135,7 @@ async fn fetch(
 ) -> Result<Vec<Event>, postgres::Error> {
     let statement = client.prepare_cached(statement).await?;
     if events_max <= FETCH_EVENTS {
-        return Ok(client
-            .query(&statement, parameters)
-            .await?
-            .iter()
-            .map(event)
-            .collect());
+        return Ok(client.query(&statement, parameters).await?.iter().map(event).collect());
     }
     let transaction = client.transaction().await?;
     let portal = transaction.bind(&statement, parameters).await?;
@@ -183,13 +153,8 @@ async fn fetch(
         }
         let is_last = events.len() - before < wanted;
         let fitting = bytes_max.saturating_sub(bytes) / (bytes / events.len().max(1)).max(1);
-        wanted = if is_last {
-            0
-        } else {
-            fitting
-                .min(events.len() * FETCH_GROWTH)
-                .min(events_max - events.len())
-        };
+        wanted =
+            if is_last { 0 } else { fitting.min(events.len() * FETCH_GROWTH).min(events_max - events.len()) };
     }
     transaction.commit().await?;
     Ok(events)

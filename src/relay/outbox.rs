@@ -26,14 +26,7 @@ pub(super) async fn advance(
     let row = client
         .query_one(
             &statement,
-            &[
-                &holder.name,
-                &holder.epoch,
-                &cursor.0,
-                &stream_types,
-                &partitions,
-                &positions,
-            ],
+            &[&holder.name, &holder.epoch, &cursor.0, &stream_types, &partitions, &positions],
         )
         .await?;
     Ok(row.get(0))
@@ -47,8 +40,6 @@ pub(super) async fn renew_topic(
 ) -> Result<(), postgres::Error> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(RENEW_TOPIC).await?;
-    client
-        .query_one(&statement, &[&holder.name, &holder.epoch, &stream_type])
-        .await?;
+    client.query_one(&statement, &[&holder.name, &holder.epoch, &stream_type]).await?;
     Ok(())
 }

@@ -54,13 +54,7 @@ pub(super) async fn run(
     let relayed = deps.reader.relayed().await?;
     let head = deps.reader.head().await?;
     let cursor = relayed.cursor;
-    let sent = relayed
-        .last_sent
-        .values()
-        .copied()
-        .max()
-        .unwrap_or_default()
-        .max(cursor);
+    let sent = relayed.last_sent.values().copied().max().unwrap_or_default().max(cursor);
     if sent > head {
         return Err(Error::LogBehind { sent, head });
     }
@@ -78,19 +72,11 @@ pub(super) async fn run(
         status.cursor = cursor;
         status.head = head;
     });
-    let Some(start) = shutdown
-        .run_until_cancelled(session.patiently(start(&session)))
-        .await
-    else {
+    let Some(start) = shutdown.run_until_cancelled(session.patiently(start(&session))).await else {
         return Ok(());
     };
     let (producer, partitions, from) = start?;
-    info!(
-        epoch = lease.holder.epoch,
-        cursor = cursor.0,
-        from = from.0,
-        "relaying"
-    );
+    info!(epoch = lease.holder.epoch, cursor = cursor.0, from = from.0, "relaying");
     if from == head {
         session.acknowledged(cursor, head);
     }
