@@ -174,7 +174,7 @@ fn count(answer: &Answer) -> u64 {
 async fn a_project_name_has_one_owner() {
     let database = Database::new().await;
     let servers = [database.commands(&[]).await, database.commands(&[]).await];
-    let name = |n: usize| if n % 3 == 0 { " APOLLO " } else { "apollo" };
+    let name = |n: usize| if n.is_multiple_of(3) { " APOLLO " } else { "apollo" };
     let create = |n: usize, name: &str| {
         servers[n % 2].execute(request("project.create", None, json!({ "name": name })))
     };
