@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 use annals::{
     api, bench,
     config::{Config, LogOutput},
-    serve::{Role, folders, migrate},
+    serve::{Role, begin_incarnation, folders, migrate},
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -38,7 +38,12 @@ enum Command {
     Worker,
     /// Brings the database's schema up to date.
     #[command(after_help = "Example:\n  ANNALS_DATABASE_URL=postgres://… annals migrate")]
-    Migrate,
+    Migrate {
+        /// After a restore from a backup: gives the log a new identity, deletes its topics and drops its read models,
+        /// all of which are made again from the log. Stop every server first.
+        #[arg(long)]
+        new_incarnation: bool,
+    },
     /// Prints the OpenAPI document, with the read models of the projection folders.
     #[command(after_help = "Example:\n  annals openapi > openapi.yaml")]
     Openapi {
@@ -110,7 +115,11 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
     match command {
         Command::Serve(options) => serve::run(config, options.roles()).await,
         Command::Worker => serve::run(config, vec![Role::Projector]).await,
-        Command::Migrate => migrate(&config).await,
+        Command::Migrate { new_incarnation: false } => migrate(&config).await,
+        Command::Migrate { new_incarnation: true } => {
+            println!("{}", begin_incarnation(&config).await?);
+            Ok(())
+        }
         Command::Keys(keys) => keys::run(config, keys).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
@@ -121,9 +130,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
 /// stdout is for results.
 fn log_to_stderr(output: &LogOutput) {
     let filter = EnvFilter::try_new(&output.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if output.json {
         log.json().init();
     } else {

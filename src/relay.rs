@@ -18,10 +18,9 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use deadpool_postgres::Pool;
 use lease::Lease;
-pub use outbox::Outbox;
 use rdkafka::error::KafkaError;
 use tokio::{sync::watch, time::sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, error, info};
 
 use crate::{
@@ -35,11 +34,15 @@ use crate::{
 const TRIES_PER_TTL: u32 = 6;
 /// Shortest wait before another try after an error.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// Between two looks at the status for the metrics.
+const OBSERVE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What the relay works with.
 pub struct Deps {
+    /// Of the primary: a replica may not know yet what was sent.
     pub reader: LogReader,
-    /// Of the role `writer`, which may take the lease and record progress.
+    /// Of the role `writer`, which may take the lease and record progress. Not shared with others: a pool that is used up
+    /// would cost the lease.
     pub writer: Pool,
     pub identity: Identity,
     /// Moves when events are appended; it may lag.
@@ -55,6 +58,8 @@ pub struct Status {
     pub epoch: Option<i64>,
     /// Everything up to here is in Kafka, as far as this process has seen.
     pub cursor: Position,
+    /// The log's last position, as far as this process has seen.
+    pub head: Position,
     /// Why nothing is relayed at the moment, for people; it is tried again by itself.
     pub stopped: Option<String>,
 }
@@ -78,7 +83,7 @@ pub enum Error {
     Topic(#[from] TopicError),
     #[error(transparent)]
     Tail(#[from] TailError),
-    #[error("Kafka has not acknowledged a batch for {0:?}")]
+    #[error("Kafka has not answered for {0:?}")]
     Stalled(Duration),
     #[error("topic `{topic}` was replaced by another one while it was written to")]
     Replaced { topic: String },
@@ -111,6 +116,8 @@ pub enum Error {
 /// would have to be started by somebody who first has to notice.
 pub async fn run(deps: Deps, kafka: config::Kafka, config: config::Relay, shutdown: CancellationToken) {
     describe_metrics();
+    let (head, status) = (deps.head.clone(), deps.status.subscribe());
+    let _observing = AbortOnDropHandle::new(tokio::spawn(observe(head, status)));
     while let Some(lease) = stand_by(&deps, &config, &shutdown).await {
         become_role(&deps, Role::Leader, Some(lease.holder.epoch));
         lead(&deps, &kafka, &config, &lease, &shutdown).await;
@@ -125,21 +132,15 @@ pub async fn run(deps: Deps, kafka: config::Kafka, config: config::Relay, shutdo
 /// Waits for the lease; `None` at shutdown.
 async fn stand_by(deps: &Deps, config: &config::Relay, shutdown: &CancellationToken) -> Option<Lease> {
     while !shutdown.is_cancelled() {
-        match shutdown
-            .run_until_cancelled(Lease::take(&deps.writer, config.lease_ttl))
-            .await?
-        {
+        match shutdown.run_until_cancelled(Lease::take(&deps.writer, config.lease_ttl)).await? {
             Ok(Some(lease)) => return Some(lease),
             // The database answers, and another process relays.
             Ok(None) => {
-                deps.status
-                    .send_if_modified(|status| status.stopped.take().is_some());
+                deps.status.send_if_modified(|status| status.stopped.take().is_some());
             }
             Err(error) => stopped(&deps.status, error.into()),
         }
-        shutdown
-            .run_until_cancelled(sleep(config.lease_ttl / TRIES_PER_TTL))
-            .await;
+        shutdown.run_until_cancelled(sleep(config.lease_ttl / TRIES_PER_TTL)).await;
     }
     None
 }
@@ -187,7 +188,6 @@ async fn lead(
 
 fn become_role(deps: &Deps, role: Role, epoch: Option<i64>) {
     info!(?role, epoch, "the relay of this process");
-    metrics::gauge!("annals_relay_is_leader").set(if role == Role::Leader { 1.0 } else { 0.0 });
     deps.status.send_modify(|status| {
         status.role = role;
         status.epoch = epoch;
@@ -209,19 +209,28 @@ fn stopped(status: &watch::Sender<Status>, reason: Error) {
     });
 }
 
+/// Publishes the status, also while nothing is acknowledged: that is when the lag matters.
+async fn observe(head: watch::Receiver<Position>, status: watch::Receiver<Status>) {
+    loop {
+        let Status { role, cursor, head: seen, .. } = status.borrow().clone();
+        let is_leader = role == Role::Leader;
+        metrics::gauge!("annals_relay_is_leader").set(f64::from(u8::from(is_leader)));
+        if is_leader {
+            let head = seen.max(*head.borrow());
+            metrics::gauge!("annals_relay_cursor").set(cursor.0 as f64);
+            metrics::gauge!("annals_relay_lag_events").set((head.0 - cursor.0).max(0) as f64);
+        } else {
+            // The lag is the leader's to tell.
+            metrics::gauge!("annals_relay_lag_events").set(0.0);
+        }
+        sleep(OBSERVE_INTERVAL).await;
+    }
+}
+
 fn describe_metrics() {
-    metrics::describe_gauge!(
-        "annals_relay_is_leader",
-        "1 where this process relays, 0 where it stands by"
-    );
-    metrics::describe_gauge!(
-        "annals_relay_cursor",
-        "Position up to which every event is in Kafka"
-    );
-    metrics::describe_gauge!(
-        "annals_relay_lag_events",
-        "Events of the log that are not in Kafka yet"
-    );
+    metrics::describe_gauge!("annals_relay_is_leader", "1 where this process relays, 0 where it stands by");
+    metrics::describe_gauge!("annals_relay_cursor", "Position up to which every event is in Kafka");
+    metrics::describe_gauge!("annals_relay_lag_events", "Events of the log that are not in Kafka yet");
     metrics::describe_histogram!("annals_relay_batch_events", "Events sent together");
     metrics::describe_histogram!(
         "annals_relay_batch_seconds",

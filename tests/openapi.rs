@@ -36,10 +36,7 @@ fn every_reference_leads_somewhere() {
     for reference in references {
         let pointer = reference.trim_start_matches('#');
         assert!(document.pointer(pointer).is_some(), "{reference}");
-        assert!(
-            !document.pointer(pointer).expect("there").is_null(),
-            "{reference}"
-        );
+        assert!(!document.pointer(pointer).expect("there").is_null(), "{reference}");
     }
 }
 
@@ -51,28 +48,20 @@ fn every_operation_says_who_may_call_it_and_what_it_answers() {
         for (method, operation) in operations.as_object().expect("operations") {
             let id = operation["operationId"].as_str().expect("an id").to_owned();
             assert!(ids.insert(id.clone()), "{id} is taken");
-            assert!(
-                operation["summary"].is_string() && operation["tags"][0].is_string(),
-                "{method} {path}"
-            );
+            assert!(operation["summary"].is_string() && operation["tags"][0].is_string(), "{method} {path}");
             let responses = operation["responses"].as_object().expect("responses");
             assert!(!responses.contains_key("default"), "{id}");
             let secured = operation["security"].as_array().expect("security").len();
             assert_eq!(secured, usize::from(path.starts_with("/api/")), "{id}");
             if path.starts_with("/api/") {
                 assert!(
-                    ["401", "403", "500", "503"]
-                        .iter()
-                        .all(|status| responses.contains_key(*status)),
+                    ["401", "403", "500", "503"].iter().all(|status| responses.contains_key(*status)),
                     "{id}"
                 );
                 assert_eq!(path.contains('{'), responses.contains_key("404"), "{id}");
             }
             for (status, response) in responses {
-                assert!(
-                    response["description"].is_string() || response["$ref"].is_string(),
-                    "{id} {status}"
-                );
+                assert!(response["description"].is_string() || response["$ref"].is_string(), "{id} {status}");
             }
         }
     }
@@ -86,27 +75,15 @@ fn every_command_has_a_schema_and_every_example_satisfies_it() {
     let schemas = Schemas::of(&document);
     for command in registry.aggregates().flat_map(|aggregate| aggregate.commands()) {
         let Some(schema) = published.get(command.schema) else {
-            assert_eq!(
-                command.name, "project.delete",
-                "only a command without a body has no schema"
-            );
+            assert_eq!(command.name, "project.delete", "only a command without a body has no schema");
             continue;
         };
         let Some(example) = schema.get("example") else {
-            assert!(
-                schema.get("required").is_none(),
-                "{} needs an example",
-                command.schema
-            );
+            assert!(schema.get("required").is_none(), "{} needs an example", command.schema);
             continue;
         };
         let mut body = example.clone();
-        assert_eq!(
-            schemas.validate(command.schema, &mut body),
-            [],
-            "{}",
-            command.schema
-        );
+        assert_eq!(schemas.validate(command.schema, &mut body), [], "{}", command.schema);
         let (aggregate, _) = registry.command(command.name).expect("known");
         assert_eq!(aggregate.check(command.name, &body), [], "{}", command.name);
     }
@@ -123,10 +100,8 @@ fn money_keeps_its_bounds_to_the_digit() {
 fn every_text_and_number_that_is_taken_has_a_bound() {
     let document = document();
     let registry = domain::registry();
-    let taken = registry
-        .aggregates()
-        .flat_map(|aggregate| aggregate.commands())
-        .map(|command| command.schema);
+    let taken =
+        registry.aggregates().flat_map(|aggregate| aggregate.commands()).map(|command| command.schema);
     for schema in taken.chain(["OrderItem"]) {
         let properties = &document["components"]["schemas"][schema]["properties"];
         for (name, property) in properties.as_object().into_iter().flatten() {

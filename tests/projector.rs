@@ -1,146 +1,236 @@
-//! Projections on a real Postgres and a real Kafka.
+//! Projections over the log and over Kafka, and what stops them.
 
+#[path = "projector/over_kafka.rs"]
+mod over_kafka;
+#[path = "projector/stage.rs"]
+mod stage;
 mod support;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use annals::{
-    log::{Expected, Position},
-    postgres,
-    projector::{self, Deps, Folder, Progress, Status},
+    log::Expected,
+    projector::{Fault, Folder, Status},
 };
-use support::{Database, append_to, until};
-use tokio::{sync::watch, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use stage::{Counters, Stage, shipped, shipped_path};
+use support::{ORDER, append, append_to, until};
 use uuid::Uuid;
 
-fn folder(name: &str) -> Folder {
-    Folder::load(&Path::new("projections").join(name)).expect("a shipped folder loads")
-}
-
-/// A process with projectors.
-struct Process {
-    progress: Progress,
-    shutdown: CancellationToken,
-    task: JoinHandle<()>,
-    _head: watch::Sender<Position>,
-}
-
-impl Process {
-    async fn start(database: &Database, folders: Vec<Folder>, settings: &[(&str, &str)]) -> Self {
-        let fast = [
-            ("projector_poll_interval_ms", "20"),
-            ("projector_backoff_max_ms", "50"),
-        ];
-        let settings: Vec<_> = fast.into_iter().chain(settings.iter().copied()).collect();
-        let config = database.config(&settings);
-        let (head, receiver) = watch::channel(Position::default());
-        let progress = Progress::new(folders.iter().map(|folder| folder.name.as_str()));
-        let deps = Deps {
-            reader: database.reader(),
-            read: postgres::pool(&config.databases.projector, &config.databases).expect("a pool"),
-            registry: Arc::new(support::registry()),
-            log_id: database.identity().await.log_id,
-            head: receiver,
-            progress: progress.clone(),
-        };
-        let shutdown = CancellationToken::new();
-        let running = projector::run(deps, folders, config.kafka, config.projector, shutdown.clone());
-        Self {
-            progress,
-            shutdown,
-            task: tokio::spawn(running),
-            _head: head,
-        }
-    }
-
-    fn status(&self, projection: &str) -> Status {
-        self.progress.statuses()[projection].clone()
-    }
-
-    async fn stop(self) {
-        self.shutdown.cancel();
-        self.task.await.expect("no worker panics");
-    }
-}
-
-/// The rows of a projection's table by key, as JSON.
-async fn rows(database: &Database, projection: &str) -> BTreeMap<Uuid, serde_json::Value> {
-    let client = database.client().await;
-    let sql = format!("select id, to_jsonb(r) from projection_{projection}_1.{projection} r");
-    let rows = client.query(&sql, &[]).await.unwrap_or_default();
-    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
-}
-
-/// The least checkpoint of a projection.
-async fn checkpoint(database: &Database, projection: &str) -> i64 {
-    let client = database.client().await;
-    let sql = "select min(position) from projections.checkpoints where projection = $1";
-    client
-        .query_one(sql, &[&projection])
-        .await
-        .expect("a row")
-        .get::<_, Option<i64>>(0)
-        .unwrap_or(0)
+#[tokio::test]
+async fn several_events_of_a_stream_fold_in_one_batch() {
+    let stage = Stage::new().await;
+    let (paid, refunded, open) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    let created = ("order.created", ORDER);
+    let confirmed = ("order.confirmed", "{}");
+    let pay = ("order.paid", r#"{"amount":9.00,"reference":"r"}"#);
+    let part = ("order.refunded", r#"{"amount":4.00,"reason":"late","in_full":false}"#);
+    let rest = ("order.refunded", r#"{"amount":5.00,"reason":"late","in_full":true}"#);
+    stage.append(append_to(paid, Expected::NoStream, &[created, confirmed, pay, part])).await;
+    stage.append(append_to(open, Expected::NoStream, &[created])).await;
+    stage.append(append_to(refunded, Expected::NoStream, &[created, confirmed, pay, part, rest])).await;
+    let process = stage.process(&[&shipped("orders")], &[]).await;
+    stage.folded("orders").await;
+    let rows = stage.rows("orders").await;
+    let seen =
+        |id: &Uuid| ["status", "paid", "refunded", "version"].map(|column| rows[id][column].to_string());
+    assert_eq!(seen(&paid), [r#""paid""#, "9.00", "4.00", "4"]);
+    assert_eq!(seen(&open), [r#""created""#, "0.00", "0.00", "1"]);
+    assert_eq!(seen(&refunded), [r#""refunded""#, "9.00", "9.00", "5"]);
+    assert_eq!(process.status("orders"), Status::Running);
+    process.stop().await;
 }
 
 #[tokio::test]
-async fn folds_the_log_with_several_events_of_a_stream_in_one_batch() {
-    let database = Database::new().await;
-    let (appender, _) = database.appender(&[]);
-    let (paid, refunded, open) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
-    let created = ("order.created", support::ORDER);
-    let confirmed = ("order.confirmed", "{}");
-    let pay = ("order.paid", r#"{"amount":9.00,"reference":"r"}"#);
-    for append in [
-        append_to(paid, Expected::NoStream, &[created, confirmed, pay]),
-        append_to(open, Expected::NoStream, &[created]),
-        append_to(
-            refunded,
-            Expected::NoStream,
-            &[
-                created,
-                confirmed,
-                pay,
-                (
-                    "order.refunded",
-                    r#"{"amount":4.00,"reason":"late","in_full":false}"#,
-                ),
-                (
-                    "order.refunded",
-                    r#"{"amount":5.00,"reason":"late","in_full":true}"#,
-                ),
-            ],
-        ),
-    ] {
-        appender.append(append).await.expect("appended");
+async fn any_size_of_batch_comes_to_the_same_rows() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(20);
+    stage.count(&mut counters, 200).await;
+    for batch in ["1", "7", "64", "10000"] {
+        let process = stage.process(&[&shipped("counters")], &[("projector_batch_events_max", batch)]).await;
+        stage.assert_counted(&counters).await;
+        process.stop().await;
+        stage.forget("counters").await;
     }
-    let process = Process::start(&database, vec![folder("orders")], &[]).await;
-    until("all is folded", async || {
-        checkpoint(&database, "orders").await >= 9
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_workers_and_twins_fold_each_event_once() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(30);
+    let folder = shipped("counters");
+    for _ in 0..10 {
+        let small = [("projector_batch_events_max", "5")];
+        let processes = (stage.process(&[&folder], &small).await, stage.process(&[&folder], &small).await);
+        stage.count(&mut counters, 20).await;
+        drop(processes);
+    }
+    let _last = stage.process(&[&folder], &[]).await;
+    stage.assert_counted(&counters).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_goes_on_where_another_holds_partitions() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(30);
+    stage.count(&mut counters, 10).await;
+    let folder = shipped("counters");
+    let _process = stage.process(&[&folder], &[]).await;
+    stage.assert_counted(&counters).await;
+    // Somebody else holds one partition.
+    let mut client = stage.database.client().await;
+    let held = client.transaction().await.expect("a transaction");
+    let hold = "select from projections.checkpoints where partition = 0 for update";
+    held.execute(hold, &[]).await.expect("held");
+    stage.count(&mut counters, 50).await;
+    let observer = stage.database.client().await;
+    let head = stage.database.reader().head().await.expect("a head").0;
+    until("the other partitions are folded", async || {
+        let sql = "select min(position) from projections.checkpoints where partition <> 0";
+        observer.query_one(sql, &[]).await.expect("a row").get::<_, i64>(0) >= head
     })
     .await;
-    let rows = rows(&database, "orders").await;
-    let seen = |id: &Uuid| {
-        let row = &rows[id];
-        (
-            row["status"].to_string(),
-            row["paid"].to_string(),
-            row["refunded"].to_string(),
-            row["version"].to_string(),
-        )
-    };
-    let shape = |status: &str, paid: &str, refunded: &str, version: &str| {
-        (
-            format!("\"{status}\""),
-            paid.to_owned(),
-            refunded.to_owned(),
-            version.to_owned(),
-        )
-    };
-    assert_eq!(seen(&paid), shape("paid", "9.00", "0.00", "3"));
-    assert_eq!(seen(&open), shape("created", "0.00", "0.00", "1"));
-    assert_eq!(seen(&refunded), shape("refunded", "9.00", "9.00", "5"));
+    held.rollback().await.expect("given back");
+    stage.assert_counted(&counters).await;
+}
+
+#[tokio::test]
+async fn a_poison_event_stops_its_projection_by_name_and_no_other() {
+    let stage = Stage::new().await;
+    let (before, poison) = (Uuid::now_v7(), Uuid::now_v7());
+    let increment = |data| ("counter.incremented", data);
+    let created = ("counter.created", r#"{"code_hash":"x"}"#);
+    stage.append(append_to(before, Expected::NoStream, &[created, increment(r#"{"by":2}"#)])).await;
+    stage.append(append_to(poison, Expected::NoStream, &[created, increment(r#"{"by":"tea"}"#)])).await;
+    stage.append(append("order.created", ORDER)).await;
+    let process = stage.process(&[&shipped("counters"), &shipped("orders")], &[]).await;
+    let reason = process.stands_still("counters").await;
+    for part in ["on/counter.incremented.sql", "position 4", "invalid input syntax"] {
+        assert!(reason.contains(part), "{reason}");
+    }
+    stage.folded("orders").await;
     assert_eq!(process.status("orders"), Status::Running);
+    let rows = stage.rows("counters").await;
+    assert_eq!(rows[&before]["counter"], 2, "what came before is folded");
+    assert_eq!(rows[&poison]["counter"], 0);
+    let client = stage.database.client().await;
+    let sql = "select stopped ->> 'event_type' from projections.projections where projection = 'counters'";
+    assert_eq!(client.query_one(sql, &[]).await.expect("a row").get::<_, &str>(0), "counter.incremented");
+}
+
+#[tokio::test]
+async fn an_event_of_a_newer_program_is_waited_for() {
+    let stage = Stage::new().await;
+    let id = Uuid::now_v7();
+    let created = ("counter.created", r#"{"code_hash":"x"}"#);
+    stage.append(append_to(id, Expected::NoStream, &[created])).await;
+    let mut newer = append_to(id, Expected::Any, &[("counter.incremented", r#"{"steps":1}"#)]);
+    newer.events[0].schema_version = 99;
+    stage.append(newer).await;
+    let process = stage.process(&[&shipped("counters")], &[]).await;
+    let reason = process.stands_still("counters").await;
+    assert!(reason.contains("schema version 99"), "{reason}");
+    assert_eq!(stage.rows("counters").await[&id]["version"], 1);
+    assert!(matches!(process.status("counters"), Status::Waiting { .. }));
+}
+
+#[tokio::test]
+async fn a_folder_that_changed_under_its_version_is_refused() {
+    let stage = Stage::new().await;
+    stage.append(append("counter.created", r#"{"code_hash":"x"}"#)).await;
+    stage.process(&[&shipped("counters")], &[]).await.stop().await;
+    let process = stage.process(&[&shipped("counters")], &[]).await;
+    stage.folded("counters").await;
     process.stop().await;
+    let change = |file: &str, from: &str, to: &str| {
+        let mut files = shipped("counters").files().clone();
+        let text = files[file].replace(from, to);
+        files.insert(file.into(), text);
+        Folder::parse(files).expect("a folder")
+    };
+    let same_version = change("on/counter.reset.sql", "counter = 0", "counter = 1");
+    let process = stage.process(&[&same_version, &shipped("orders")], &[]).await;
+    let reason = process.stands_still("counters").await;
+    assert!(reason.contains("on/counter.reset.sql") && reason.contains("raise `version`"), "{reason}");
+    until("the other goes on", async || process.status("orders") == Status::Running).await;
+    process.stop().await;
+    let higher = change("projection.toml", "version = 1", "version = 2");
+    let process = stage.process(&[&higher], &[]).await;
+    assert!(process.stands_still("counters").await.contains("rebuild"));
+}
+
+/// Copies a shipped folder and changes some of its files; `None` removes one.
+fn changed(name: &str, changes: &[(&str, Option<&str>)]) -> Result<Folder, Vec<Fault>> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let copy = dir.path().join(name);
+    for (path, text) in shipped(name).files() {
+        let path = copy.join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+    for (path, text) in changes {
+        let path = copy.join(path);
+        match text {
+            Some(text) => fs::write(path, text).expect("written"),
+            None => fs::remove_file(path).expect("removed"),
+        }
+    }
+    Folder::load(Path::new(&copy))
+}
+
+#[test]
+fn all_faults_of_a_folder_are_told_at_once() {
+    let folder = changed(
+        "counters",
+        &[
+            (
+                "projection.toml",
+                Some("name = \"counters\"\nversion = 0\nevents = [\"counter.created\", \"tea\"]\nkey = []"),
+            ),
+            ("table.sql", Some("create table events (id uuid primary key)")),
+            ("on/counter.created.sql", Some("select 1; select 2")),
+            ("on/counter.incremented.sql", None),
+            ("on/counter.reste.sql", Some("select 1")),
+        ],
+    );
+    let faults: BTreeMap<String, String> =
+        folder.expect_err("it has faults").into_iter().map(|fault| (fault.to_string(), fault.file)).collect();
+    for part in [
+        "`version` must be at least 1",
+        "`tea` in `events`",
+        "`key` is empty",
+        "table.sql: a table cannot be called `events`",
+        "on/counter.created.sql: it holds more than one statement",
+        "on/tea.sql: the file is missing",
+        "on/counter.reste.sql",
+    ] {
+        assert!(faults.keys().any(|fault| fault.contains(part)), "{part}: {faults:#?}");
+    }
+    assert!(Folder::load(&shipped_path("counters")).is_ok());
+}
+
+#[tokio::test]
+async fn what_only_the_database_sees_is_a_fault_too() {
+    let stage = Stage::new().await;
+    for (file, text, part) in [
+        (
+            "on/counter.reset.sql",
+            "update counters set tea = 1 from events e where id = e.stream_id",
+            "\"tea\" of relation",
+        ),
+        ("table.sql", "create table counters (id uuid, counter bigint, version bigint)", "`id` is sorted by"),
+        (
+            "table.sql",
+            "create table counters (id uuid primary key, counter tea)",
+            "type \"tea\" does not exist",
+        ),
+    ] {
+        let folder = changed("counters", &[(file, Some(text))]).expect("it loads");
+        let process = stage.process(&[&folder], &[]).await;
+        let reason = process.stands_still("counters").await;
+        assert!(reason.contains(file) && reason.contains(part), "{reason}");
+        process.stop().await;
+    }
+    let process = stage.process(&[&shipped("counters")], &[]).await;
+    until("nothing of the refused ones is left", async || process.status("counters") == Status::Running)
+        .await;
 }

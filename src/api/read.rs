@@ -68,12 +68,7 @@ impl Read {
         let wait: Option<Duration> = headers::preferences(request.headers()).wait;
         let wait = wait.unwrap_or(core.reads.wait_default).min(core.reads.wait_max);
         let path = request.uri().path().to_owned();
-        Ok(Self {
-            core: core.clone(),
-            path,
-            parameters,
-            freshness: Freshness { after, wait },
-        })
+        Ok(Self { core: core.clone(), path, parameters, freshness: Freshness { after, wait } })
     }
 
     /// The row with this key.
@@ -98,49 +93,26 @@ impl Read {
     /// A page of rows, as the query asks.
     pub(crate) async fn page<T>(self, read_model: &str) -> Result<Page<T>, Problem> {
         let query = self.list_query()?;
-        let answer = self
-            .core
-            .read_models
-            .list(read_model, &query, self.freshness)
-            .await?;
+        let answer = self.core.read_models.list(read_model, &query, self.freshness).await?;
         let headers = moment(&answer);
         let page = answer.value;
         let link = page.next.as_deref().map(|next| (header::LINK, self.link(next)));
         let json = page_json(&page.items, page.next.as_deref());
-        Ok(Page(Answered {
-            json,
-            headers: headers.chain(link).collect(),
-            shape: PhantomData,
-        }))
+        Ok(Page(Answered { json, headers: headers.chain(link).collect(), shape: PhantomData }))
     }
 
     /// The rows of a named query.
     pub(crate) async fn query<T>(self, read_model: &str, query: &str) -> Result<Page<T>, Problem> {
-        let parameters: Vec<_> = self
-            .parameters
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        let answer = self
-            .core
-            .read_models
-            .query(read_model, query, &parameters, self.freshness)
-            .await?;
+        let parameters: Vec<_> =
+            self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let answer = self.core.read_models.query(read_model, query, &parameters, self.freshness).await?;
         let headers = moment(&answer).collect();
-        Ok(Page(Answered {
-            json: page_json(&answer.value, None),
-            headers,
-            shape: PhantomData,
-        }))
+        Ok(Page(Answered { json: page_json(&answer.value, None), headers, shape: PhantomData }))
     }
 
     /// Every parameter is looked at alone first, so that all that are odd are told.
     fn list_query(&self) -> Result<ListQuery, Problem> {
-        let parameters = || {
-            self.parameters
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()))
-        };
+        let parameters = || self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let faults: Vec<_> = parameters()
             .filter_map(|parameter| match ListQuery::parse([parameter]) {
                 Err(read_model::Error::BadParameter { name, detail }) => Some(Fault::query(&name, detail)),
@@ -171,22 +143,15 @@ fn absent() -> Problem {
 /// Of which moment an answer is.
 fn moment<T>(answer: &Answer<T>) -> impl Iterator<Item = (HeaderName, String)> + use<T> {
     let parked = (answer.parked > 0).then(|| (PARKED, answer.parked.to_string()));
-    [
-        (POSITION, answer.position.to_string()),
-        (GENERATION, answer.generation.to_string()),
-    ]
-    .into_iter()
-    .chain(parked)
+    [(POSITION, answer.position.to_string()), (GENERATION, answer.generation.to_string())]
+        .into_iter()
+        .chain(parked)
 }
 
 /// The rows go through as the database wrote them.
 fn page_json(items: &[RawJson], next: Option<&str>) -> String {
     let items: Vec<_> = items.iter().map(RawJson::as_str).collect();
-    format!(
-        "{{\"items\":[{}],\"next\":{}}}",
-        items.join(","),
-        Value::from(next)
-    )
+    format!("{{\"items\":[{}],\"next\":{}}}", items.join(","), Value::from(next))
 }
 
 struct Answered<T> {
@@ -200,9 +165,7 @@ impl<T> Answered<T> {
         let response = Response::builder().content_type("application/json");
         let headers = self.headers.into_iter();
         headers
-            .fold(response, |response, (name, value)| {
-                response.header(name, headers::value(&value))
-            })
+            .fold(response, |response, (name, value)| response.header(name, headers::value(&value)))
             .body(self.json)
     }
 }
@@ -229,12 +192,7 @@ impl<T: Type> ApiResponse for Row<T> {
     fn meta() -> MetaResponses {
         let headers = ["ETag", "Annals-Position", "Annals-Generation", "Annals-Parked"];
         MetaResponses {
-            responses: vec![response(
-                200,
-                "As the read model has it.",
-                Some(T::schema_ref()),
-                headers,
-            )],
+            responses: vec![response(200, "As the read model has it.", Some(T::schema_ref()), headers)],
         }
     }
 
@@ -245,10 +203,7 @@ impl<T: Type> ApiResponse for Row<T> {
 
 impl<T: Type> ApiResponse for Page<T> {
     fn meta() -> MetaResponses {
-        let items = MetaSchema {
-            items: Some(Box::new(T::schema_ref())),
-            ..MetaSchema::new("array")
-        };
+        let items = MetaSchema { items: Some(Box::new(T::schema_ref())), ..MetaSchema::new("array") };
         let next = MetaSchema {
             nullable: true,
             description: Some("Send it as `cursor` for the next page; null on the last one."),
@@ -261,9 +216,7 @@ impl<T: Type> ApiResponse for Page<T> {
             ..MetaSchema::new("object")
         });
         let headers = ["Link", "Annals-Position", "Annals-Generation", "Annals-Parked"];
-        MetaResponses {
-            responses: vec![response(200, "A page.", Some(page), headers)],
-        }
+        MetaResponses { responses: vec![response(200, "A page.", Some(page), headers)] }
     }
 
     fn register(registry: &mut Registry) {
@@ -280,10 +233,7 @@ impl From<read_model::Error> for Problem {
             }
             Error::BadParameter { name, detail } => Self::invalid(vec![Fault::query(&name, detail)]),
             Error::BadCursor(_) => Self::new(kind::MALFORMED, format!("{}.", capitalised(&error))),
-            Error::Behind => Self::new(
-                kind::PROJECTION_BEHIND,
-                "The read model has not come that far yet.",
-            ),
+            Error::Behind => Self::new(kind::PROJECTION_BEHIND, "The read model has not come that far yet."),
             Error::Overloaded => Self::overloaded("Too many requests wait for a read model."),
             Error::TooSlow => Self::overloaded("The query took too long."),
             Error::Database(error) => error.into(),
@@ -294,10 +244,7 @@ impl From<read_model::Error> for Problem {
 fn capitalised(error: &read_model::Error) -> String {
     let text = error.to_string();
     let mut chars = text.chars();
-    chars
-        .next()
-        .map(|first| first.to_uppercase().chain(chars).collect())
-        .unwrap_or_default()
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 /// A filter that the document shows with the type of `T`. Its value goes to the read with all the others; here it is
@@ -328,11 +275,7 @@ impl<'a, T: ParseFromParameter> ApiExtractor<'a> for Filter<T> {
         options: ExtractParamOptions<T>,
     ) -> poem::Result<Self> {
         let parameters = request.params::<Vec<(String, String)>>().unwrap_or_default();
-        let odd = |value: &str| {
-            T::parse_from_parameter(value)
-                .err()
-                .map(|error| error.into_message())
-        };
+        let odd = |value: &str| T::parse_from_parameter(value).err().map(|error| error.into_message());
         let faults: Vec<_> = parameters
             .iter()
             .filter(|(name, _)| name == options.name)

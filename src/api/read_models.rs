@@ -19,18 +19,11 @@ pub(super) const COLLECTION: &str = "/api/read-models";
 /// Adds the routes for every folder, now and later.
 pub(super) fn add_routes(table: &mut Table, folders: &[Folder]) {
     let mut get = |path: &str, endpoint: BoxEndpoint<'static>| {
-        table
-            .entry(format!("{COLLECTION}{path}"))
-            .or_default()
-            .insert(Method::GET, endpoint);
+        table.entry(format!("{COLLECTION}{path}")).or_default().insert(Method::GET, endpoint);
     };
     let all = json!({"items": folders.iter().map(described).collect::<Vec<_>>(), "next": null}).to_string();
-    let list = make_sync(move |_| {
-        answered(
-            all.clone().with_content_type("application/json"),
-            "listReadModels",
-        )
-    });
+    let list =
+        make_sync(move |_| answered(all.clone().with_content_type("application/json"), "listReadModels"));
     get("", list.boxed());
     get("/:name", page.map_to_response().boxed());
     get("/:name/:key", row.map_to_response().boxed());
@@ -75,10 +68,7 @@ fn key(path: &str) -> Option<Vec<String>> {
 
 fn described(folder: &Folder) -> Value {
     let queries = folder.queries.iter().map(|(name, declared)| {
-        let parameters = declared
-            .parameters
-            .iter()
-            .map(|parameter| parameter.name.as_str());
+        let parameters = declared.parameters.iter().map(|parameter| parameter.name.as_str());
         json!({
             "name": name,
             "description": declared.description,
@@ -105,10 +95,7 @@ mod tests {
     #[test]
     fn a_part_of_a_key_may_hold_a_comma() {
         let parts = |path| key(path).unwrap();
-        assert_eq!(
-            parts("/api/read-models/x/2026-01-31,a%2Cb"),
-            ["2026-01-31", "a,b"]
-        );
+        assert_eq!(parts("/api/read-models/x/2026-01-31,a%2Cb"), ["2026-01-31", "a,b"]);
         assert_eq!(parts("/api/read-models/x/%C3%A4"), ["ä"]);
         assert_eq!(key("/api/read-models/x/%ff"), None);
     }

@@ -1,4 +1,4 @@
-//! The thread that sends: one `BaseProducer` that nobody else polls, one batch at a time.
+//! The thread that sends, with `BaseProducer`s that nobody else polls, one batch at a time.
 //!
 //! A producer shared with a polling thread loses its delivery reports to it, and each commit then sits out a whole slice
 //! of 100 ms. The invariant: a batch is answered `Ok` only when Kafka has acknowledged every record of it and, in
@@ -38,6 +38,11 @@ use crate::{
 /// Between two looks for delivery reports. `poll` itself does not wait: it would busy-wait its whole time out.
 const POLL_INTERVAL: Duration = Duration::from_micros(100);
 
+/// Transactional producers that take turns. A broker writes a transaction's markers after it has answered the commit;
+/// to a producer that begins again meanwhile it says "later", and librdkafka then waits 20 ms. So one sends while the
+/// other's markers are written.
+const TURNS: usize = 2;
+
 /// For each slot the lowest offset its next record can get. A lower one comes from another topic of the same name.
 #[derive(Default)]
 pub(super) struct Ends(Mutex<Vec<i64>>);
@@ -72,10 +77,7 @@ impl Producer {
             .name("relay".into())
             .spawn(move || thread.run(received, ready))
             .map_err(|_| Error::Closed)?;
-        let producer = Self {
-            jobs,
-            _stop: stop.drop_guard(),
-        };
+        let producer = Self { jobs, _stop: stop.drop_guard() };
         fenced.await.map_err(|_| Error::Closed)??;
         Ok(producer)
     }
@@ -83,10 +85,7 @@ impl Producer {
     /// Sends a batch, in order; `Ok` when Kafka has all of it.
     pub(super) async fn send(&self, records: Vec<Outgoing>, until: Option<Instant>) -> Result<(), Error> {
         let (done, acknowledged) = oneshot::channel();
-        self.jobs
-            .send(Job { records, until, done })
-            .await
-            .map_err(|_| Error::Closed)?;
+        self.jobs.send(Job { records, until, done }).await.map_err(|_| Error::Closed)?;
         acknowledged.await.map_err(|_| Error::Closed)?
     }
 }
@@ -95,7 +94,7 @@ impl Producer {
 struct Thread {
     client: ClientConfig,
     mode: RelayMode,
-    transactional_id: String,
+    relay_id: String,
     source: String,
     timeout: Duration,
     /// Without transactions a record must not be sent after the lease has gone to somebody else.
@@ -112,22 +111,16 @@ impl Thread {
             .set("enable.idempotence", "true")
             .set("compression.type", "lz4")
             .set("linger.ms", "0")
-            .set(
-                "queue.buffering.max.messages",
-                session.config.batch_events_max.max(1_000).to_string(),
-            )
+            .set("queue.buffering.max.messages", session.config.batch_events_max.max(1_000).to_string())
             .set("queue.buffering.max.kbytes", "1048576")
             .set("message.max.bytes", session.kafka.record_bytes_max.to_string())
             // A topic that is gone is made again with its own number of partitions, not with the broker's.
             .set("allow.auto.create.topics", "false")
-            .set(
-                "topic.metadata.propagation.max.ms",
-                session.kafka.request_timeout.as_millis().to_string(),
-            );
+            .set("topic.metadata.propagation.max.ms", session.kafka.request_timeout.as_millis().to_string());
         Self {
             client,
             mode: session.config.mode,
-            transactional_id: session.transactional_id.clone(),
+            relay_id: session.relay_id.clone(),
             source: session.source.clone(),
             timeout: session.config.transaction_timeout,
             message_timeout: session.message_timeout(),
@@ -137,14 +130,17 @@ impl Thread {
     }
 
     fn run(self, mut jobs: mpsc::Receiver<Job>, ready: oneshot::Sender<Result<(), Error>>) {
-        let producer = match self.connect() {
-            Ok(producer) => producer,
+        let producers = match self.connect() {
+            Ok(producers) => producers,
             // Whoever waits no longer is not interested in why.
             Err(error) => return drop(ready.send(Err(error.into()))),
         };
         let _ = ready.send(Ok(()));
-        while let Some(job) = jobs.blocking_recv() {
-            let result = self.send(&producer, &job);
+        for producer in producers.iter().cycle() {
+            let Some(job) = jobs.blocking_recv() else {
+                return;
+            };
+            let result = self.send(producer, &job);
             let failed = result.is_err();
             let _ = job.done.send(result);
             if failed {
@@ -153,26 +149,34 @@ impl Thread {
         }
     }
 
-    /// A producer ahead of which every earlier transactional one of this log is fenced off.
-    fn connect(&self) -> KafkaResult<BaseProducer<Deliveries>> {
-        let mut transactional = self.client.clone();
-        transactional
-            .set("transactional.id", &self.transactional_id)
-            .set("transaction.timeout.ms", self.timeout.as_millis().to_string())
-            .set("message.timeout.ms", self.timeout.as_millis().to_string());
-        let producer = self.create(&transactional)?;
-        producer.init_transactions(self.timeout)?;
-        match self.mode {
-            RelayMode::ExactlyOnce => Ok(producer),
-            // A producer that has called `init_transactions` sends within transactions only.
-            RelayMode::LowLatency => self.create(
-                self.client
-                    .clone()
-                    .set("message.timeout.ms", self.message_timeout.as_millis().to_string())
-                    // A record given up while later ones go through would leave a hole that nobody may fill.
-                    .set("enable.gapless.guarantee", "true"),
-            ),
+    /// Fences every earlier transactional producer of this log off; returns those that take turns in sending.
+    fn connect(&self) -> KafkaResult<Vec<BaseProducer<Deliveries>>> {
+        let timeout_ms = self.timeout.as_millis().to_string();
+        let mut fencing = Vec::with_capacity(TURNS);
+        for turn in 0..TURNS {
+            let mut transactional = self.client.clone();
+            transactional
+                .set("transactional.id", format!("{}.{turn}", self.relay_id))
+                .set("transaction.timeout.ms", &timeout_ms)
+                .set("message.timeout.ms", &timeout_ms);
+            let producer = self.create(&transactional)?;
+            producer.init_transactions(self.timeout)?;
+            fencing.push(producer);
         }
+        match self.mode {
+            RelayMode::ExactlyOnce => Ok(fencing),
+            // A producer that has called `init_transactions` sends within transactions only.
+            RelayMode::LowLatency => Ok(vec![self.idempotent()?]),
+        }
+    }
+
+    fn idempotent(&self) -> KafkaResult<BaseProducer<Deliveries>> {
+        let mut idempotent = self.client.clone();
+        idempotent
+            .set("message.timeout.ms", self.message_timeout.as_millis().to_string())
+            // A record given up while later ones go through would leave a hole that nobody may fill.
+            .set("enable.gapless.guarantee", "true");
+        self.create(&idempotent)
     }
 
     fn create(&self, client: &ClientConfig) -> KafkaResult<BaseProducer<Deliveries>> {
@@ -201,17 +205,8 @@ impl Thread {
     }
 
     fn enqueue(&self, producer: &BaseProducer<Deliveries>, outgoing: &Outgoing) -> Result<(), Error> {
-        let Outgoing {
-            event,
-            topic,
-            partition,
-            slot,
-            previous,
-        } = outgoing;
-        let metadata: Metadata = event
-            .metadata
-            .parse()
-            .map_err(|_| Error::Unreadable(event.position))?;
+        let Outgoing { event, topic, partition, slot, previous } = outgoing;
+        let metadata: Metadata = event.metadata.parse().map_err(|_| Error::Unreadable(event.position))?;
         let mut key = Uuid::encode_buffer();
         let mut record = BaseRecord::with_opaque_to(topic, *slot)
             .partition(*partition)
@@ -266,11 +261,7 @@ struct Deliveries {
 
 impl Deliveries {
     fn fault(&self) -> Result<(), Error> {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .map_or(Ok(()), Err)
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 }
 
@@ -297,15 +288,10 @@ impl ProducerContext for Deliveries {
                     *end = message.offset() + 1;
                     return;
                 }
-                Error::Replaced {
-                    topic: message.topic().to_owned(),
-                }
+                Error::Replaced { topic: message.topic().to_owned() }
             }
             Err((error, _)) => error.clone().into(),
         };
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(fault);
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
     }
 }

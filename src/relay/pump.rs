@@ -108,11 +108,7 @@ fn read_on<'a>(
     Box::pin(async move {
         let there = head.beyond(session, after).await? - after.0;
         let events_max = events_room.min(usize::try_from(there).unwrap_or(usize::MAX));
-        Ok(session
-            .deps
-            .reader
-            .after(after, None, events_max, bytes_room)
-            .await?)
+        Ok(session.deps.reader.after(after, None, events_max, bytes_room).await?)
     })
 }
 
@@ -142,23 +138,12 @@ async fn send(session: &Session<'_>, producer: &Producer, batch: Batch) -> Resul
         RelayMode::ExactlyOnce => None,
         RelayMode::LowLatency => {
             let message_timeout = session.message_timeout();
-            let ends = session
-                .lease
-                .lasting(message_timeout)
-                .await
-                .ok_or(Error::LeaseLost)?;
+            let ends = session.lease.lasting(message_timeout).await.ok_or(Error::LeaseLost)?;
             Some(ends - message_timeout)
         }
     };
     let (started, events) = (Instant::now(), batch.records.len());
-    let mut sending = Box::pin(producer.send(batch.records, until));
-    match timeout(session.config.stall_timeout, &mut sending).await {
-        Ok(sent) => sent?,
-        Err(_) => {
-            session.stalled();
-            sending.await?;
-        }
-    }
+    session.patiently(producer.send(batch.records, until)).await?;
     metrics::histogram!("annals_relay_batch_events").record(events as f64);
     metrics::histogram!("annals_relay_batch_seconds").record(started.elapsed());
     Ok(batch.progress)
@@ -207,8 +192,7 @@ impl Head {
                 }
             };
             if timeout(session.config.poll_interval, changed).await.is_err() {
-                self.0
-                    .fetch_max(session.deps.reader.head().await?.0, Ordering::Relaxed);
+                self.0.fetch_max(session.deps.reader.head().await?.0, Ordering::Relaxed);
             }
         }
     }

@@ -3,22 +3,22 @@
 //! Any error ends it, and the next one begins from nothing: what a producer in an unknown state did is read from the
 //! topics, never guessed.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
-    Deps, Error, Role,
+    Deps, Error,
     lease::Lease,
-    outbox::Outbox,
     partitions::Partitions,
     producer::{Ends, Producer},
     pump, resume,
 };
 use crate::{
     config, kafka,
-    log::{Identity, Position},
+    log::{Identity, Position, Relayed},
 };
 
 /// Parts of a lease's lifetime for which an unacknowledged record is tried without transactions.
@@ -32,9 +32,10 @@ pub(super) struct Session<'a> {
     pub(super) lease: &'a Lease,
     /// `ce_source` of our records.
     pub(super) source: String,
-    pub(super) transactional_id: String,
+    /// What transactional ids begin with: one relay per log and prefix.
+    pub(super) relay_id: String,
     /// As it was at the start.
-    pub(super) outbox: Outbox,
+    pub(super) relayed: Relayed,
     pub(super) ends: Arc<Ends>,
 }
 
@@ -50,16 +51,10 @@ pub(super) async fn run(
     if Identity::read(&deps.writer).await?.log_id != log_id {
         return Err(Error::OtherLog);
     }
-    let outbox = Outbox::read(&deps.writer).await?;
+    let relayed = deps.reader.relayed().await?;
     let head = deps.reader.head().await?;
-    let cursor = outbox.cursor;
-    let sent = outbox
-        .last_sent
-        .values()
-        .copied()
-        .max()
-        .unwrap_or_default()
-        .max(cursor);
+    let cursor = relayed.cursor;
+    let sent = relayed.last_sent.values().copied().max().unwrap_or_default().max(cursor);
     if sent > head {
         return Err(Error::LogBehind { sent, head });
     }
@@ -69,20 +64,19 @@ pub(super) async fn run(
         config,
         lease,
         source: kafka::source(log_id),
-        transactional_id: format!("{}.relay.{log_id}", kafka.topic_prefix),
-        outbox,
+        relay_id: format!("{}.relay.{log_id}", kafka.topic_prefix),
+        relayed,
         ends: Arc::default(),
     };
-    let Some(start) = shutdown.run_until_cancelled(start(&session)).await else {
+    session.deps.status.send_modify(|status| {
+        status.cursor = cursor;
+        status.head = head;
+    });
+    let Some(start) = shutdown.run_until_cancelled(session.patiently(start(&session))).await else {
         return Ok(());
     };
     let (producer, partitions, from) = start?;
-    info!(
-        epoch = lease.holder.epoch,
-        cursor = cursor.0,
-        from = from.0,
-        "relaying"
-    );
+    info!(epoch = lease.holder.epoch, cursor = cursor.0, from = from.0, "relaying");
     if from == head {
         session.acknowledged(cursor, head);
     }
@@ -94,7 +88,7 @@ async fn start(session: &Session<'_>) -> Result<(Producer, Partitions, Position)
     let producer = Producer::start(session).await?;
     let mut partitions = Partitions::default();
     let stream_types = session.deps.reader.stream_types().await?;
-    let from = resume::open(session, &stream_types, &mut partitions, session.outbox.cursor).await?;
+    let from = resume::open(session, &stream_types, &mut partitions, session.relayed.cursor).await?;
     Ok((producer, partitions, from))
 }
 
@@ -104,21 +98,28 @@ impl Session<'_> {
         self.config.lease_ttl / MESSAGE_TIMEOUTS_PER_TTL
     }
 
-    /// Tells that everything up to `cursor` is in Kafka.
+    /// Waits for Kafka, and tells when that takes long.
+    pub(super) async fn patiently<T>(&self, answer: impl Future<Output = T>) -> T {
+        let mut answer = pin!(answer);
+        match timeout(self.config.stall_timeout, &mut answer).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                if self.deps.status.borrow().stopped.is_none() {
+                    super::stopped(&self.deps.status, Error::Stalled(self.config.stall_timeout));
+                }
+                answer.await
+            }
+        }
+    }
+
+    /// Tells that everything up to `cursor` is in Kafka, of a log that ends at `head` or later.
     pub(super) fn acknowledged(&self, cursor: Position, head: Position) {
         self.deps.status.send_modify(|status| {
             if let Some(reason) = status.stopped.take() {
                 info!(reason, "relaying again");
             }
-            status.role = Role::Leader;
             status.cursor = status.cursor.max(cursor);
-            metrics::gauge!("annals_relay_cursor").set(status.cursor.0 as f64);
-            metrics::gauge!("annals_relay_lag_events").set((head.0 - status.cursor.0).max(0) as f64);
+            status.head = status.head.max(head);
         });
-    }
-
-    /// Tells that Kafka takes long.
-    pub(super) fn stalled(&self) {
-        super::stopped(&self.deps.status, Error::Stalled(self.config.stall_timeout));
     }
 }

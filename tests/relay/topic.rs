@@ -1,5 +1,7 @@
 //! A topic as tests look at it and tamper with it.
 
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of it")]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use annals::{
@@ -24,6 +26,7 @@ pub(crate) type Raw = (String, String, BTreeMap<String, String>);
 
 #[derive(Clone)]
 pub(crate) struct Topic {
+    brokers: String,
     name: String,
     partitions: i32,
 }
@@ -32,18 +35,16 @@ pub(crate) struct Topic {
 pub(crate) struct OpenTransaction(BaseProducer);
 
 impl Topic {
-    pub(crate) fn new(name: String, partitions: i32) -> Self {
-        Self { name, partitions }
+    pub(crate) fn new(brokers: String, name: String, partitions: i32) -> Self {
+        Self { brokers, name, partitions }
     }
 
     /// The committed records, by partition.
     pub(crate) async fn read(&self) -> BTreeMap<i32, Vec<Record>> {
-        let mut records: BTreeMap<i32, Vec<Record>> = (0..self.partitions)
-            .map(|partition| (partition, vec![]))
-            .collect();
-        let read = self
-            .consume(|message| (message.partition(), kafka::decode(message).expect("one of ours")))
-            .await;
+        let mut records: BTreeMap<i32, Vec<Record>> =
+            (0..self.partitions).map(|partition| (partition, vec![])).collect();
+        let read =
+            self.consume(|message| (message.partition(), kafka::decode(message).expect("one of ours"))).await;
         for (partition, record) in read {
             records.entry(partition).or_default().push(record);
         }
@@ -71,7 +72,8 @@ impl Topic {
     ) -> Vec<T> {
         let topic = self.clone();
         spawn_blocking(move || {
-            let consumer: BaseConsumer = client()
+            let consumer: BaseConsumer = topic
+                .client()
                 .set("group.id", "test")
                 .set("enable.partition.eof", "true")
                 .set("isolation.level", "read_committed")
@@ -99,47 +101,36 @@ impl Topic {
     }
 
     pub(crate) async fn create(&self) {
-        let admin = admin();
+        let admin = self.admin();
         let topic = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(1))
             .set("max.message.bytes", "2000000")
             .set("retention.ms", "-1");
         // Kafka goes on deleting a topic of this name for a while.
         support::until("the topic can be made", || async {
-            let created = admin
-                .create_topics([&topic], &options())
-                .await
-                .expect("Kafka answers");
+            let created = admin.create_topics([&topic], &options()).await.expect("Kafka answers");
             created[0].is_ok()
         })
         .await;
     }
 
     pub(crate) async fn delete(&self) {
-        let deleted = admin()
-            .delete_topics(&[&self.name], &options())
-            .await
-            .expect("Kafka answers");
+        let deleted = self.admin().delete_topics(&[&self.name], &options()).await.expect("Kafka answers");
         assert!(deleted[0].is_ok(), "{deleted:?}");
     }
 
     /// Writes copies of records.
     pub(crate) async fn write(&self, partition: i32, records: impl Iterator<Item = &Record>) {
-        let producer: BaseProducer = client().create().expect("a producer");
+        let producer: BaseProducer = self.client().create().expect("a producer");
         for record in records {
             self.send(&producer, partition, record);
         }
-        spawn_blocking(move || producer.flush(DEADLINE))
-            .await
-            .expect("joined")
-            .expect("written");
+        spawn_blocking(move || producer.flush(DEADLINE)).await.expect("joined").expect("written");
     }
 
     /// Begins a transaction as the producer with this id, and writes copies of records in it.
     pub(crate) async fn begin_as(&self, transactional_id: &str, records: &[Record]) -> OpenTransaction {
-        let producer: BaseProducer = client()
-            .set("transactional.id", transactional_id)
-            .create()
-            .expect("a producer");
+        let producer: BaseProducer =
+            self.client().set("transactional.id", transactional_id).create().expect("a producer");
         let producer = spawn_blocking(move || {
             producer.init_transactions(DEADLINE).expect("initialised");
             producer
@@ -169,24 +160,22 @@ impl Topic {
             .headers(headers);
         producer.send(copy).map_err(|(error, _)| error).expect("queued");
     }
+
+    fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", &self.brokers);
+        client
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("an admin client")
+    }
 }
 
 impl OpenTransaction {
     pub(crate) async fn commit(self) -> Result<(), KafkaError> {
-        spawn_blocking(move || self.0.commit_transaction(DEADLINE))
-            .await
-            .expect("joined")
+        spawn_blocking(move || self.0.commit_transaction(DEADLINE)).await.expect("joined")
     }
-}
-
-fn client() -> ClientConfig {
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", support::kafka_brokers());
-    client
-}
-
-fn admin() -> AdminClient<DefaultClientContext> {
-    client().create().expect("an admin client")
 }
 
 fn options() -> AdminOptions {

@@ -40,11 +40,7 @@ impl Answer {
         let response = request.send().await.expect("the server answers");
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("the answer is whole");
-        Self {
-            status,
-            headers,
-            text,
-        }
+        Self { status, headers, text }
     }
 
     pub fn json(&self) -> Value {
@@ -57,18 +53,11 @@ impl Answer {
 
     /// The problem it is, checked for its form; its slug.
     pub fn problem(&self) -> String {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem = self.json();
         assert_eq!(problem["status"], self.status.as_u16(), "{problem}");
         for member in ["title", "detail", "instance"] {
-            assert!(
-                problem[member].as_str().is_some_and(|text| !text.is_empty()),
-                "{problem}"
-            );
+            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
         }
         let kind = problem["type"].as_str().expect("a type");
         kind.strip_prefix("/problems/").expect("a path").to_owned()
@@ -77,16 +66,9 @@ impl Answer {
     /// Pointers or names of the faults it lists.
     pub fn faults(&self) -> Vec<String> {
         let faults = self.json()["errors"].as_array().cloned().unwrap_or_default();
-        let place = |fault: &Value| {
-            fault["pointer"]
-                .as_str()
-                .or(fault["parameter"].as_str())
-                .map(str::to_owned)
-        };
-        faults
-            .iter()
-            .map(|fault| place(fault).expect("a place"))
-            .collect()
+        let place =
+            |fault: &Value| fault["pointer"].as_str().or(fault["parameter"].as_str()).map(str::to_owned);
+        faults.iter().map(|fault| place(fault).expect("a place")).collect()
     }
 }
 
@@ -105,13 +87,7 @@ impl Server {
             progress: Progress::new([]),
         };
         let shutdown = server.shutdown.clone();
-        tokio::spawn(projector::run(
-            deps,
-            projections(),
-            None,
-            config.projector,
-            shutdown,
-        ));
+        tokio::spawn(projector::run(deps, projections(), None, config.projector, shutdown));
         server
     }
 
@@ -149,18 +125,12 @@ impl Server {
         tokio::spawn(background::run(commands, shutdown.clone()));
         let ending = shutdown.clone();
         let running = tokio::spawn(async move { api::serve(deps, &config, listener, ending).await });
-        Self {
-            address,
-            shutdown,
-            running,
-            client: reqwest::Client::new(),
-        }
+        Self { address, shutdown, running, client: reqwest::Client::new() }
     }
 
     /// A request without any key.
     pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client
-            .request(method, format!("http://{}{path}", self.address))
+        self.client.request(method, format!("http://{}{path}", self.address))
     }
 
     /// A request of the consumer.
@@ -178,9 +148,7 @@ impl Server {
 
     /// Sends a body as it is, as JSON.
     pub async fn post_text(&self, path: &str, body: &str) -> Answer {
-        let request = self
-            .request(Method::POST, path)
-            .header("content-type", "application/json");
+        let request = self.request(Method::POST, path).header("content-type", "application/json");
         Answer::of(request.body(body.to_owned())).await
     }
 

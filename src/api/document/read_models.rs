@@ -14,12 +14,8 @@ use crate::{
 
 const TABLE_FILE: &str = "table.sql";
 const TAG: &str = "Read models";
-const OPERATORS: [(&str, &str); 4] = [
-    ("gte", "At least"),
-    ("gt", "More than"),
-    ("lte", "At most"),
-    ("lt", "Less than"),
-];
+const OPERATORS: [(&str, &str); 4] =
+    [("gte", "At least"), ("gt", "More than"), ("lte", "At most"), ("lt", "Less than")];
 
 /// The paths and schemas of these folders, fit to be merged into the framework's document.
 pub(super) fn of(folders: &[Folder]) -> Value {
@@ -36,12 +32,8 @@ pub(super) fn of(folders: &[Folder]) -> Value {
         for (name, query) in &folder.queries {
             let parameters: Vec<_> = query.parameters.iter().map(query_parameter).collect();
             let id = format!("query{}{}", pascal(&folder.name), pascal(name));
-            let operation = operation(
-                &id,
-                &query.description,
-                parameters,
-                page(&json!({"type": "object"}), false),
-            );
+            let operation =
+                operation(&id, &query.description, parameters, page(&json!({"type": "object"}), false));
             paths.insert(format!("{base}/queries/{name}"), json!({"get": operation}));
         }
         schemas.insert(schema, row_schema(folder, &columns));
@@ -52,18 +44,11 @@ pub(super) fn of(folders: &[Folder]) -> Value {
 
 fn index() -> Value {
     let names = ["name", "description", "path"].map(|name| (name.to_owned(), json!({"type": "string"})));
-    let lists = ["key", "filter", "sort"].map(|name| {
-        (
-            name.to_owned(),
-            json!({"type": "array", "items": {"type": "string"}}),
-        )
-    });
+    let lists = ["key", "filter", "sort"]
+        .map(|name| (name.to_owned(), json!({"type": "array", "items": {"type": "string"}})));
     let mut properties: Map<String, Value> = names.into_iter().chain(lists).collect();
     properties.insert("version".into(), json!({"type": "integer"}));
-    properties.insert(
-        "queries".into(),
-        json!({"type": "array", "items": {"type": "object"}}),
-    );
+    properties.insert("queries".into(), json!({"type": "array", "items": {"type": "object"}}));
     let item = json!({"type": "object", "required": properties.keys().collect::<Vec<_>>(), "properties": properties});
     let content = json!({"application/json": {"schema": page_schema(&item)}});
     let answer = json!({"description": "All of them.", "content": content, "headers": {}});
@@ -73,10 +58,7 @@ fn index() -> Value {
 fn list(folder: &Folder, columns: &[Column], rows: &Value) -> Value {
     let mut parameters = Vec::new();
     for name in &folder.filter {
-        let schema = columns
-            .iter()
-            .find(|column| column.name == *name)
-            .map_or(json!({}), Column::plain);
+        let schema = columns.iter().find(|column| column.name == *name).map_or(json!({}), Column::plain);
         let parameter = |name: String, description: String| json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema});
         parameters.push(parameter(name.clone(), format!("Equal to `{name}`.")));
         let compared = OPERATORS
@@ -84,12 +66,7 @@ fn list(folder: &Folder, columns: &[Column], rows: &Value) -> Value {
             .map(|(suffix, words)| parameter(format!("{name}.{suffix}"), format!("{words}.")));
         parameters.extend(compared);
     }
-    operation(
-        &format!("list{}Rows", pascal(&folder.name)),
-        &folder.description,
-        parameters,
-        page(rows, true),
-    )
+    operation(&format!("list{}Rows", pascal(&folder.name)), &folder.description, parameters, page(rows, true))
 }
 
 fn row(folder: &Folder, rows: &Value) -> Value {
@@ -102,12 +79,7 @@ fn row(folder: &Folder, rows: &Value) -> Value {
     let content = json!({"application/json": {"schema": rows}});
     let answer = json!({"description": "The row.", "content": content, "headers": headers});
     let summary = format!("A row of {}", folder.name);
-    operation(
-        &format!("get{}Row", pascal(&folder.name)),
-        &summary,
-        vec![key],
-        answer,
-    )
+    operation(&format!("get{}Row", pascal(&folder.name)), &summary, vec![key], answer)
 }
 
 fn operation(id: &str, summary: &str, parameters: Vec<Value>, answer: Value) -> Value {
@@ -150,10 +122,7 @@ fn moment() -> Map<String, Value> {
 
 fn row_schema(folder: &Folder, columns: &[Column]) -> Value {
     let names: Vec<_> = columns.iter().map(|column| &column.name).collect();
-    let properties: Map<_, _> = columns
-        .iter()
-        .map(|column| (column.name.clone(), column.schema()))
-        .collect();
+    let properties: Map<_, _> = columns.iter().map(|column| (column.name.clone(), column.schema())).collect();
     json!({"type": "object", "description": folder.description, "required": names, "properties": properties})
 }
 
@@ -202,10 +171,8 @@ fn columns(folder: &Folder) -> Vec<Column> {
     let Some(table) = main else {
         return Vec::new();
     };
-    let keyed = table
-        .constraints
-        .iter()
-        .any(|constraint| matches!(constraint, TableConstraint::PrimaryKey { .. }));
+    let keyed =
+        table.constraints.iter().any(|constraint| matches!(constraint, TableConstraint::PrimaryKey { .. }));
     let columns = table.columns.iter().map(|column| {
         let name = column.name.value.clone();
         let required = column
@@ -213,11 +180,7 @@ fn columns(folder: &Folder) -> Vec<Column> {
             .iter()
             .any(|option| matches!(option.option, ColumnOption::NotNull | ColumnOption::PrimaryKey(_)));
         let in_key = keyed && folder.key.contains(&name);
-        Column {
-            schema: schema(&column.data_type),
-            nullable: !(required || in_key),
-            name,
-        }
+        Column { schema: schema(&column.data_type), nullable: !(required || in_key), name }
     });
     columns.collect()
 }

@@ -99,9 +99,7 @@ struct Counter {
 
 impl Example for CreateCounter {
     fn example() -> Self {
-        Self {
-            code: "open sesame".into(),
-        }
+        Self { code: "open sesame".into() }
     }
 }
 
@@ -113,8 +111,6 @@ impl Example for IncrementCounter {
 
 impl Example for SubmitCode {
     fn example() -> Self {
-        Self {
-            code: "open sesame".into(),
-        }
+        Self { code: "open sesame".into() }
     }
 }

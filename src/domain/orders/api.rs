@@ -214,11 +214,7 @@ struct OrderChanged {
 }
 
 fn tea() -> Vec<OrderItem> {
-    vec![OrderItem {
-        sku: "tea".into(),
-        quantity: 2,
-        unit_price: Some(Amount::example("4.50")),
-    }]
+    vec![OrderItem { sku: "tea".into(), quantity: 2, unit_price: Some(Amount::example("4.50")) }]
 }
 
 /// An order as it stands.
@@ -241,55 +237,36 @@ struct Order {
 
 impl Example for CreateOrder {
     fn example() -> Self {
-        Self {
-            customer_id: "c-17".into(),
-            items: tea(),
-            total: Amount::example("9.00"),
-            external_id: None,
-        }
+        Self { customer_id: "c-17".into(), items: tea(), total: Amount::example("9.00"), external_id: None }
     }
 }
 
 impl Example for ReplaceOrderItems {
     fn example() -> Self {
-        Self {
-            items: tea(),
-            total: Amount::example("9.00"),
-        }
+        Self { items: tea(), total: Amount::example("9.00") }
     }
 }
 
 impl Example for PayOrder {
     fn example() -> Self {
-        Self {
-            amount: Amount::example("9.00"),
-            reference: "bank-0815".into(),
-        }
+        Self { amount: Amount::example("9.00"), reference: "bank-0815".into() }
     }
 }
 
 impl Example for ShipOrder {
     fn example() -> Self {
-        Self {
-            carrier: "dhl".into(),
-            tracking: "JD0146".into(),
-        }
+        Self { carrier: "dhl".into(), tracking: "JD0146".into() }
     }
 }
 
 impl Example for CancelOrder {
     fn example() -> Self {
-        Self {
-            reason: "changed my mind".into(),
-        }
+        Self { reason: "changed my mind".into() }
     }
 }
 
 impl Example for RefundOrder {
     fn example() -> Self {
-        Self {
-            amount: PositiveAmount::example("4.50"),
-            reason: "one was damaged".into(),
-        }
+        Self { amount: PositiveAmount::example("4.50"), reason: "one was damaged".into() }
     }
 }

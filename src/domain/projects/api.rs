@@ -117,18 +117,12 @@ struct Project {
 
 impl Example for CreateProject {
     fn example() -> Self {
-        Self {
-            name: "Apollo".into(),
-            description: Some("To the moon and back.".into()),
-        }
+        Self { name: "Apollo".into(), description: Some("To the moon and back.".into()) }
     }
 }
 
 impl Example for UpdateProject {
     fn example() -> Self {
-        Self {
-            name: "Apollo 13".into(),
-            description: None,
-        }
+        Self { name: "Apollo 13".into(), description: None }
     }
 }

@@ -1,0 +1,208 @@
+//! Projections that read Kafka: the same rows as from the log, whatever becomes of topics and workers.
+
+use annals::{
+    kafka,
+    log::{Event, Position},
+    projector::Status,
+};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+use crate::{
+    stage::{Counters, Stage, shipped},
+    support::{self, DEADLINE, append, until},
+};
+
+const HOLDERS: &str = include_str!("offsets.sql");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_and_the_log_come_to_the_same_rows_and_take_turns() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(20);
+    let folder = shipped("counters");
+    let _relay = stage.relay().await;
+    stage.count(&mut counters, 60).await;
+    let process = stage.kafka_process(&[&folder], &[]).await;
+    stage.assert_counted(&counters).await;
+    stage.count(&mut counters, 60).await;
+    stage.assert_counted(&counters).await;
+    from_kafka(&stage).await;
+    process.stop().await;
+    stage.count(&mut counters, 30).await;
+    let process = stage.process(&[&folder], &[]).await;
+    stage.assert_counted(&counters).await;
+    process.stop().await;
+    stage.count(&mut counters, 30).await;
+    let _process = stage.kafka_process(&[&folder], &[]).await;
+    stage.assert_counted(&counters).await;
+}
+
+/// Waits until checkpoints hold offsets: then Kafka is what was read.
+async fn from_kafka(stage: &Stage) {
+    let client = stage.database.client().await;
+    until("offsets are kept", async || {
+        client.query_one(HOLDERS, &[]).await.expect("a row").get::<_, i64>(0) > 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_come_and_go_and_no_event_is_folded_twice_or_missed() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(30);
+    let folder = shipped("counters");
+    let _relay = stage.relay().await;
+    let small = [("projector_batch_events_max", "5")];
+    let lasting = stage.kafka_process(&[&folder], &small).await;
+    for _ in 0..3 {
+        let killed = stage.kafka_process(&[&folder], &small).await;
+        stage.count(&mut counters, 40).await;
+        drop(killed);
+    }
+    stage.assert_counted(&counters).await;
+    drop(lasting);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_that_come_later_are_read() {
+    let stage = Stage::new().await;
+    let folders = [&shipped("counters"), &shipped("orders")];
+    let _process = stage.kafka_process(&folders, &[]).await;
+    let _relay = stage.relay().await;
+    stage.append(append("order.created", support::ORDER)).await;
+    stage.folded("orders").await;
+    let mut counters = Counters::new(3);
+    stage.count(&mut counters, 9).await;
+    stage.assert_counted(&counters).await;
+}
+
+/// A topic written by hand, so that it can lack and repeat records.
+struct Hand<'a> {
+    stage: &'a Stage,
+    producer: BaseProducer,
+    source: String,
+}
+
+impl<'a> Hand<'a> {
+    async fn new(stage: &'a Stage) -> Self {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", support::kafka_brokers())
+            .create()
+            .expect("a producer");
+        let topic = kafka::topic(&stage.prefix, "counter");
+        create_topic(&topic).await;
+        Self { stage, producer, source: kafka::source(stage.database.identity().await.log_id) }
+    }
+
+    /// Writes some of the log's events; `previous` of each is the one before it in its partition, written or not.
+    async fn write(&self, which: impl Fn(usize, &Event) -> bool) {
+        let topic = kafka::topic(&self.stage.prefix, "counter");
+        let mut previous = [Position(0); 4];
+        for (index, event) in self.stage.database.events().await.iter().enumerate() {
+            let partition = kafka::partition(event.stream_id, 4);
+            if which(index, event) {
+                let metadata = event.metadata.parse().expect("metadata");
+                let headers = kafka::headers(event, &metadata, &self.source, previous[partition as usize]);
+                let key = event.stream_id.to_string();
+                let record = BaseRecord::to(&topic)
+                    .partition(partition)
+                    .key(key.as_str())
+                    .payload(event.data.as_str())
+                    .headers(headers);
+                self.producer.send(record).expect("queued");
+            }
+            previous[partition as usize] = event.position;
+        }
+        tokio::task::block_in_place(|| self.producer.flush(DEADLINE)).expect("sent");
+    }
+
+    /// Notes everything as sent, as the relay does.
+    async fn note_sent(&self) {
+        let client = self.stage.database.client().await;
+        client.batch_execute(include_str!("note_sent.sql")).await.expect("noted");
+        for event in self.stage.database.events().await {
+            let partition = kafka::partition(event.stream_id, 4);
+            client
+                .execute(include_str!("last_sent.sql"), &[&partition, &event.position.0])
+                .await
+                .expect("noted");
+        }
+    }
+}
+
+async fn create_topic(name: &str) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", support::kafka_brokers())
+        .create()
+        .expect("an admin client");
+    let topic = NewTopic::new(name, 4, TopicReplication::Fixed(1));
+    let created = admin.create_topics([&topic], &AdminOptions::new()).await.expect("answered");
+    created[0].as_ref().expect("created");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn holes_and_repeats_in_a_topic_do_not_show() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(10);
+    stage.count(&mut counters, 100).await;
+    let hand = Hand::new(&stage).await;
+    let folder = shipped("counters");
+    let _process = stage.kafka_process(&[&folder], &[("projector_batch_events_max", "10")]).await;
+    hand.write(|index, _| index % 3 == 0).await;
+    hand.write(|index, _| index % 5 != 1).await;
+    from_kafka(&stage).await;
+    // The last events of some partitions may be among the lost ones: those are told by what was sent.
+    hand.note_sent().await;
+    stage.assert_counted(&counters).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_lost_everything_is_made_good_from_the_log() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(10);
+    stage.count(&mut counters, 50).await;
+    let hand = Hand::new(&stage).await;
+    hand.note_sent().await;
+    let _process = stage.kafka_process(&[&shipped("counters")], &[]).await;
+    stage.assert_counted(&counters).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_another_log_are_refused() {
+    let (stage, other) = (Stage::new().await, Stage::new().await);
+    let mut counters = Counters::new(10);
+    let mut foreign = Counters::new(10);
+    stage.count(&mut counters, 20).await;
+    other.count(&mut foreign, 20).await;
+    let mut hand = Hand::new(&stage).await;
+    hand.source = kafka::source(other.database.identity().await.log_id);
+    hand.write(|_, _| true).await;
+    hand.source = kafka::source(stage.database.identity().await.log_id);
+    hand.write(|_, _| true).await;
+    let folder = shipped("counters");
+    let _process = stage.kafka_process(&[&folder], &[]).await;
+    stage.assert_counted(&counters).await;
+    from_kafka(&stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projection_that_stands_still_keeps_its_partitions_and_goes_on() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(10);
+    let _relay = stage.relay().await;
+    stage.count(&mut counters, 20).await;
+    let folder = shipped("counters");
+    let process = stage.kafka_process(&[&folder], &[]).await;
+    stage.assert_counted(&counters).await;
+    let client = stage.database.client().await;
+    let pause = |paused: bool| format!("update projections.projections set paused = {paused}");
+    client.batch_execute(&pause(true)).await.expect("paused");
+    stage.count(&mut counters, 20).await;
+    until("it is paused", async || process.status("counters") == Status::Paused).await;
+    client.batch_execute(&pause(false)).await.expect("goes on");
+    stage.assert_counted(&counters).await;
+}

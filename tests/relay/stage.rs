@@ -1,0 +1,150 @@
+//! A log, a topic prefix of its own, and relays between them, as tests set them up.
+
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of it")]
+
+use std::collections::BTreeMap;
+
+use annals::{
+    json::RawJson,
+    kafka,
+    log::{Append, Appender, Event, Metadata, Position},
+    relay::{self, Deps, Role, Status},
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    support::{self, Database, ORDER, append, until},
+    topic::Topic,
+};
+
+/// Of every topic.
+const PARTITIONS: i32 = 3;
+
+/// A log, topics of its own, and relays between them.
+pub(crate) struct Stage {
+    pub(crate) database: Database,
+    appender: Appender,
+    head: watch::Receiver<Position>,
+    pub(crate) prefix: String,
+    brokers: String,
+}
+
+/// A relay as a process would run it. Dropped, it ends like one that was killed: the lease stays taken.
+pub(crate) struct Relay {
+    task: JoinHandle<()>,
+    pub(crate) status: watch::Receiver<Status>,
+    shutdown: CancellationToken,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Relay {
+    pub(crate) async fn shut_down(mut self) {
+        self.shutdown.cancel();
+        (&mut self.task).await.expect("the relay ends in order");
+    }
+
+    pub(crate) async fn stopped_for(&self, reason: &str) {
+        let says =
+            || async { self.status.borrow().stopped.as_ref().is_some_and(|text| text.contains(reason)) };
+        until(&format!("the relay stops and says `{reason}`"), says).await;
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.status.borrow().role
+    }
+}
+
+impl Stage {
+    pub(crate) async fn new() -> Self {
+        Self::with(support::topic_prefix(), support::kafka_brokers()).await
+    }
+
+    pub(crate) async fn with(prefix: String, brokers: String) -> Self {
+        let database = Database::new().await;
+        let (appender, head) = database.appender(&[("topic_partitions", &PARTITIONS.to_string())]);
+        Self { database, appender, head, prefix, brokers }
+    }
+
+    pub(crate) async fn relay(&self) -> Relay {
+        self.relay_with(&[]).await
+    }
+
+    pub(crate) async fn relay_with(&self, settings: &[(&str, &str)]) -> Relay {
+        let own = [
+            ("kafka_brokers", self.brokers.as_str()),
+            ("topic_prefix", &self.prefix),
+            // Batches small enough that a kill meets one, a lease short enough to wait for.
+            ("relay_batch_events_max", "50"),
+            ("relay_lease_ttl_ms", "1500"),
+        ];
+        let settings: Vec<_> = own.into_iter().chain(settings.iter().copied()).collect();
+        let config = self.database.config(&settings);
+        let (status, watched) = watch::channel(Status::default());
+        let deps = Deps {
+            reader: self.database.reader(),
+            writer: self.database.pool(),
+            identity: self.database.identity().await,
+            head: self.head.clone(),
+            status,
+        };
+        let shutdown = CancellationToken::new();
+        let kafka = config.kafka.expect("Kafka is set");
+        let task = tokio::spawn(relay::run(deps, kafka, config.relay, shutdown.clone()));
+        Relay { task, status: watched, shutdown }
+    }
+
+    pub(crate) async fn append(&self, append: Append) {
+        self.appender.append(append).await.expect("appended");
+    }
+
+    pub(crate) async fn append_orders(&self, count: usize) {
+        let appends = (0..count).map(|_| self.appender.append(append("order.created", ORDER)));
+        for outcome in futures_util::future::join_all(appends).await {
+            outcome.expect("appended");
+        }
+    }
+
+    pub(crate) async fn relayed(&self, position: i64) {
+        let reader = self.database.reader();
+        until(&format!("everything up to {position} is relayed"), || async {
+            reader.relayed().await.expect("readable").cursor >= Position(position)
+        })
+        .await;
+    }
+
+    pub(crate) fn topic(&self, stream_type: &str) -> Topic {
+        self.topic_of(stream_type, PARTITIONS)
+    }
+
+    /// The topic with another number of partitions than ours.
+    pub(crate) fn topic_of(&self, stream_type: &str, partitions: i32) -> Topic {
+        Topic::new(self.brokers.clone(), kafka::topic(&self.prefix, stream_type), partitions)
+    }
+
+    /// The topic holds exactly the log's events of this type, each in its partition, in order and chained.
+    pub(crate) async fn assert_topic_is_log(&self, stream_type: &str) {
+        let mut expected: BTreeMap<i32, Vec<Event>> = BTreeMap::new();
+        for mut event in self.database.events().await {
+            if event.stream_type == stream_type {
+                // A record's metadata is made of its headers, so it is compared as what it means.
+                event.metadata = RawJson::of(&event.metadata.parse::<Metadata>().expect("metadata"));
+                expected.entry(kafka::partition(event.stream_id, PARTITIONS)).or_default().push(event);
+            }
+        }
+        let source = kafka::source(self.database.identity().await.log_id);
+        for (partition, records) in self.topic(stream_type).read().await {
+            let events: Vec<_> = records.iter().map(|record| record.event.clone()).collect();
+            assert_eq!(events, expected.remove(&partition).unwrap_or_default(), "partition {partition}");
+            let previous = std::iter::once(Position(0)).chain(events.iter().map(|event| event.position));
+            assert!(records.iter().zip(previous).all(|(record, previous)| record.previous == previous));
+            assert!(records.iter().all(|record| record.source == source));
+        }
+        assert!(expected.is_empty(), "partitions without records: {:?}", expected.keys());
+    }
+}

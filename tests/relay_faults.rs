@@ -1,0 +1,164 @@
+//! The relay where something is not as it left it: topics that lost records, leases that went, logs that do not match.
+
+#[path = "relay/stage.rs"]
+mod stage;
+mod support;
+#[path = "relay/topic.rs"]
+mod topic;
+
+use std::time::Duration;
+
+use annals::relay::Role;
+use stage::Stage;
+use support::{append, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_made_again_is_filled_again() {
+    let stage = Stage::new().await;
+    let relay = stage.relay().await;
+    stage.append_orders(100).await;
+    stage.append(append("project.created", "{}")).await;
+    stage.relayed(101).await;
+    relay.shut_down().await;
+    let before = stage.database.reader().stream_types().await.expect("readable");
+    stage.topic("order").delete().await;
+    stage.append_orders(20).await;
+    let _relay = stage.relay().await;
+    stage.relayed(121).await;
+    stage.assert_topic_is_log("order").await;
+    stage.assert_topic_is_log("project").await;
+    let after = stage.database.reader().stream_types().await.expect("readable");
+    assert_ne!(before["order"].topic_id, after["order"].topic_id);
+    assert_eq!(before["project"].topic_id, after["project"].topic_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_made_again_under_a_running_relay_is_filled_again() {
+    let stage = Stage::new().await;
+    let _relay = stage.relay().await;
+    stage.append_orders(100).await;
+    stage.relayed(100).await;
+    stage.topic("order").delete().await;
+    stage.topic("order").create().await;
+    stage.append_orders(20).await;
+    stage.relayed(120).await;
+    stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_lost_its_end_is_rewound() {
+    let stage = Stage::new().await;
+    let relay = stage.relay().await;
+    stage.append_orders(90).await;
+    stage.relayed(90).await;
+    relay.shut_down().await;
+    let topic = stage.topic("order");
+    let records = topic.read().await;
+    topic.delete().await;
+    topic.create().await;
+    // One partition keeps all, one keeps half, one is empty.
+    for (partition, kept) in [(0, usize::MAX), (1, records[&1].len() / 2), (2, 0)] {
+        topic.write(partition, records[&partition].iter().take(kept)).await;
+    }
+    stage.append_orders(10).await;
+    let _relay = stage.relay().await;
+    stage.relayed(100).await;
+    stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_relays_and_another_takes_over_when_it_dies() {
+    let stage = Stage::new().await;
+    let first = stage.relay().await;
+    stage.append_orders(10).await;
+    stage.relayed(10).await;
+    let second = stage.relay().await;
+    until("the second stands by", || async { second.role() == Role::Standby }).await;
+    assert_eq!(first.role(), Role::Leader);
+    drop(first);
+    stage.append_orders(10).await;
+    let takeover = stage.relayed(20);
+    tokio::time::timeout(Duration::from_secs(5), takeover).await.expect("within 5 s");
+    assert_eq!(second.role(), Role::Leader);
+    stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_lost_its_lease_stands_by() {
+    let stage = Stage::new().await;
+    let first = stage.relay().await;
+    stage.append_orders(10).await;
+    stage.relayed(10).await;
+    let client = stage.database.client().await;
+    let steal = include_str!("relay/steal_lease.sql");
+    client.batch_execute(steal).await.expect("stolen");
+    until("the first stands by", || async { first.role() == Role::Standby }).await;
+    stage.append_orders(10).await;
+    // It takes the lease again once the thief's is over.
+    stage.relayed(20).await;
+    stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_from_before_is_fenced() {
+    let stage = Stage::new().await;
+    stage.append_orders(10).await;
+    let relay = stage.relay().await;
+    stage.relayed(10).await;
+    relay.shut_down().await;
+    let topic = stage.topic("order");
+    let records = topic.read().await;
+    let log_id = stage.database.identity().await.log_id;
+    let zombie = topic.begin_as(&format!("{}.relay.{log_id}.0", stage.prefix), &records[&0]).await;
+    stage.append_orders(10).await;
+    let _relay = stage.relay().await;
+    stage.relayed(20).await;
+    assert!(zombie.commit().await.is_err(), "a fenced producer cannot commit");
+    stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_with_other_partitions_is_refused_until_it_is_gone() {
+    let stage = Stage::new().await;
+    let wrong = stage.topic_of("order", 5);
+    wrong.create().await;
+    stage.append_orders(10).await;
+    let relay = stage.relay().await;
+    relay.stopped_for("has 5 partitions, the log fixed 3").await;
+    wrong.delete().await;
+    stage.relayed(10).await;
+    stage.assert_topic_is_log("order").await;
+    assert_eq!(relay.status.borrow().stopped, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_of_another_log_are_refused() {
+    let stage = Stage::new().await;
+    stage.append_orders(10).await;
+    let relay = stage.relay().await;
+    stage.relayed(10).await;
+    relay.shut_down().await;
+    let other = Stage::with(stage.prefix.clone(), support::kafka_brokers()).await;
+    other.append_orders(30).await;
+    let refused = other.relay().await;
+    refused.stopped_for("holds events of another log").await;
+    stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_restored_from_an_older_backup_is_refused() {
+    let stage = Stage::new().await;
+    stage.append_orders(10).await;
+    let relay = stage.relay().await;
+    stage.relayed(10).await;
+    relay.shut_down().await;
+    let restored = Stage::with(stage.prefix.clone(), support::kafka_brokers()).await;
+    let client = restored.database.client().await;
+    let log_id = stage.database.identity().await.log_id;
+    client.execute(include_str!("relay/take_identity.sql"), &[&log_id]).await.expect("it is the same log");
+    restored.append_orders(5).await;
+    restored.relay().await.stopped_for("was restored from an older backup").await;
+    restored.append_orders(20).await;
+    restored.relay().await.stopped_for("was restored from an older backup").await;
+    stage.assert_topic_is_log("order").await;
+}
