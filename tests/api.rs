@@ -2,7 +2,9 @@
 
 mod support;
 
-use futures_util::future::join_all;
+use std::sync::Arc;
+
+use futures_util::{FutureExt, future::join_all};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{
@@ -216,6 +218,18 @@ async fn what_is_open_answers_anyone() {
         assert!(page.status == 200 && page.text.contains("## What to do"), "{path}");
     }
     assert_eq!(get("/problems/other").await.problem(), "not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_panic_reaches_a_client() {
+    let database = Database::new().await;
+    let panics = Arc::new(|| async { panic!("a secret of the inside") }.boxed());
+    let server = Server::with_health(&database, &[], panics).await;
+    let answer = server.get("/health/ready").await;
+    assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (500, "internal"));
+    assert!(answer.json()["id"].as_str().is_some_and(|id| id.parse::<Uuid>().is_ok()));
+    assert!(!answer.text.contains("secret"));
+    assert_eq!(server.get("/health/live").await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,7 +77,8 @@ async fn odd_tokens_are_refused_at_once() {
         let created = server.post("/api/orders", &order()).await;
         token(&created)
     };
-    let beyond = format!("{}B", &ours[..31]).replace("AAAAAB", "AAB__B");
+    // The last character holds the lowest bits of the position: 63.
+    let beyond = format!("{}_", &ours[..31]);
     for odd in ["", "abc", "A", &"x".repeat(300), other.as_str(), beyond.as_str()] {
         let answer = read(&server, "/api/orders", odd).await;
         assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (400, "malformed"), "{odd}");
@@ -127,9 +128,14 @@ async fn lists_are_filtered_sorted_and_continued() {
     seen.sort_by_key(Value::to_string);
     seen.dedup();
     assert_eq!(seen.len(), 5, "no row twice");
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_take_what_the_folder_allows() {
+    let (_database, server) = server().await;
+    let last = token(&server.post("/api/orders", &order()).await);
     let total = |condition: &str| format!("/api/orders?total.{condition}");
-    assert_eq!(read(&server, &total("gte=9"), &last).await.json()["items"].as_array().map(Vec::len), Some(7));
+    assert_eq!(read(&server, &total("gte=9"), &last).await.json()["items"].as_array().map(Vec::len), Some(1));
     assert_eq!(read(&server, &total("lt=9"), &last).await.json()["items"], json!([]));
     for (query, fault) in [
         ("limit=0", "limit"),

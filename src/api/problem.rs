@@ -33,7 +33,7 @@ const RETRY_AFTER_SECONDS: &str = "1";
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {detail}", kind.slug)]
 pub(crate) struct Problem {
-    pub(crate) kind: Kind,
+    pub(crate) kind: &'static Kind,
     pub(crate) detail: String,
     faults: Vec<Fault>,
     members: BTreeMap<String, Value>,
@@ -64,7 +64,7 @@ impl Fault {
 }
 
 impl Problem {
-    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
         let problem = Self {
             kind,
             detail: detail.into(),

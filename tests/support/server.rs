@@ -93,6 +93,12 @@ impl Server {
 
     /// Nobody follows the log.
     pub async fn without_projections(database: &Database, settings: &[(&str, &str)]) -> Self {
+        let up = || async { health::Dependencies::from([("postgres".to_owned(), health::Dependency::up())]) };
+        Self::with_health(database, settings, Arc::new(move || up().boxed())).await
+    }
+
+    /// Nobody follows the log, and dependencies are as `health` says.
+    pub async fn with_health(database: &Database, settings: &[(&str, &str)], health: health::Check) -> Self {
         let settings = [&[("auth", "dev")], settings].concat();
         let config = database.config(&settings);
         let commands = database.commands(&settings).await;
@@ -114,10 +120,7 @@ impl Server {
             folders,
             keys: database.pool(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
-            health: Arc::new(|| {
-                async { health::Dependencies::from([("postgres".to_owned(), health::Dependency::up())]) }
-                    .boxed()
-            }),
+            health,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");

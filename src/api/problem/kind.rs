@@ -20,7 +20,7 @@ impl Kind {
     }
 }
 
-pub(crate) const MALFORMED: Kind = Kind {
+pub(crate) const MALFORMED: &Kind = &Kind {
     slug: "malformed",
     status: 400,
     title: "The request cannot be read",
@@ -29,14 +29,14 @@ pub(crate) const MALFORMED: Kind = Kind {
     remedy: "Correct the request; the same one fails again. With a cursor, begin again at the first page. Take tokens \
              from the header Consistency-Token of an answer of this very log.",
 };
-pub(crate) const UNAUTHENTICATED: Kind = Kind {
+pub(crate) const UNAUTHENTICATED: &Kind = &Kind {
     slug: "unauthenticated",
     status: 401,
     title: "Who is calling is not known",
     meaning: "The header Authorization is missing or is not `Bearer <key>`, or the key is unknown, expired or revoked.",
     remedy: "Send `Authorization: Bearer <key>`. An operator makes keys with `annals keys create`.",
 };
-pub(crate) const FORBIDDEN: Kind = Kind {
+pub(crate) const FORBIDDEN: &Kind = &Kind {
     slug: "forbidden",
     status: 403,
     title: "The key lacks the role",
@@ -44,7 +44,7 @@ pub(crate) const FORBIDDEN: Kind = Kind {
               /api/audit, consumer for the rest of /api. No role implies another.",
     remedy: "Use a key with that role.",
 };
-pub(crate) const NOT_FOUND: Kind = Kind {
+pub(crate) const NOT_FOUND: &Kind = &Kind {
     slug: "not-found",
     status: 404,
     title: "There is no such thing",
@@ -52,14 +52,14 @@ pub(crate) const NOT_FOUND: Kind = Kind {
     remedy: "Check the path and the id. What was written a moment ago may not be in the read model yet: send the \
              Consistency-Token of the write with the read.",
 };
-pub(crate) const METHOD_NOT_ALLOWED: Kind = Kind {
+pub(crate) const METHOD_NOT_ALLOWED: &Kind = &Kind {
     slug: "method-not-allowed",
     status: 405,
     title: "The method does not fit the path",
     meaning: "The path exists, but not for this method.",
     remedy: "Use one of the methods in the header Allow.",
 };
-pub(crate) const REJECTED: Kind = Kind {
+pub(crate) const REJECTED: &Kind = &Kind {
     slug: "rejected",
     status: 409,
     title: "A rule of the business forbids it",
@@ -67,28 +67,28 @@ pub(crate) const REJECTED: Kind = Kind {
               state and what it allows. The decision is kept: the same Idempotency-Key gets the same answer.",
     remedy: "Read the present state and decide anew, with a new Idempotency-Key.",
 };
-pub(crate) const CONFLICT: Kind = Kind {
+pub(crate) const CONFLICT: &Kind = &Kind {
     slug: "conflict",
     status: 409,
     title: "Others were faster, too often",
     meaning: "Others kept changing the same thing while this command was being decided. Nothing was done.",
     remedy: "Send the same request again after the time in Retry-After.",
 };
-pub(crate) const VERSION_MISMATCH: Kind = Kind {
+pub(crate) const VERSION_MISMATCH: &Kind = &Kind {
     slug: "version-mismatch",
     status: 412,
     title: "It has another version by now",
     meaning: "If-Match names a version that is not the present one, which is in `actual_version`. Nothing was done.",
     remedy: "Read it again, decide whether the change still fits, and send the new version in If-Match.",
 };
-pub(crate) const TOO_LARGE: Kind = Kind {
+pub(crate) const TOO_LARGE: &Kind = &Kind {
     slug: "too-large",
     status: 413,
     title: "The request is too large",
     meaning: "The body, or the event it would become, is larger than this server takes.",
     remedy: "Send less at once. An operator sets the limit with ANNALS_BODY_LIMIT.",
 };
-pub(crate) const UNSUPPORTED_MEDIA_TYPE: Kind = Kind {
+pub(crate) const UNSUPPORTED_MEDIA_TYPE: &Kind = &Kind {
     slug: "unsupported-media-type",
     status: 415,
     title: "The body is not of a type taken here",
@@ -96,7 +96,7 @@ pub(crate) const UNSUPPORTED_MEDIA_TYPE: Kind = Kind {
               also takes an empty body without Content-Type.",
     remedy: "Send the body as JSON, with `Content-Type: application/json`.",
 };
-pub(crate) const VALIDATION_FAILED: Kind = Kind {
+pub(crate) const VALIDATION_FAILED: &Kind = &Kind {
     slug: "validation-failed",
     status: 422,
     title: "The request has faults",
@@ -104,21 +104,21 @@ pub(crate) const VALIDATION_FAILED: Kind = Kind {
               with its JSON Pointer into the body (RFC 6901), or with the name and place of the parameter.",
     remedy: "Correct every fault listed and send it again.",
 };
-pub(crate) const IDEMPOTENCY_KEY_REUSED: Kind = Kind {
+pub(crate) const IDEMPOTENCY_KEY_REUSED: &Kind = &Kind {
     slug: "idempotency-key-reused",
     status: 422,
     title: "The Idempotency-Key belongs to another request",
     meaning: "You sent this key before with another method, path or body. Nothing was done.",
     remedy: "Make a new key for each new request; repeat a key only with the very same request.",
 };
-pub(crate) const TOO_MANY_REQUESTS: Kind = Kind {
+pub(crate) const TOO_MANY_REQUESTS: &Kind = &Kind {
     slug: "too-many-requests",
     status: 429,
     title: "Too many requests",
     meaning: "The key sent more requests than it may. Nothing was done.",
     remedy: "Wait for the time in Retry-After.",
 };
-pub(crate) const INTERNAL: Kind = Kind {
+pub(crate) const INTERNAL: &Kind = &Kind {
     slug: "internal",
     status: 500,
     title: "Something broke on our side",
@@ -126,7 +126,7 @@ pub(crate) const INTERNAL: Kind = Kind {
     remedy: "Repeat a command with the same Idempotency-Key: it takes effect at most once. If it stays, tell the \
              operator the id.",
 };
-pub(crate) const OVERLOADED: Kind = Kind {
+pub(crate) const OVERLOADED: &Kind = &Kind {
     slug: "overloaded",
     status: 503,
     title: "Too much to do at present",
@@ -134,7 +134,7 @@ pub(crate) const OVERLOADED: Kind = Kind {
               nothing was done.",
     remedy: "Send the same request again after the time in Retry-After, a command with the same Idempotency-Key.",
 };
-pub(crate) const PROJECTION_BEHIND: Kind = Kind {
+pub(crate) const PROJECTION_BEHIND: &Kind = &Kind {
     slug: "projection-behind",
     status: 503,
     title: "The read model has not come that far",
@@ -145,7 +145,7 @@ pub(crate) const PROJECTION_BEHIND: Kind = Kind {
 };
 
 /// All of them, by status.
-pub(crate) const ALL: [Kind; 16] = [
+pub(crate) const ALL: [&Kind; 16] = [
     MALFORMED,
     UNAUTHENTICATED,
     FORBIDDEN,
