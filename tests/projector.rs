@@ -124,6 +124,30 @@ async fn a_worker_goes_on_where_another_holds_partitions() {
 }
 
 #[tokio::test]
+async fn small_batches_never_read_a_whole_table() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(500);
+    let _process = stage.process(&[&shipped("counters")], &[]).await;
+    // The first statements meet an empty table, where reading it whole is the cheapest plan.
+    stage.count(&mut counters, 300).await;
+    stage.folded("counters").await;
+    let client = stage.database.client().await;
+    let scans = async || {
+        let row = client
+            .query_one(include_str!("projector/scans.sql"), &[])
+            .await
+            .expect("a row");
+        (row.get::<_, i64>(0), row.get::<_, i64>(1))
+    };
+    until("the statistics know of the updates", async || {
+        scans().await.1 > 10
+    })
+    .await;
+    // Making the primary key counts as one.
+    assert_eq!(scans().await.0, 1);
+}
+
+#[tokio::test]
 async fn a_poison_event_stops_its_projection_by_name_and_no_other() {
     let stage = Stage::new().await;
     let (before, poison) = (Uuid::now_v7(), Uuid::now_v7());
