@@ -149,12 +149,7 @@ impl Rejection {
     }
 
     fn new(kind: RejectionKind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            members: BTreeMap::new(),
-            violations: Vec::new(),
-        }
+        Self { kind, detail: detail.into(), members: BTreeMap::new(), violations: Vec::new() }
     }
 }
 
@@ -168,9 +163,6 @@ pub struct Violation {
 
 impl Violation {
     pub fn at(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            detail: detail.into(),
-        }
+        Self { pointer: pointer.into(), detail: detail.into() }
     }
 }

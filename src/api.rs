@@ -16,6 +16,8 @@ pub mod health;
 pub(crate) mod money;
 mod open;
 pub(crate) mod problem;
+pub(crate) mod read;
+mod read_models;
 pub(crate) mod reply;
 mod routes;
 pub mod schema;
@@ -42,6 +44,8 @@ use crate::{
     command::Commands,
     config::{self, Config},
     log::LogReader,
+    projector::Folder,
+    read_model::ReadModels,
 };
 
 /// What the API stands on.
@@ -50,6 +54,9 @@ pub struct Deps {
     pub commands: Commands,
     pub log: LogReader,
     pub log_id: Uuid,
+    pub read_models: ReadModels,
+    /// What read models there are.
+    pub folders: Vec<Folder>,
     /// Where keys are looked up; of the writer, since it notes their use.
     pub keys: Pool,
     pub metrics: PrometheusHandle,
@@ -62,6 +69,8 @@ struct Core {
     commands: Commands,
     schemas: Schemas,
     tokens: Tokens,
+    read_models: ReadModels,
+    reads: config::Reads,
     body_bytes_max: usize,
 }
 
@@ -87,15 +96,18 @@ pub fn app(
     config: &Config,
     draining: CancellationToken,
 ) -> impl Endpoint<Output = Response> + use<> {
-    let document = document::of_program();
+    let document = document::of_program(&deps.folders);
     let mut table = HashMap::new();
     document::apis().add_routes(&mut table);
+    read_models::add_routes(&mut table, &deps.folders);
     open::add_routes(&mut table, &document, deps.health, deps.metrics, draining);
     let core = Core {
         registry: deps.registry,
         commands: deps.commands,
         schemas: Schemas::of(&document),
         tokens: Tokens::new(deps.log_id, deps.log),
+        read_models: deps.read_models,
+        reads: config.reads.clone(),
         body_bytes_max: config.body_limit_bytes,
     };
     Edge {

@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 use annals::{
     api, bench,
     config::{Config, LogOutput},
-    serve::{Role, migrate},
+    serve::{Role, begin_incarnation, folders, migrate},
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -38,10 +38,19 @@ enum Command {
     Worker,
     /// Brings the database's schema up to date.
     #[command(after_help = "Example:\n  ANNALS_DATABASE_URL=postgres://… annals migrate")]
-    Migrate,
-    /// Prints the OpenAPI document.
+    Migrate {
+        /// After a restore from a backup: gives the log a new identity, deletes its topics and drops its read models,
+        /// all of which are made again from the log. Stop every server first.
+        #[arg(long)]
+        new_incarnation: bool,
+    },
+    /// Prints the OpenAPI document, with the read models of the projection folders.
     #[command(after_help = "Example:\n  annals openapi > openapi.yaml")]
-    Openapi,
+    Openapi {
+        /// The folder of projection folders.
+        #[arg(long, value_name = "DIR", default_value = "projections")]
+        projections: PathBuf,
+    },
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -67,9 +76,8 @@ enum Bench {
 pub(crate) fn run(cli: Cli) -> ExitCode {
     // These need no configuration.
     match cli.command {
-        Command::Openapi => {
-            print!("{}", api::document::yaml());
-            return ExitCode::SUCCESS;
+        Command::Openapi { projections } => {
+            return ended(folders(&projections).map(|folders| print!("{}", api::document::yaml(&folders))));
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "annals", &mut std::io::stdout());
@@ -90,6 +98,10 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Ok(runtime) => runtime.block_on(execute(cli.command, config)),
         Err(error) => Err(error.into()),
     };
+    ended(result)
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -103,20 +115,22 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
     match command {
         Command::Serve(options) => serve::run(config, options.roles()).await,
         Command::Worker => serve::run(config, vec![Role::Projector]).await,
-        Command::Migrate => migrate(&config).await,
+        Command::Migrate { new_incarnation: false } => migrate(&config).await,
+        Command::Migrate { new_incarnation: true } => {
+            println!("{}", begin_incarnation(&config).await?);
+            Ok(())
+        }
         Command::Keys(keys) => keys::run(config, keys).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
-        Command::Openapi | Command::Completions { .. } => Ok(()),
+        Command::Openapi { .. } | Command::Completions { .. } => Ok(()),
     }
 }
 
 /// stdout is for results.
 fn log_to_stderr(output: &LogOutput) {
     let filter = EnvFilter::try_new(&output.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if output.json {
         log.json().init();
     } else {

@@ -139,17 +139,7 @@ impl Commands {
         let hot = HotAggregates::new(config.cache_aggregates_max);
         let sealer = Sealer::new(identity.clone());
         let accepted = Notify::new();
-        Self(Arc::new(Deps {
-            registry,
-            reader,
-            appender,
-            rows,
-            identity,
-            hot,
-            sealer,
-            config,
-            accepted,
-        }))
+        Self(Arc::new(Deps { registry, reader, appender, rows, identity, hot, sealer, config, accepted }))
     }
 
     /// Carries a command out and returns what was stored of it, now or at an earlier request with the same key.
@@ -177,10 +167,7 @@ impl Commands {
     /// What became of a command of this principal; `None` where there is no such.
     pub async fn find(&self, command_id: Uuid, principal: &str) -> Result<Option<Answer>, Error> {
         let record = self.0.rows.find(command_id).await?;
-        record
-            .filter(|record| record.principal == principal)
-            .map(answer)
-            .transpose()
+        record.filter(|record| record.principal == principal).map(answer).transpose()
     }
 }
 
@@ -210,17 +197,9 @@ impl Deps {
             _ => Uuid::now_v7(),
         };
         if command.secret {
-            request.body = self
-                .sealer
-                .seal(&self.registry, command.name, stream_id, request.body)
-                .await;
+            request.body = self.sealer.seal(&self.registry, command.name, stream_id, request.body).await;
         }
-        Ok(Prepared {
-            command_id: Uuid::now_v7(),
-            stream_id,
-            fingerprint,
-            request,
-        })
+        Ok(Prepared { command_id: Uuid::now_v7(), stream_id, fingerprint, request })
     }
 
     /// Loads, decides and appends.
@@ -234,10 +213,7 @@ impl Deps {
         let answer = Attempt::new(self, aggregate, command, prepared).run().await;
         let outcome = match &answer {
             Ok(Answer { replayed: true, .. }) => "replayed",
-            Ok(Answer {
-                outcome: Outcome::Done(_),
-                ..
-            }) => "done",
+            Ok(Answer { outcome: Outcome::Done(_), .. }) => "done",
             Ok(_) => "rejected",
             Err(_) => "failed",
         };
@@ -252,12 +228,7 @@ impl Deps {
 /// What a command's row says to its caller.
 fn answer(record: CommandRecord) -> Result<Answer, Error> {
     let unreadable = |error: serde_json::Error| Error::Record(error.to_string());
-    let stored = || {
-        record
-            .answer
-            .clone()
-            .ok_or_else(|| Error::Record("its row holds no answer".into()))
-    };
+    let stored = || record.answer.clone().ok_or_else(|| Error::Record("its row holds no answer".into()));
     let outcome = match record.status {
         Status::Done => Outcome::Done(stored()?),
         Status::Rejected => Outcome::Rejected(stored()?.parse().map_err(unreadable)?),

@@ -67,9 +67,7 @@ impl Databases {
     pub fn is_shared(&self) -> bool {
         use secrecy::ExposeSecret;
         let writer = self.writer.expose_secret();
-        [&self.projector, &self.reader]
-            .iter()
-            .all(|url| url.expose_secret() == writer)
+        [&self.projector, &self.reader].iter().all(|url| url.expose_secret() == writer)
     }
 }
 
@@ -230,10 +228,7 @@ impl Config {
         });
         let topic_prefix: String = from.value("topic_prefix", "annals".into());
         if !is_topic_prefix(&topic_prefix) {
-            from.fault(
-                "topic_prefix",
-                "1 to 100 of a-z, A-Z, 0-9, '.', '_' and '-'".into(),
-            );
+            from.fault("topic_prefix", "1 to 100 of a-z, A-Z, 0-9, '.', '_' and '-'".into());
         }
         let partitions = from.ranged("topic_partitions", 8, 1..=1024);
         let append = append(&mut from, partitions);
@@ -344,10 +339,7 @@ fn relay(from: &mut Sources) -> Relay {
     Relay {
         mode: from.choice(
             "relay_mode",
-            &[
-                ("exactly-once", RelayMode::ExactlyOnce),
-                ("low-latency", RelayMode::LowLatency),
-            ],
+            &[("exactly-once", RelayMode::ExactlyOnce), ("low-latency", RelayMode::LowLatency)],
         ),
         lease_ttl: from.millis("relay_lease_ttl_ms", 3_000, 500..=60_000),
         batch_events_max: from.ranged("relay_batch_events_max", 10_000, 1..=100_000),
@@ -371,7 +363,5 @@ fn projector(from: &mut Sources) -> Projector {
 
 fn is_topic_prefix(text: &str) -> bool {
     (1..=100).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }

@@ -14,11 +14,7 @@ use crate::aggregate::{Registry, erase};
 
 /// Every aggregate of this program.
 pub fn registry() -> Registry {
-    Registry::new(vec![
-        erase::<orders::Order>(),
-        erase::<projects::Project>(),
-        erase::<counters::Counter>(),
-    ])
+    Registry::new(vec![erase::<orders::Order>(), erase::<projects::Project>(), erase::<counters::Counter>()])
 }
 
 /// The routes of every domain.

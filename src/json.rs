@@ -21,11 +21,7 @@ impl RawJson {
     /// # Panics
     /// Never for the types of this crate: their keys are strings and they hold no failing serializer.
     pub fn of<T: Serialize>(value: &T) -> Self {
-        Self(
-            serde_json::to_string(value)
-                .expect("our types always serialize")
-                .into(),
-        )
+        Self(serde_json::to_string(value).expect("our types always serialize").into())
     }
 
     /// Takes text that is known to be valid JSON, such as what Postgres gave for a jsonb.

@@ -165,10 +165,7 @@ pub struct CommandRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Stored. `positions` are of its events; `None` for a rejection.
-    Appended {
-        version: Version,
-        positions: Option<(Position, Position)>,
-    },
+    Appended { version: Version, positions: Option<(Position, Position)> },
     /// The same command was answered before, so. Its own row, where the append had to be sent again after a lost
     /// connection and took effect the first time.
     Duplicate(Box<CommandRecord>),

@@ -7,7 +7,9 @@ mod migrate;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-pub use migrate::{MigrationError, check_log, check_read_models, migrate_log, migrate_read_models};
+pub use migrate::{
+    MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
+};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::{NoTls, error::SqlState};
 
@@ -69,13 +71,8 @@ pub fn classify(error: &tokio_postgres::Error) -> Failure {
 /// A pool of connections for one role. Connections are made when first needed.
 pub fn pool(url: &SecretString, databases: &Databases) -> Result<Pool, Error> {
     let config = session(url, databases.tcp_user_timeout)?;
-    let manager = Manager::from_config(
-        config,
-        NoTls,
-        ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        },
-    );
+    let manager =
+        Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Ok(Pool::builder(manager)
         .max_size(databases.pool_size)
         .wait_timeout(Some(databases.pool_wait))

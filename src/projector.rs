@@ -32,7 +32,10 @@ use crate::{
     aggregate::Registry,
     config,
     log::{LogReader, Position},
+    postgres,
 };
+
+const FORGET: &str = include_str!("projector/forget.sql");
 
 /// What the workers work with. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +53,12 @@ pub struct Deps {
     pub progress: Progress,
 }
 
+/// Drops every generation of every read model; the next start builds them anew. Returns how many there were. `read` is
+/// of the projector's role.
+pub async fn forget(read: &Pool) -> Result<i32, postgres::Error> {
+    Ok(read.get().await?.query_one(FORGET, &[]).await?.get(0))
+}
+
 /// Runs a worker for each folder until the shutdown. Without `kafka` they tail the log.
 pub async fn run(
     deps: Deps,
@@ -60,13 +69,7 @@ pub async fn run(
 ) {
     let mut workers = JoinSet::new();
     for folder in folders {
-        workers.spawn(worker::run(
-            deps.clone(),
-            folder,
-            kafka.clone(),
-            limits.clone(),
-            shutdown.clone(),
-        ));
+        workers.spawn(worker::run(deps.clone(), folder, kafka.clone(), limits.clone(), shutdown.clone()));
     }
     while let Some(ended) = workers.join_next().await {
         if let Err(error) = ended {

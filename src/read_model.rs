@@ -176,9 +176,7 @@ impl ReadModels {
             let Some(snapshot) = self.open(&mut client, &catalog).await? else {
                 continue;
             };
-            return snapshot
-                .query(query, parameters, self.0.limits.query_rows_max)
-                .await;
+            return snapshot.query(query, parameters, self.0.limits.query_rows_max).await;
         }
     }
 
@@ -204,12 +202,7 @@ impl ReadModels {
     }
 
     fn known(&self, name: &str) -> Option<Arc<Catalog>> {
-        self.0
-            .catalogs
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
+        self.0.catalogs.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     /// The live generation, as it is now.
@@ -217,11 +210,7 @@ impl ReadModels {
         let Some(catalog) = Catalog::load(&self.0.read, name).await? else {
             // Its folder is there: the first worker is about to make it.
             let known = self.0.progress.watch(name).is_some();
-            return Err(if known {
-                Error::Behind
-            } else {
-                Error::Unknown(name.to_owned())
-            });
+            return Err(if known { Error::Behind } else { Error::Unknown(name.to_owned()) });
         };
         let catalog = Arc::new(catalog);
         let mut catalogs = self.0.catalogs.write().unwrap_or_else(PoisonError::into_inner);

@@ -18,7 +18,6 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use deadpool_postgres::Pool;
 use lease::Lease;
-pub use outbox::Outbox;
 use rdkafka::error::KafkaError;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -40,8 +39,10 @@ const OBSERVE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What the relay works with.
 pub struct Deps {
+    /// Of the primary: a replica may not know yet what was sent.
     pub reader: LogReader,
-    /// Of the role `writer`, which may take the lease and record progress.
+    /// Of the role `writer`, which may take the lease and record progress. Not shared with others: a pool that is used up
+    /// would cost the lease.
     pub writer: Pool,
     pub identity: Identity,
     /// Moves when events are appended; it may lag.
@@ -131,21 +132,15 @@ pub async fn run(deps: Deps, kafka: config::Kafka, config: config::Relay, shutdo
 /// Waits for the lease; `None` at shutdown.
 async fn stand_by(deps: &Deps, config: &config::Relay, shutdown: &CancellationToken) -> Option<Lease> {
     while !shutdown.is_cancelled() {
-        match shutdown
-            .run_until_cancelled(Lease::take(&deps.writer, config.lease_ttl))
-            .await?
-        {
+        match shutdown.run_until_cancelled(Lease::take(&deps.writer, config.lease_ttl)).await? {
             Ok(Some(lease)) => return Some(lease),
             // The database answers, and another process relays.
             Ok(None) => {
-                deps.status
-                    .send_if_modified(|status| status.stopped.take().is_some());
+                deps.status.send_if_modified(|status| status.stopped.take().is_some());
             }
             Err(error) => stopped(&deps.status, error.into()),
         }
-        shutdown
-            .run_until_cancelled(sleep(config.lease_ttl / TRIES_PER_TTL))
-            .await;
+        shutdown.run_until_cancelled(sleep(config.lease_ttl / TRIES_PER_TTL)).await;
     }
     None
 }
@@ -217,12 +212,7 @@ fn stopped(status: &watch::Sender<Status>, reason: Error) {
 /// Publishes the status, also while nothing is acknowledged: that is when the lag matters.
 async fn observe(head: watch::Receiver<Position>, status: watch::Receiver<Status>) {
     loop {
-        let Status {
-            role,
-            cursor,
-            head: seen,
-            ..
-        } = status.borrow().clone();
+        let Status { role, cursor, head: seen, .. } = status.borrow().clone();
         let is_leader = role == Role::Leader;
         metrics::gauge!("annals_relay_is_leader").set(f64::from(u8::from(is_leader)));
         if is_leader {
@@ -238,18 +228,9 @@ async fn observe(head: watch::Receiver<Position>, status: watch::Receiver<Status
 }
 
 fn describe_metrics() {
-    metrics::describe_gauge!(
-        "annals_relay_is_leader",
-        "1 where this process relays, 0 where it stands by"
-    );
-    metrics::describe_gauge!(
-        "annals_relay_cursor",
-        "Position up to which every event is in Kafka"
-    );
-    metrics::describe_gauge!(
-        "annals_relay_lag_events",
-        "Events of the log that are not in Kafka yet"
-    );
+    metrics::describe_gauge!("annals_relay_is_leader", "1 where this process relays, 0 where it stands by");
+    metrics::describe_gauge!("annals_relay_cursor", "Position up to which every event is in Kafka");
+    metrics::describe_gauge!("annals_relay_lag_events", "Events of the log that are not in Kafka yet");
     metrics::describe_histogram!("annals_relay_batch_events", "Events sent together");
     metrics::describe_histogram!(
         "annals_relay_batch_seconds",

@@ -3,14 +3,15 @@
 //! Ends in the order of the flow: the API first (nothing new comes in, what was accepted is answered), then those that
 //! carry events on. What they leave undone another process, or the next start, goes on with.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, ensure};
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio::{net::TcpListener, sync::watch, task::spawn_blocking, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::{
     aggregate::Registry,
@@ -20,10 +21,11 @@ use crate::{
     },
     command::{Commands, background},
     config::Config,
-    domain,
+    domain, kafka,
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
     postgres::{self, MigrationError},
     projector::{self, Folder, Progress},
+    read_model::ReadModels,
     relay,
 };
 
@@ -65,10 +67,8 @@ pub async fn run(
     listening: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
     prepare_schema(&config).await?;
-    let metrics = PrometheusBuilder::new()
-        .install_recorder()
-        .context("metrics cannot be recorded")?;
-    let folders = folders(&config)?;
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be recorded")?;
+    let folders = folders(&config.projections_dir)?;
     let writer = postgres::pool(&config.databases.writer, &config.databases)?;
     let identity = Identity::read(&writer).await.context("the log cannot be read")?;
     info!(log_id = %identity.log_id, "the log");
@@ -87,22 +87,16 @@ pub async fn run(
     };
     let databases = &process.config.databases;
     let (url, patience) = (databases.writer.clone(), databases.tcp_user_timeout);
-    process.spawn(head::listen(
-        url,
-        patience,
-        last_appended.clone(),
-        told,
-        process.shutdown.clone(),
-    ));
+    process.spawn(head::listen(url, patience, last_appended.clone(), told, process.shutdown.clone()));
     if roles.contains(&Role::Relay) {
         process.relay()?;
     }
     if roles.contains(&Role::Projector) {
-        process.projector(folders)?;
+        process.projector(folders.clone())?;
     }
     if roles.contains(&Role::Api) {
         let commands = process.commands(appended, last_appended)?;
-        process.api(commands, metrics, listening, shutdown).await?;
+        process.api(commands, folders, metrics, listening, shutdown).await?;
     } else {
         shutdown.cancelled().await;
     }
@@ -130,10 +124,8 @@ async fn prepare_schema(config: &Config) -> anyhow::Result<()> {
 /// Brings the log's and the read models' schemas up to date.
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     let databases = &config.databases;
-    let migrator = databases
-        .migrator
-        .as_ref()
-        .context("no URL of the migrator is configured: set migrator_url")?;
+    let migrator =
+        databases.migrator.as_ref().context("no URL of the migrator is configured: set migrator_url")?;
     let read_models = databases.read_models.as_ref().unwrap_or(migrator);
     let log = postgres::migrate_log(migrator, databases.tcp_user_timeout).await?;
     let read = postgres::migrate_read_models(read_models, databases.tcp_user_timeout).await?;
@@ -141,6 +133,30 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
         info!(migration = applied, "applied");
     }
     Ok(())
+}
+
+/// Makes the log another one, after a restore that left it behind Kafka and the read models: its topics are deleted and
+/// sent anew, its read models are dropped and built anew. Every step may be done again. No server may run meanwhile.
+pub async fn begin_incarnation(config: &Config) -> anyhow::Result<Uuid> {
+    migrate(config).await?;
+    let databases = &config.databases;
+    let migrator =
+        databases.migrator.as_ref().context("no URL of the migrator is configured: set migrator_url")?;
+    let owner = postgres::owner_session(migrator, databases.tcp_user_timeout).await?;
+    let log_id = Identity::begin_incarnation(&owner).await?;
+    info!(%log_id, "the log has a new identity");
+    if let Some(kafka) = config.kafka.clone() {
+        let reader = LogReader::new(postgres::pool(&databases.writer, databases)?);
+        let stream_types = reader.stream_types().await?;
+        let topics: Vec<_> =
+            stream_types.keys().map(|name| kafka::topic(&kafka.topic_prefix, name)).collect();
+        let deleted = spawn_blocking(move || kafka::delete_topics(&kafka, &topics)).await??;
+        info!(topics = ?deleted, "deleted; the relay makes them again and sends the whole log");
+    }
+    let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
+    let dropped = projector::forget(&postgres::pool(read, databases)?).await?;
+    info!(generations = dropped, "dropped; the projectors build them again from the whole log");
+    Ok(log_id)
 }
 
 impl Process {
@@ -154,21 +170,13 @@ impl Process {
             return Ok(());
         };
         let deps = relay::Deps {
-            reader: LogReader::new(postgres::pool(
-                &self.config.databases.writer,
-                &self.config.databases,
-            )?),
+            reader: LogReader::new(postgres::pool(&self.config.databases.writer, &self.config.databases)?),
             writer: self.writer.clone(),
             identity: self.identity.clone(),
             head: self.head.clone(),
             status: self.relay_status.clone(),
         };
-        self.spawn(relay::run(
-            deps,
-            kafka,
-            self.config.relay.clone(),
-            self.shutdown.clone(),
-        ));
+        self.spawn(relay::run(deps, kafka, self.config.relay.clone(), self.shutdown.clone()));
         Ok(())
     }
 
@@ -188,13 +196,7 @@ impl Process {
             progress: self.progress.clone(),
         };
         let (kafka, limits) = (self.config.kafka.clone(), self.config.projector.clone());
-        self.spawn(projector::run(
-            deps,
-            folders,
-            kafka,
-            limits,
-            self.shutdown.clone(),
-        ));
+        self.spawn(projector::run(deps, folders, kafka, limits, self.shutdown.clone()));
         Ok(())
     }
 
@@ -206,12 +208,7 @@ impl Process {
     ) -> anyhow::Result<Commands> {
         let databases = &self.config.databases;
         let (url, patience) = (databases.writer.clone(), databases.tcp_user_timeout);
-        self.spawn(head::announce(
-            url.clone(),
-            patience,
-            last_appended,
-            self.shutdown.clone(),
-        ));
+        self.spawn(head::announce(url.clone(), patience, last_appended, self.shutdown.clone()));
         let (appender, task) = Appender::new(url, patience, self.config.append.clone(), appended);
         self.spawn(task.run());
         let commands = Commands::new(
@@ -231,6 +228,7 @@ impl Process {
     async fn api(
         &self,
         commands: Commands,
+        folders: Vec<Folder>,
         metrics: PrometheusHandle,
         listening: impl FnOnce(SocketAddr),
         shutdown: CancellationToken,
@@ -245,6 +243,8 @@ impl Process {
             commands,
             log: LogReader::new(self.writer.clone()),
             log_id: self.identity.log_id,
+            read_models: self.read_models()?,
+            folders,
             keys: self.writer.clone(),
             metrics,
             health: self.health(),
@@ -254,13 +254,23 @@ impl Process {
         Ok(())
     }
 
+    /// The read models, as the role that may only read.
+    fn read_models(&self) -> anyhow::Result<ReadModels> {
+        let databases = &self.config.databases;
+        let url = databases.read_models.as_ref().unwrap_or(&databases.reader);
+        Ok(ReadModels::new(
+            postgres::pool(url, databases)?,
+            LogReader::new(postgres::pool(&databases.reader, databases)?),
+            self.config.kafka.is_some(),
+            self.progress.clone(),
+            self.config.reads.clone(),
+        ))
+    }
+
     /// How each dependency is.
     fn health(&self) -> Check {
-        let (writer, relay, progress) = (
-            self.writer.clone(),
-            self.relay_status.subscribe(),
-            self.progress.clone(),
-        );
+        let (writer, relay, progress) =
+            (self.writer.clone(), self.relay_status.subscribe(), self.progress.clone());
         let has_kafka = self.config.kafka.is_some();
         Arc::new(move || {
             let (writer, relay, progress) = (writer.clone(), relay.borrow().clone(), progress.statuses());
@@ -272,14 +282,8 @@ impl Process {
     async fn end(self) {
         self.shutdown.cancel();
         self.tasks.close();
-        if timeout(self.config.shutdown_timeout, self.tasks.wait())
-            .await
-            .is_err()
-        {
-            warn!(
-                left = self.tasks.len(),
-                "the time for the shutdown is over; what is left is cut off"
-            );
+        if timeout(self.config.shutdown_timeout, self.tasks.wait()).await.is_err() {
+            warn!(left = self.tasks.len(), "the time for the shutdown is over; what is left is cut off");
         }
     }
 }
@@ -291,17 +295,10 @@ async fn dependencies(
 ) -> Dependencies {
     let mut dependencies = Dependencies::new();
     let schema = postgres::check_log(writer).await;
-    let away = matches!(
-        schema,
-        Err(MigrationError::Database(_) | MigrationError::Statement(_))
-    );
+    let away = matches!(schema, Err(MigrationError::Database(_) | MigrationError::Statement(_)));
     dependencies.insert(
         "postgres".into(),
-        if away {
-            Dependency::down("the log's database does not answer")
-        } else {
-            Dependency::up()
-        },
+        if away { Dependency::down("the log's database does not answer") } else { Dependency::up() },
     );
     dependencies.insert(
         "schema".into(),
@@ -328,8 +325,7 @@ async fn dependencies(
 }
 
 /// The projection folders; every fault in any of them is told at once.
-fn folders(config: &Config) -> anyhow::Result<Vec<Folder>> {
-    let dir = &config.projections_dir;
+pub fn folders(dir: &Path) -> anyhow::Result<Vec<Folder>> {
     let loaded = Folder::load_all(dir)
         .with_context(|| format!("{} cannot be read: set ANNALS_PROJECTIONS_DIR", dir.display()))?;
     let mut folders = Vec::new();
@@ -338,16 +334,10 @@ fn folders(config: &Config) -> anyhow::Result<Vec<Folder>> {
         match folder {
             Ok(folder) => folders.push(folder),
             Err(found) => faults.extend(
-                found
-                    .into_iter()
-                    .map(|fault| format!("\n  {name}/{}: {}", fault.file, fault.detail)),
+                found.into_iter().map(|fault| format!("\n  {name}/{}: {}", fault.file, fault.detail)),
             ),
         }
     }
-    ensure!(
-        faults.is_empty(),
-        "projection folders have faults:{}",
-        faults.concat()
-    );
+    ensure!(faults.is_empty(), "projection folders have faults:{}", faults.concat());
     Ok(folders)
 }

@@ -16,71 +16,36 @@ fn order() -> serde_json::Value {
 }
 
 async fn found(commands: &Commands, command_id: Uuid) -> Answer {
-    commands
-        .find(command_id, "test")
-        .await
-        .expect("looked up")
-        .expect("there")
+    commands.find(command_id, "test").await.expect("looked up").expect("there")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accepted_command_is_done_by_whoever_takes_it() {
     let database = Database::new().await;
     let (one, other) = (database.commands(&[]).await, database.commands(&[]).await);
-    let create = keyed(
-        request("counter.create", None, json!({"code": "s3cret"})),
-        "create",
-    );
+    let create = keyed(request("counter.create", None, json!({"code": "s3cret"})), "create");
     let pending = one.accept(create.clone()).await.expect("accepted");
     assert_eq!((&pending.outcome, pending.replayed), (&Outcome::Pending, false));
     // Not done yet: a twin, now or later, is told so; nobody else's business; nothing of the secret is kept.
     let twin = other.execute(create.clone()).await.expect("answered");
-    assert_eq!(
-        (twin.command_id, twin.outcome, twin.replayed),
-        (pending.command_id, Outcome::Pending, true)
-    );
-    assert!(
-        one.find(pending.command_id, "somebody")
-            .await
-            .expect("looked up")
-            .is_none()
-    );
-    let dump = database
-        .client()
-        .await
-        .query(include_str!("support/dump.sql"), &[])
-        .await
-        .expect("a dump");
-    assert!(
-        dump.iter()
-            .any(|row| row.get::<_, String>(0).contains("\"body\""))
-    );
+    assert_eq!((twin.command_id, twin.outcome, twin.replayed), (pending.command_id, Outcome::Pending, true));
+    assert!(one.find(pending.command_id, "somebody").await.expect("looked up").is_none());
+    let dump = database.client().await.query(include_str!("support/dump.sql"), &[]).await.expect("a dump");
+    assert!(dump.iter().any(|row| row.get::<_, String>(0).contains("\"body\"")));
     assert!(dump.iter().all(|row| !row.get::<_, String>(0).contains("s3cret")));
 
     let shutdown = CancellationToken::new();
     let working = tokio::spawn(background::run(other.clone(), shutdown.clone()));
     let find = || found(&one, pending.command_id);
-    until("it is done", || async {
-        find().await.outcome != Outcome::Pending
-    })
-    .await;
+    until("it is done", || async { find().await.outcome != Outcome::Pending }).await;
     let answer = find().await;
     assert_eq!(done(&answer), done(&one.execute(create).await.expect("answered")));
     assert_eq!(answer.stream, pending.stream);
     let ship = json!({"carrier": "c", "tracking": "t"});
-    let rejected = one
-        .accept(request("order.ship", Some(Uuid::now_v7()), ship))
-        .await
-        .expect("accepted");
+    let rejected = one.accept(request("order.ship", Some(Uuid::now_v7()), ship)).await.expect("accepted");
     let find = || found(&one, rejected.command_id);
-    until("it is rejected", || async {
-        find().await.outcome != Outcome::Pending
-    })
-    .await;
-    assert_eq!(
-        find().await.result().expect_err("no order").kind,
-        RejectionKind::NotFound
-    );
+    until("it is rejected", || async { find().await.outcome != Outcome::Pending }).await;
+    assert_eq!(find().await.result().expect_err("no order").kind, RejectionKind::NotFound);
     let left: i64 = database
         .client()
         .await
@@ -96,30 +61,18 @@ async fn an_accepted_command_is_done_by_whoever_takes_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_cleaned_away_when_their_time_is_over_and_pending_ones_never() {
     let database = Database::new().await;
-    let settings = [
-        ("command_keep_seconds", "1"),
-        ("command_clean_interval_ms", "10"),
-        ("command_clean_rows_max", "3"),
-    ];
+    let settings =
+        [("command_keep_seconds", "1"), ("command_clean_interval_ms", "10"), ("command_clean_rows_max", "3")];
     let commands = database.commands(&settings).await;
     for _ in 0..10 {
-        commands
-            .execute(request("order.create", None, order()))
-            .await
-            .expect("answered");
+        commands.execute(request("order.create", None, order())).await.expect("answered");
     }
-    let pending = commands
-        .accept(request("order.create", None, order()))
-        .await
-        .expect("accepted");
+    let pending = commands.accept(request("order.create", None, order())).await.expect("accepted");
     let shutdown = CancellationToken::new();
     let cleaning = tokio::spawn(background::clean(commands.clone(), shutdown.clone()));
     let client = database.client().await;
     until("only the pending one is left", || async {
-        let left = client
-            .query("select command_id from log.commands", &[])
-            .await
-            .expect("rows");
+        let left = client.query("select command_id from log.commands", &[]).await.expect("rows");
         left.len() == 1 && left[0].get::<_, Uuid>(0) == pending.command_id
     })
     .await;

@@ -32,10 +32,7 @@ async fn post(client: &Client, url: String, body: Value) -> reqwest::Result<(Sta
         .await?;
     let status = response.status();
     let body = response.text().await?;
-    Ok((
-        status,
-        serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {body}")),
-    ))
+    Ok((status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {body}"))))
 }
 
 fn order() -> Value {
@@ -44,21 +41,14 @@ fn order() -> Value {
 
 async fn records(prefix: &str) -> Vec<Seen> {
     let topic = format!("{prefix}.order");
-    spawn_blocking(move || topic::read(&kafka_brokers(), &topic))
-        .await
-        .expect("read")
+    spawn_blocking(move || topic::read(&kafka_brokers(), &topic)).await.expect("read")
 }
 
 /// The rows of the read model, as status and version by id.
 async fn rows(database: &Database) -> BTreeMap<Uuid, (String, i64)> {
     let client = database.client().await;
-    let rows = client
-        .query("select id, status, version from projection_orders_1.orders", &[])
-        .await;
-    rows.expect("the read model is there")
-        .iter()
-        .map(|row| (row.get(0), (row.get(1), row.get(2))))
-        .collect()
+    let rows = client.query("select id, status, version from projection_orders_1.orders", &[]).await;
+    rows.expect("the read model is there").iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,13 +57,9 @@ async fn an_order_goes_all_the_way() {
     let settings = [("kafka_brokers", &*kafka_brokers()), ("topic_prefix", &*prefix)];
     let annals = Process::serve(&database, &[], &settings);
     let client = Client::new();
-    let (status, created) = post(&client, format!("{}/api/orders", annals.url), order())
-        .await
-        .expect("answered");
-    assert_eq!(
-        (status, &created["status"]),
-        (StatusCode::CREATED, &json!("created"))
-    );
+    let (status, created) =
+        post(&client, format!("{}/api/orders", annals.url), order()).await.expect("answered");
+    assert_eq!((status, &created["status"]), (StatusCode::CREATED, &json!("created")));
     let id = created["id"].as_str().expect("an id").to_owned();
     let confirm = format!("{}/api/orders/{id}/confirm", annals.url);
     let (status, confirmed) = post(&client, confirm, json!({})).await.expect("answered");
@@ -82,10 +68,7 @@ async fn an_order_goes_all_the_way() {
         (StatusCode::OK, &json!("confirmed"), &json!(2))
     );
 
-    until("both events are in the topic", || async {
-        records(&prefix).await.len() == 2
-    })
-    .await;
+    until("both events are in the topic", || async { records(&prefix).await.len() == 2 }).await;
     let records = records(&prefix).await;
     assert_in_order(&records);
     let events = database.events().await;
@@ -113,10 +96,7 @@ async fn load(client: Client, url: String, acknowledged: Arc<Mutex<BTreeMap<Uuid
         else {
             return;
         };
-        let id: Uuid = created["id"]
-            .as_str()
-            .and_then(|id| id.parse().ok())
-            .expect("an id");
+        let id: Uuid = created["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
         acknowledged.lock().expect("no panic").insert(id, 1);
         if n % 2 == 0 {
             let confirm = format!("{url}/api/orders/{id}/confirm");
@@ -150,12 +130,7 @@ async fn a_killed_server_loses_and_repeats_nothing() {
 
     let _annals = Process::serve(&database, &[], &settings);
     let events = database.events().await;
-    assert!(
-        events
-            .iter()
-            .map(|event| event.position.0)
-            .eq(1..=events.len() as i64)
-    );
+    assert!(events.iter().map(|event| event.position.0).eq(1..=events.len() as i64));
     let mut versions: BTreeMap<Uuid, i64> = BTreeMap::new();
     for event in &events {
         let version = versions.entry(event.stream_id).or_default();
@@ -165,20 +140,11 @@ async fn a_killed_server_loses_and_repeats_nothing() {
     for (id, version) in &acknowledged {
         assert!(versions.get(id) >= Some(version), "acknowledged and lost: {id}");
     }
-    until("the topic holds the log", || async {
-        records(&prefix).await.len() >= events.len()
-    })
-    .await;
+    until("the topic holds the log", || async { records(&prefix).await.len() >= events.len() }).await;
     let records = records(&prefix).await;
     assert_in_order(&records);
-    let sent: BTreeSet<i64> = records
-        .iter()
-        .map(|record| record.number("ce_position"))
-        .collect();
-    assert!(
-        sent.into_iter().eq(1..=events.len() as i64) && records.len() == events.len(),
-        "each once"
-    );
+    let sent: BTreeSet<i64> = records.iter().map(|record| record.number("ce_position")).collect();
+    assert!(sent.into_iter().eq(1..=events.len() as i64) && records.len() == events.len(), "each once");
     until("the read model is the fold of the log", || async {
         let rows = rows(&database).await;
         rows.len() == versions.len()

@@ -39,23 +39,13 @@ async fn the_path_asks_for_the_role_before_anything_is_looked_at() {
     }
     for path in PATHS {
         let answer = Answer::of(server.anonymous(Method::DELETE, path)).await;
-        assert_eq!(
-            (answer.status.as_u16(), answer.problem().as_str()),
-            (401, "unauthenticated")
-        );
+        assert_eq!((answer.status.as_u16(), answer.problem().as_str()), (401, "unauthenticated"));
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
     }
     // Neither a large body nor a wrong type nor a wrong method comes before it.
-    let request = server
-        .anonymous(Method::PATCH, "/api/orders")
-        .header("content-type", "x/y");
-    assert_eq!(
-        Answer::of(request.body("x".repeat(3 << 20))).await.problem(),
-        "unauthenticated"
-    );
-    let request = server
-        .anonymous(Method::PATCH, "/api/orders")
-        .bearer_auth("dev-admin");
+    let request = server.anonymous(Method::PATCH, "/api/orders").header("content-type", "x/y");
+    assert_eq!(Answer::of(request.body("x".repeat(3 << 20))).await.problem(), "unauthenticated");
+    let request = server.anonymous(Method::PATCH, "/api/orders").bearer_auth("dev-admin");
     assert_eq!(Answer::of(request).await.problem(), "forbidden");
 }
 
@@ -64,36 +54,21 @@ async fn a_key_works_until_it_expires_or_is_revoked() {
     let database = Database::new().await;
     let pool = database.pool();
     let settings = [("auth", "keys"), ("api_key_memory_ms", "50")];
-    let servers = [
-        Server::start(&database, &settings).await,
-        Server::start(&database, &settings).await,
-    ];
-    let (key, secret) = keys::create(&pool, " shop ", &[Role::Consumer, Role::Admin], None)
-        .await
-        .expect("made");
-    assert_eq!(
-        (key.name.as_str(), key.roles.as_slice()),
-        ("shop", [Role::Admin, Role::Consumer].as_slice())
-    );
+    let servers = [Server::start(&database, &settings).await, Server::start(&database, &settings).await];
+    let (key, secret) =
+        keys::create(&pool, " shop ", &[Role::Consumer, Role::Admin], None).await.expect("made");
+    assert_eq!((key.name.as_str(), key.roles.as_slice()), ("shop", [Role::Admin, Role::Consumer].as_slice()));
     let secret = secret.expose_secret();
     assert!(secret.starts_with("annals_") && secret.len() == 50, "{secret}");
     for (path, expected) in PATHS.into_iter().zip([404, 404, 403]) {
         assert_eq!(status(&servers[0], secret, path).await, expected, "{path}");
     }
     let wrong = secret.replacen(&secret[10..12], "zz", 1);
-    for wrong in [
-        wrong.as_str(),
-        "dev-consumer",
-        "annals_",
-        "annals_x",
-        &secret[..49],
-    ] {
+    for wrong in [wrong.as_str(), "dev-consumer", "annals_", "annals_x", &secret[..49]] {
         assert_eq!(status(&servers[0], wrong, PATHS[0]).await, 401, "{wrong}");
     }
 
-    let order = servers[1]
-        .anonymous(Method::POST, "/api/orders")
-        .bearer_auth(secret);
+    let order = servers[1].anonymous(Method::POST, "/api/orders").bearer_auth(secret);
     let order = Answer::of(order.json(&support::server::order())).await;
     assert_eq!(order.status, 201);
     let event = database.events().await.pop().expect("an event");
@@ -101,43 +76,20 @@ async fn a_key_works_until_it_expires_or_is_revoked() {
     assert_eq!(metadata["actor"], format!("key:{}", key.id));
 
     let expiry = Utc::now() + TimeDelta::milliseconds(700);
-    let (_, brief) = keys::create(&pool, "brief", &[Role::Consumer], Some(expiry))
-        .await
-        .expect("made");
+    let (_, brief) = keys::create(&pool, "brief", &[Role::Consumer], Some(expiry)).await.expect("made");
     assert_eq!(status(&servers[0], brief.expose_secret(), PATHS[0]).await, 404);
-    until("it expires", || async {
-        status(&servers[0], brief.expose_secret(), PATHS[0]).await == 401
-    })
-    .await;
+    until("it expires", || async { status(&servers[0], brief.expose_secret(), PATHS[0]).await == 401 }).await;
 
     assert!(keys::list(&pool).await.expect("listed")[0].last_used_at.is_some());
     assert!(keys::revoke(&pool, key.id).await.expect("revoked"));
     assert!(!keys::revoke(&pool, key.id).await.expect("known"), "only once");
     for server in &servers {
-        until("every process refuses it", || async {
-            status(server, secret, PATHS[0]).await == 401
-        })
-        .await;
+        until("every process refuses it", || async { status(server, secret, PATHS[0]).await == 401 }).await;
     }
     let listed = keys::list(&pool).await.expect("listed");
-    assert_eq!(
-        listed
-            .iter()
-            .map(|key| key.revoked_at.is_some())
-            .collect::<Vec<_>>(),
-        [true, false]
-    );
-    let dump = database
-        .client()
-        .await
-        .query("select k::text from log.api_keys k", &[])
-        .await
-        .expect("rows");
-    assert!(
-        dump.iter()
-            .all(|row| !row.get::<_, &str>(0).contains(&secret[7..])),
-        "the key is kept nowhere"
-    );
+    assert_eq!(listed.iter().map(|key| key.revoked_at.is_some()).collect::<Vec<_>>(), [true, false]);
+    let dump = database.client().await.query("select k::text from log.api_keys k", &[]).await.expect("rows");
+    assert!(dump.iter().all(|row| !row.get::<_, &str>(0).contains(&secret[7..])), "the key is kept nowhere");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,22 +99,10 @@ async fn odd_keys_are_not_made() {
     let past = Utc::now() - Duration::from_secs(1);
     let long = "n".repeat(101);
     for name in ["", "  ", "a\nb", long.as_str()] {
-        assert!(
-            matches!(
-                keys::create(&pool, name, &[Role::Admin], None).await,
-                Err(Error::Name)
-            ),
-            "{name}"
-        );
+        assert!(matches!(keys::create(&pool, name, &[Role::Admin], None).await, Err(Error::Name)), "{name}");
     }
-    assert!(matches!(
-        keys::create(&pool, "n", &[], None).await,
-        Err(Error::NoRole)
-    ));
-    assert!(matches!(
-        keys::create(&pool, "n", &[Role::Admin], Some(past)).await,
-        Err(Error::Expiry)
-    ));
+    assert!(matches!(keys::create(&pool, "n", &[], None).await, Err(Error::NoRole)));
+    assert!(matches!(keys::create(&pool, "n", &[Role::Admin], Some(past)).await, Err(Error::Expiry)));
     assert!(!keys::revoke(&pool, Uuid::now_v7()).await.expect("answered"));
     assert_eq!(json!(keys::list(&pool).await.expect("listed").len()), json!(0));
 }

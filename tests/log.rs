@@ -11,11 +11,7 @@ use support::{Database, ORDER, append, append_to};
 use uuid::Uuid;
 
 fn unique(value: &str) -> UniqueValue {
-    UniqueValue {
-        scope: "test.value",
-        value: value.into(),
-        taken: Violation::at("/value", "taken"),
-    }
+    UniqueValue { scope: "test.value", value: value.into(), taken: Violation::at("/value", "taken") }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,10 +22,9 @@ async fn concurrent_creators_leave_no_gap() {
     let mut positions: Vec<_> = outcomes
         .into_iter()
         .map(|outcome| match outcome.expect("appended") {
-            Outcome::Appended {
-                version: Version(1),
-                positions: Some((first, last)),
-            } if first == last => first.0,
+            Outcome::Appended { version: Version(1), positions: Some((first, last)) } if first == last => {
+                first.0
+            }
             other => panic!("{other:?}"),
         })
         .collect();
@@ -47,30 +42,15 @@ async fn one_of_many_writers_with_one_expected_version_wins() {
     let (one, _) = database.appender(&[]);
     let (other, _) = database.appender(&[]);
     let stream = Uuid::now_v7();
-    one.append(append_to(stream, Expected::NoStream, &[("order.created", ORDER)]))
-        .await
-        .expect("created");
+    one.append(append_to(stream, Expected::NoStream, &[("order.created", ORDER)])).await.expect("created");
     let attempts = (0..50).map(|n| {
         let appender = if n % 2 == 0 { &one } else { &other };
-        appender.append(append_to(
-            stream,
-            Expected::Exactly(Version(1)),
-            &[("order.confirmed", "{}")],
-        ))
+        appender.append(append_to(stream, Expected::Exactly(Version(1)), &[("order.confirmed", "{}")]))
     });
-    let outcomes: Vec<_> = join_all(attempts)
-        .await
-        .into_iter()
-        .map(|outcome| outcome.expect("answered"))
-        .collect();
-    let won = outcomes
-        .iter()
-        .filter(|outcome| matches!(outcome, Outcome::Appended { .. }))
-        .count();
-    let lost = outcomes
-        .iter()
-        .filter(|outcome| matches!(outcome, Outcome::Conflict { .. }))
-        .count();
+    let outcomes: Vec<_> =
+        join_all(attempts).await.into_iter().map(|outcome| outcome.expect("answered")).collect();
+    let won = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Appended { .. })).count();
+    let lost = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Conflict { .. })).count();
     assert_eq!((won, lost), (1, 49));
     assert_eq!(database.events().await.len(), 2);
 }
@@ -104,12 +84,7 @@ async fn a_chain_is_appended_in_order_and_breaks_at_its_first_fault() {
     // it, otherwise they stand alone.
     assert_eq!(outcomes[..4], [Ok(1), Ok(2), Ok(3), Err(3)]);
     assert!(outcomes[4] == Ok(4) || outcomes[4] == Err(3), "{outcomes:?}");
-    let versions: Vec<_> = database
-        .events()
-        .await
-        .iter()
-        .map(|event| event.version.0)
-        .collect();
+    let versions: Vec<_> = database.events().await.iter().map(|event| event.version.0).collect();
     assert!(versions.iter().copied().eq(1..=versions.len() as i64));
 }
 
@@ -139,18 +114,9 @@ async fn a_repeated_command_gets_the_first_answer() {
         assert_eq!((repeat.positions, repeat.status), (first, Status::Done));
         assert_eq!(repeat.answer.expect("an answer").as_str(), r#"{"id": 1}"#);
     }
-    assert_eq!(
-        appender.append(keyed(2)).await.expect("answered"),
-        Outcome::FingerprintMismatch
-    );
-    let other_principal = Append {
-        principal: "other".into(),
-        ..keyed(2)
-    };
-    assert!(matches!(
-        appender.append(other_principal).await,
-        Ok(Outcome::Appended { .. })
-    ));
+    assert_eq!(appender.append(keyed(2)).await.expect("answered"), Outcome::FingerprintMismatch);
+    let other_principal = Append { principal: "other".into(), ..keyed(2) };
+    assert!(matches!(appender.append(other_principal).await, Ok(Outcome::Appended { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,26 +129,11 @@ async fn a_rejection_is_an_append_of_no_events() {
         idempotency_key: Some("no".into()),
         ..append_to(Uuid::now_v7(), expected, &[("order.created", ORDER)])
     };
-    let stale = appender
-        .append(reject(Expected::Exactly(Version(3))))
-        .await
-        .expect("answered");
+    let stale = appender.append(reject(Expected::Exactly(Version(3)))).await.expect("answered");
     assert_eq!(stale, Outcome::Conflict { actual: Version(0) });
-    let stored = appender
-        .append(reject(Expected::NoStream))
-        .await
-        .expect("answered");
-    assert_eq!(
-        stored,
-        Outcome::Appended {
-            version: Version(0),
-            positions: None
-        }
-    );
-    let Outcome::Duplicate(record) = appender
-        .append(reject(Expected::NoStream))
-        .await
-        .expect("answered")
+    let stored = appender.append(reject(Expected::NoStream)).await.expect("answered");
+    assert_eq!(stored, Outcome::Appended { version: Version(0), positions: None });
+    let Outcome::Duplicate(record) = appender.append(reject(Expected::NoStream)).await.expect("answered")
     else {
         panic!("a repeat");
     };
@@ -199,12 +150,7 @@ async fn a_value_has_one_owner_until_it_is_released() {
         ..append_to(stream, Expected::Any, &[("project.created", "{}")])
     };
     let creators: Vec<_> = (0..100).map(|_| Uuid::now_v7()).collect();
-    let outcomes = join_all(
-        creators
-            .iter()
-            .map(|stream| appender.append(take(*stream, "apollo"))),
-    )
-    .await;
+    let outcomes = join_all(creators.iter().map(|stream| appender.append(take(*stream, "apollo")))).await;
     let mut winner = None;
     for (stream, outcome) in creators.iter().zip(outcomes) {
         match outcome.expect("answered") {
@@ -224,15 +170,9 @@ async fn a_value_has_one_owner_until_it_is_released() {
         appender.append(take(loser, "apollo")).await.expect("answered"),
         Outcome::Claimed { claim: 0 }
     );
-    assert!(matches!(
-        appender.append(take(winner, "apollo")).await,
-        Ok(Outcome::Appended { .. })
-    ));
+    assert!(matches!(appender.append(take(winner, "apollo")).await, Ok(Outcome::Appended { .. })));
     appender.append(release(winner)).await.expect("answered");
-    assert!(matches!(
-        appender.append(take(loser, "apollo")).await,
-        Ok(Outcome::Appended { .. })
-    ));
+    assert!(matches!(appender.append(take(loser, "apollo")).await, Ok(Outcome::Appended { .. })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,11 +187,7 @@ async fn a_poisoned_request_fails_alone() {
     data[17] = unfit[0];
     data[80] = unfit[1];
     data[200] = refused;
-    let outcomes = join_all(
-        data.iter()
-            .map(|data| appender.append(append("order.created", data))),
-    )
-    .await;
+    let outcomes = join_all(data.iter().map(|data| appender.append(append("order.created", data)))).await;
     for (data, outcome) in data.iter().zip(outcomes) {
         match outcome {
             Ok(outcome) => assert!(*data == ORDER && matches!(outcome, Outcome::Appended { .. })),
@@ -269,15 +205,8 @@ async fn an_append_needs_read_committed() {
     let database = Database::new().await;
     let client = database.client().await;
     let call = include_str!("support/append_nothing.sql");
-    for (level, fits) in [
-        ("read committed", true),
-        ("repeatable read", false),
-        ("serializable", false),
-    ] {
-        client
-            .batch_execute(&format!("begin isolation level {level}"))
-            .await
-            .expect("begun");
+    for (level, fits) in [("read committed", true), ("repeatable read", false), ("serializable", false)] {
+        client.batch_execute(&format!("begin isolation level {level}")).await.expect("begun");
         let result = client.batch_execute(call).await;
         client.batch_execute("rollback").await.expect("rolled back");
         match result {
@@ -294,10 +223,7 @@ async fn an_append_needs_read_committed() {
 async fn what_is_written_stays() {
     let database = Database::new().await;
     let (appender, _) = database.appender(&[]);
-    appender
-        .append(append("order.created", ORDER))
-        .await
-        .expect("appended");
+    appender.append(append("order.created", ORDER)).await.expect("appended");
     let client = database.client().await;
     let statements = [
         "insert into log.events select (e).* from log.events e",
@@ -317,26 +243,14 @@ async fn what_is_written_stays() {
             if number == 0 && matches!(role, "annals_owner" | "postgres_self") {
                 continue; // the owner and a superuser may insert; log.append does so as the owner
             }
-            let set = if role == "postgres_self" {
-                "reset role".to_owned()
-            } else {
-                format!("set role {role}")
-            };
+            let set =
+                if role == "postgres_self" { "reset role".to_owned() } else { format!("set role {role}") };
             client.batch_execute(&set).await.expect("the role exists");
-            client
-                .batch_execute("set session_replication_role = replica")
-                .await
-                .ok();
+            client.batch_execute("set session_replication_role = replica").await.ok();
             let error = client.batch_execute(statement).await.expect_err("refused");
             let state = error.code().expect("an SQLSTATE").code().to_owned();
-            assert!(
-                ["42501", "23001"].contains(&state.as_str()),
-                "{role}: {statement}: {error:?}"
-            );
-            client
-                .batch_execute("reset role; reset session_replication_role")
-                .await
-                .expect("reset");
+            assert!(["42501", "23001"].contains(&state.as_str()), "{role}: {statement}: {error:?}");
+            client.batch_execute("reset role; reset session_replication_role").await.expect("reset");
         }
     }
     assert_eq!(database.events().await.len(), 1);

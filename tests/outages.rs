@@ -73,34 +73,18 @@ async fn client(persistent: Persistent, counter: Uuid, stop: Arc<AtomicBool>) ->
         let order = serde_json::from_str(support::ORDER).expect("JSON");
         let (status, created) = persistent.post("/api/orders", order).await;
         assert_eq!(status, StatusCode::CREATED, "{created}");
-        let id: Uuid = created["id"]
-            .as_str()
-            .and_then(|id| id.parse().ok())
-            .expect("an id");
+        let id: Uuid = created["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
         told.orders.insert(id, 1);
 
-        let (status, refused) = persistent
-            .post(&format!("/api/orders/{id}/deliver"), json!({}))
-            .await;
-        assert_eq!(
-            (status, &refused["state"]),
-            (StatusCode::CONFLICT, &json!("created")),
-            "{refused}"
-        );
+        let (status, refused) = persistent.post(&format!("/api/orders/{id}/deliver"), json!({})).await;
+        assert_eq!((status, &refused["state"]), (StatusCode::CONFLICT, &json!("created")), "{refused}");
 
-        let (status, confirmed) = persistent
-            .post(&format!("/api/orders/{id}/confirm"), json!({}))
-            .await;
-        assert_eq!(
-            (status, &confirmed["version"]),
-            (StatusCode::OK, &json!(2)),
-            "{confirmed}"
-        );
+        let (status, confirmed) = persistent.post(&format!("/api/orders/{id}/confirm"), json!({})).await;
+        assert_eq!((status, &confirmed["version"]), (StatusCode::OK, &json!(2)), "{confirmed}");
         told.orders.insert(id, 2);
 
-        let (status, counted) = persistent
-            .post(&format!("/api/counters/{counter}/increment"), json!({}))
-            .await;
+        let (status, counted) =
+            persistent.post(&format!("/api/counters/{counter}/increment"), json!({})).await;
         assert_eq!(status, StatusCode::OK, "{counted}");
         told.counts.push(counted["counter"].as_i64().expect("a count"));
     }
@@ -114,21 +98,13 @@ async fn history_is_true_through_outages_of_kafka_and_postgres() {
     let settings = [("kafka_brokers", &*stack.kafka_brokers)];
     let annals = Process::serve(&database, &[], &settings);
     let answers = Arc::new(AtomicUsize::new(0));
-    let persistent = Persistent {
-        client: Client::new(),
-        url: annals.url.clone(),
-        answers: answers.clone(),
-    };
+    let persistent = Persistent { client: Client::new(), url: annals.url.clone(), answers: answers.clone() };
     let (_, counter) = persistent.post("/api/counters", json!({"code": "1234"})).await;
-    let counter: Uuid = counter["id"]
-        .as_str()
-        .and_then(|id| id.parse().ok())
-        .expect("an id");
+    let counter: Uuid = counter["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
 
     let stop = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..8)
-        .map(|_| tokio::spawn(client(persistent.clone(), counter, stop.clone())))
-        .collect();
+    let clients: Vec<_> =
+        (0..8).map(|_| tokio::spawn(client(persistent.clone(), counter, stop.clone()))).collect();
     let more = |what: &'static str| {
         let (answers, now) = (answers.clone(), answers.load(Ordering::Relaxed));
         async move { until(what, || async { answers.load(Ordering::Relaxed) > now + 300 }).await }
@@ -144,11 +120,8 @@ async fn history_is_true_through_outages_of_kafka_and_postgres() {
     block_in_place(|| stack.start("kafka"));
     more("a load with all back").await;
     stop.store(true, Ordering::Relaxed);
-    let told: Vec<Told> = join_all(clients)
-        .await
-        .into_iter()
-        .map(|told| told.expect("no client failed"))
-        .collect();
+    let told: Vec<Told> =
+        join_all(clients).await.into_iter().map(|told| told.expect("no client failed")).collect();
 
     check_log(&database, counter, &told).await;
     check_topic(&database, stack.kafka_brokers.clone()).await;
@@ -156,13 +129,7 @@ async fn history_is_true_through_outages_of_kafka_and_postgres() {
 
 async fn check_log(database: &Database, counter: Uuid, told: &[Told]) {
     let events = database.events().await;
-    assert!(
-        events
-            .iter()
-            .map(|event| event.position.0)
-            .eq(1..=events.len() as i64),
-        "no gap"
-    );
+    assert!(events.iter().map(|event| event.position.0).eq(1..=events.len() as i64), "no gap");
     let mut versions: BTreeMap<Uuid, i64> = BTreeMap::new();
     for event in &events {
         let version = versions.entry(event.stream_id).or_default();
@@ -176,11 +143,7 @@ async fn check_log(database: &Database, counter: Uuid, told: &[Told]) {
     assert_eq!(versions, orders);
     assert_eq!(counted as usize, counts.len());
     assert!(
-        counts
-            .into_iter()
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .eq(1..=counted),
+        counts.into_iter().collect::<BTreeSet<_>>().into_iter().eq(1..=counted),
         "one answer for each count"
     );
 }
@@ -190,31 +153,14 @@ async fn check_topic(database: &Database, brokers: String) {
     let orders = events.iter().filter(|event| event.stream_type == "order").count();
     let read = || {
         let brokers = brokers.clone();
-        async move {
-            spawn_blocking(move || topic::read(&brokers, "annals.order"))
-                .await
-                .expect("read")
-        }
+        async move { spawn_blocking(move || topic::read(&brokers, "annals.order")).await.expect("read") }
     };
-    until("the topic holds the log", || async {
-        read().await.len() >= orders
-    })
-    .await;
+    until("the topic holds the log", || async { read().await.len() >= orders }).await;
     let records = read().await;
     assert_in_order(&records);
-    let sent: Vec<_> = records
-        .iter()
-        .map(|record| record.number("ce_position"))
-        .collect();
+    let sent: Vec<_> = records.iter().map(|record| record.number("ce_position")).collect();
     let unique: BTreeSet<_> = sent.iter().copied().collect();
-    let logged: BTreeSet<_> = events
-        .iter()
-        .filter(|event| event.stream_type == "order")
-        .map(|event| event.position.0)
-        .collect();
-    assert_eq!(
-        (sent.len(), unique),
-        (orders, logged),
-        "each event of the log, each once"
-    );
+    let logged: BTreeSet<_> =
+        events.iter().filter(|event| event.stream_type == "order").map(|event| event.position.0).collect();
+    assert_eq!((sent.len(), unique), (orders, logged), "each event of the log, each once");
 }

@@ -23,31 +23,11 @@ async fn several_events_of_a_stream_fold_in_one_batch() {
     let created = ("order.created", ORDER);
     let confirmed = ("order.confirmed", "{}");
     let pay = ("order.paid", r#"{"amount":9.00,"reference":"r"}"#);
-    let part = (
-        "order.refunded",
-        r#"{"amount":4.00,"reason":"late","in_full":false}"#,
-    );
-    let rest = (
-        "order.refunded",
-        r#"{"amount":5.00,"reason":"late","in_full":true}"#,
-    );
-    stage
-        .append(append_to(
-            paid,
-            Expected::NoStream,
-            &[created, confirmed, pay, part],
-        ))
-        .await;
-    stage
-        .append(append_to(open, Expected::NoStream, &[created]))
-        .await;
-    stage
-        .append(append_to(
-            refunded,
-            Expected::NoStream,
-            &[created, confirmed, pay, part, rest],
-        ))
-        .await;
+    let part = ("order.refunded", r#"{"amount":4.00,"reason":"late","in_full":false}"#);
+    let rest = ("order.refunded", r#"{"amount":5.00,"reason":"late","in_full":true}"#);
+    stage.append(append_to(paid, Expected::NoStream, &[created, confirmed, pay, part])).await;
+    stage.append(append_to(open, Expected::NoStream, &[created])).await;
+    stage.append(append_to(refunded, Expected::NoStream, &[created, confirmed, pay, part, rest])).await;
     let process = stage.process(&[&shipped("orders")], &[]).await;
     stage.folded("orders").await;
     let rows = stage.rows("orders").await;
@@ -66,9 +46,7 @@ async fn any_size_of_batch_comes_to_the_same_rows() {
     let mut counters = Counters::new(20);
     stage.count(&mut counters, 200).await;
     for batch in ["1", "7", "64", "10000"] {
-        let process = stage
-            .process(&[&shipped("counters")], &[("projector_batch_events_max", batch)])
-            .await;
+        let process = stage.process(&[&shipped("counters")], &[("projector_batch_events_max", batch)]).await;
         stage.assert_counted(&counters).await;
         process.stop().await;
         stage.forget("counters").await;
@@ -82,10 +60,7 @@ async fn killed_workers_and_twins_fold_each_event_once() {
     let folder = shipped("counters");
     for _ in 0..10 {
         let small = [("projector_batch_events_max", "5")];
-        let processes = (
-            stage.process(&[&folder], &small).await,
-            stage.process(&[&folder], &small).await,
-        );
+        let processes = (stage.process(&[&folder], &small).await, stage.process(&[&folder], &small).await);
         stage.count(&mut counters, 20).await;
         drop(processes);
     }
@@ -111,12 +86,7 @@ async fn a_worker_goes_on_where_another_holds_partitions() {
     let head = stage.database.reader().head().await.expect("a head").0;
     until("the other partitions are folded", async || {
         let sql = "select min(position) from projections.checkpoints where partition <> 0";
-        observer
-            .query_one(sql, &[])
-            .await
-            .expect("a row")
-            .get::<_, i64>(0)
-            >= head
+        observer.query_one(sql, &[]).await.expect("a row").get::<_, i64>(0) >= head
     })
     .await;
     held.rollback().await.expect("given back");
@@ -153,24 +123,10 @@ async fn a_poison_event_stops_its_projection_by_name_and_no_other() {
     let (before, poison) = (Uuid::now_v7(), Uuid::now_v7());
     let increment = |data| ("counter.incremented", data);
     let created = ("counter.created", r#"{"code_hash":"x"}"#);
-    stage
-        .append(append_to(
-            before,
-            Expected::NoStream,
-            &[created, increment(r#"{"by":2}"#)],
-        ))
-        .await;
-    stage
-        .append(append_to(
-            poison,
-            Expected::NoStream,
-            &[created, increment(r#"{"by":"tea"}"#)],
-        ))
-        .await;
+    stage.append(append_to(before, Expected::NoStream, &[created, increment(r#"{"by":2}"#)])).await;
+    stage.append(append_to(poison, Expected::NoStream, &[created, increment(r#"{"by":"tea"}"#)])).await;
     stage.append(append("order.created", ORDER)).await;
-    let process = stage
-        .process(&[&shipped("counters"), &shipped("orders")], &[])
-        .await;
+    let process = stage.process(&[&shipped("counters"), &shipped("orders")], &[]).await;
     let reason = process.stands_still("counters").await;
     for part in ["on/counter.incremented.sql", "position 4", "invalid input syntax"] {
         assert!(reason.contains(part), "{reason}");
@@ -182,10 +138,7 @@ async fn a_poison_event_stops_its_projection_by_name_and_no_other() {
     assert_eq!(rows[&poison]["counter"], 0);
     let client = stage.database.client().await;
     let sql = "select stopped ->> 'event_type' from projections.projections where projection = 'counters'";
-    assert_eq!(
-        client.query_one(sql, &[]).await.expect("a row").get::<_, &str>(0),
-        "counter.incremented"
-    );
+    assert_eq!(client.query_one(sql, &[]).await.expect("a row").get::<_, &str>(0), "counter.incremented");
 }
 
 #[tokio::test]
@@ -207,9 +160,7 @@ async fn an_event_of_a_newer_program_is_waited_for() {
 #[tokio::test]
 async fn a_folder_that_changed_under_its_version_is_refused() {
     let stage = Stage::new().await;
-    stage
-        .append(append("counter.created", r#"{"code_hash":"x"}"#))
-        .await;
+    stage.append(append("counter.created", r#"{"code_hash":"x"}"#)).await;
     stage.process(&[&shipped("counters")], &[]).await.stop().await;
     let process = stage.process(&[&shipped("counters")], &[]).await;
     stage.folded("counters").await;
@@ -223,14 +174,8 @@ async fn a_folder_that_changed_under_its_version_is_refused() {
     let same_version = change("on/counter.reset.sql", "counter = 0", "counter = 1");
     let process = stage.process(&[&same_version, &shipped("orders")], &[]).await;
     let reason = process.stands_still("counters").await;
-    assert!(
-        reason.contains("on/counter.reset.sql") && reason.contains("raise `version`"),
-        "{reason}"
-    );
-    until("the other goes on", async || {
-        process.status("orders") == Status::Running
-    })
-    .await;
+    assert!(reason.contains("on/counter.reset.sql") && reason.contains("raise `version`"), "{reason}");
+    until("the other goes on", async || process.status("orders") == Status::Running).await;
     process.stop().await;
     let higher = change("projection.toml", "version = 1", "version = 2");
     let process = stage.process(&[&higher], &[]).await;
@@ -271,11 +216,8 @@ fn all_faults_of_a_folder_are_told_at_once() {
             ("on/counter.reste.sql", Some("select 1")),
         ],
     );
-    let faults: BTreeMap<String, String> = folder
-        .expect_err("it has faults")
-        .into_iter()
-        .map(|fault| (fault.to_string(), fault.file))
-        .collect();
+    let faults: BTreeMap<String, String> =
+        folder.expect_err("it has faults").into_iter().map(|fault| (fault.to_string(), fault.file)).collect();
     for part in [
         "`version` must be at least 1",
         "`tea` in `events`",
@@ -285,10 +227,7 @@ fn all_faults_of_a_folder_are_told_at_once() {
         "on/tea.sql: the file is missing",
         "on/counter.reste.sql",
     ] {
-        assert!(
-            faults.keys().any(|fault| fault.contains(part)),
-            "{part}: {faults:#?}"
-        );
+        assert!(faults.keys().any(|fault| fault.contains(part)), "{part}: {faults:#?}");
     }
     assert!(Folder::load(&shipped_path("counters")).is_ok());
 }
@@ -302,11 +241,7 @@ async fn what_only_the_database_sees_is_a_fault_too() {
             "update counters set tea = 1 from events e where id = e.stream_id",
             "\"tea\" of relation",
         ),
-        (
-            "table.sql",
-            "create table counters (id uuid, counter bigint, version bigint)",
-            "`id` is sorted by",
-        ),
+        ("table.sql", "create table counters (id uuid, counter bigint, version bigint)", "`id` is sorted by"),
         (
             "table.sql",
             "create table counters (id uuid primary key, counter tea)",
@@ -320,8 +255,6 @@ async fn what_only_the_database_sees_is_a_fault_too() {
         process.stop().await;
     }
     let process = stage.process(&[&shipped("counters")], &[]).await;
-    until("nothing of the refused ones is left", async || {
-        process.status("counters") == Status::Running
-    })
-    .await;
+    until("nothing of the refused ones is left", async || process.status("counters") == Status::Running)
+        .await;
 }

@@ -32,45 +32,20 @@ impl Stage {
         let database = Database::new().await;
         let (appender, head) = database.appender(&[]);
         let config = database.config(settings);
-        let folders: Vec<_> = ["orders", "projects"]
-            .map(|name| load(&Path::new("projections").join(name)))
-            .into();
+        let folders: Vec<_> =
+            ["orders", "projects"].map(|name| load(&Path::new("projections").join(name))).into();
         let names: Vec<_> = folders.iter().map(|folder| folder.name.clone()).collect();
         let progress = || Progress::new(names.iter().map(String::as_str));
         let workers = progress();
         let readers = if own { workers.clone() } else { progress() };
         let read = postgres::pool(&config.databases.reader, &config.databases).expect("a pool");
-        let models = ReadModels::new(
-            read.clone(),
-            database.reader(),
-            false,
-            readers,
-            config.reads.clone(),
-        );
+        let models = ReadModels::new(read.clone(), database.reader(), false, readers, config.reads.clone());
         let log_id = database.identity().await.log_id;
         let registry = Arc::new(support::registry());
-        let deps = Deps {
-            reader: database.reader(),
-            read,
-            registry,
-            log_id,
-            head,
-            progress: workers,
-        };
+        let deps = Deps { reader: database.reader(), read, registry, log_id, head, progress: workers };
         let shutdown = CancellationToken::new();
-        tokio::spawn(projector::run(
-            deps,
-            folders,
-            None,
-            config.projector,
-            shutdown.clone(),
-        ));
-        Self {
-            database,
-            appender,
-            models,
-            _running: shutdown.drop_guard(),
-        }
+        tokio::spawn(projector::run(deps, folders, None, config.projector, shutdown.clone()));
+        Self { database, appender, models, _running: shutdown.drop_guard() }
     }
 
     /// Appends an order's creation and gives what to wait for to see it.
@@ -86,17 +61,10 @@ fn load(path: &Path) -> Folder {
 }
 
 fn fresh(outcome: annals::log::Outcome) -> Freshness {
-    let annals::log::Outcome::Appended {
-        positions: Some((_, last)),
-        ..
-    } = outcome
-    else {
+    let annals::log::Outcome::Appended { positions: Some((_, last)), .. } = outcome else {
         panic!("not appended: {outcome:?}");
     };
-    Freshness {
-        after: Some(last),
-        wait: DEADLINE,
-    }
+    Freshness { after: Some(last), wait: DEADLINE }
 }
 
 fn values(items: &[RawJson], column: &str) -> Vec<String> {
@@ -116,18 +84,10 @@ async fn what_was_written_is_read() {
         for number in 0..20 {
             let id = Uuid::now_v7();
             let fresh = stage.order(id, "c-1", &format!("{number}.10")).await;
-            let answer = stage
-                .models
-                .get("orders", &[&id.to_string()], fresh)
-                .await
-                .expect("an answer");
+            let answer = stage.models.get("orders", &[&id.to_string()], fresh).await.expect("an answer");
             let row = answer.value.expect("the row is there");
             let customer = r#""customer_id":"c-1","status":"created","total":"#;
-            assert!(
-                row.as_str().contains(&format!("{customer}{number}.10")),
-                "{}",
-                row.as_str()
-            );
+            assert!(row.as_str().contains(&format!("{customer}{number}.10")), "{}", row.as_str());
             assert!(Some(answer.position) >= fresh.after);
             assert_eq!((answer.generation, answer.parked), (1, 0));
         }
@@ -139,28 +99,17 @@ async fn pages_cover_every_row_once_in_any_order() {
     let stage = Stage::new(true, &[]).await;
     let mut last = Freshness::default();
     for number in 0..25 {
-        last = stage
-            .order(
-                Uuid::now_v7(),
-                &format!("c-{}", number % 2),
-                &format!("{}.00", number % 7),
-            )
-            .await;
+        last = stage.order(Uuid::now_v7(), &format!("c-{}", number % 2), &format!("{}.00", number % 7)).await;
     }
-    for (sort, column) in [
-        ("total", "total"),
-        ("-total", "total"),
-        ("-created_at", "created_at"),
-        ("total,-id", "total"),
-    ] {
+    for (sort, column) in
+        [("total", "total"), ("-total", "total"), ("-created_at", "created_at"), ("total,-id", "total")]
+    {
         let mut cursor = String::new();
         let mut seen = Vec::new();
         let mut sorted = Vec::new();
         loop {
-            let page = stage
-                .models
-                .list("orders", &query(&format!("sort={sort}&limit=4{cursor}")), last)
-                .await;
+            let page =
+                stage.models.list("orders", &query(&format!("sort={sort}&limit=4{cursor}")), last).await;
             let page = page.expect("a page").value;
             assert!(page.items.len() <= 4);
             seen.extend(values(&page.items, "id"));
@@ -171,23 +120,15 @@ async fn pages_cover_every_row_once_in_any_order() {
             }
         }
         assert_eq!(seen.len(), 25, "{sort}");
-        let ordered = if sort.starts_with('-') {
-            sorted.iter().rev().is_sorted()
-        } else {
-            sorted.is_sorted()
-        };
+        let ordered =
+            if sort.starts_with('-') { sorted.iter().rev().is_sorted() } else { sorted.is_sorted() };
         assert!(ordered, "{sort}: {sorted:?}");
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), 25, "{sort}");
     }
     let filtered = query("customer_id=c-1&total.gte=2&total.lt=4");
-    let page = stage
-        .models
-        .list("orders", &filtered, last)
-        .await
-        .expect("a page")
-        .value;
+    let page = stage.models.list("orders", &filtered, last).await.expect("a page").value;
     let mut totals = values(&page.items, "total");
     totals.sort();
     assert_eq!(totals, ["2.00", "2.00", "3.00", "3.00"]);
@@ -212,21 +153,11 @@ async fn bad_parameters_are_named() {
     assert_eq!(name(orders("sort=items").await), "sort");
     let one = stage.models.get("orders", &["tea"], now).await;
     assert!(matches!(one, Err(Error::BadParameter { name, .. }) if name == "id"));
-    assert!(matches!(
-        ListQuery::parse([("limit", "0")]),
-        Err(Error::BadParameter { .. })
-    ));
-    assert!(matches!(
-        ListQuery::parse([("total.like", "0")]),
-        Err(Error::BadParameter { .. })
-    ));
+    assert!(matches!(ListQuery::parse([("limit", "0")]), Err(Error::BadParameter { .. })));
+    assert!(matches!(ListQuery::parse([("total.like", "0")]), Err(Error::BadParameter { .. })));
 
     let next = orders("limit=1").await.expect("a page").value.next.expect("more");
-    for bad in [
-        format!("limit=1&sort=-id&cursor={next}"),
-        "cursor=tea".into(),
-        format!("cursor={next}x"),
-    ] {
+    for bad in [format!("limit=1&sort=-id&cursor={next}"), "cursor=tea".into(), format!("cursor={next}x")] {
         assert!(matches!(orders(&bad).await, Err(Error::BadCursor(_))), "{bad}");
     }
     let client = stage.database.client().await;
@@ -234,10 +165,7 @@ async fn bad_parameters_are_named() {
     assert!(
         matches!(orders(&format!("limit=1&cursor={next}")).await, Err(Error::BadCursor(reason)) if reason.contains("rebuilt"))
     );
-    assert!(matches!(
-        stage.models.get("teas", &["1"], now).await,
-        Err(Error::Unknown(_))
-    ));
+    assert!(matches!(stage.models.get("teas", &["1"], now).await, Err(Error::Unknown(_))));
 }
 
 #[tokio::test]
@@ -257,10 +185,7 @@ async fn named_queries_take_typed_parameters() {
         values(&search("TEA").await.expect("rows").value, "name"),
         [r#""Black tea""#, r#""Green Tea""#]
     );
-    assert_eq!(
-        values(&search("%_").await.expect("rows").value, "name"),
-        [r#""50%_off""#]
-    );
+    assert_eq!(values(&search("%_").await.expect("rows").value, "name"), [r#""50%_off""#]);
     let missing = stage.models.query("projects", "search", &[], now).await;
     assert!(matches!(missing, Err(Error::BadParameter { name, .. }) if name == "text"));
     let unknown = stage.models.query("projects", "teas", &[], now).await;
@@ -271,22 +196,11 @@ async fn named_queries_take_typed_parameters() {
 async fn nobody_waits_longer_than_wished_or_in_numbers_without_end() {
     let stage = Stage::new(true, &[("read_waiters_max", "2")]).await;
     let now = stage.order(Uuid::now_v7(), "c-1", "1.00").await;
-    stage
-        .models
-        .list("orders", &query(""), now)
-        .await
-        .expect("a page");
-    let never = |wait| Freshness {
-        after: Some(Position(1_000)),
-        wait,
-    };
+    stage.models.list("orders", &query(""), now).await.expect("a page");
+    let never = |wait| Freshness { after: Some(Position(1_000)), wait };
     let waiting = |wait| {
         let models = stage.models.clone();
-        async move {
-            models
-                .get("orders", &[&Uuid::nil().to_string()], never(wait))
-                .await
-        }
+        async move { models.get("orders", &[&Uuid::nil().to_string()], never(wait)).await }
     };
     let short = Duration::from_millis(20);
     let (one, two, three) = tokio::join!(waiting(short), waiting(short), waiting(short));

@@ -30,19 +30,8 @@ async fn every_event_arrives_in_order_in_its_partition() {
                 &[("order.created", ORDER), ("order.confirmed", "{}")],
             ))
             .await;
-        stage
-            .append(append(
-                "project.created",
-                r#"{"name":"tea","amount":90071992547409.93}"#,
-            ))
-            .await;
-        stage
-            .append(append_to(
-                *stream,
-                Expected::Any,
-                &[("order.cancelled", r#"{"reason":"rain"}"#)],
-            ))
-            .await;
+        stage.append(append("project.created", r#"{"name":"tea","amount":90071992547409.93}"#)).await;
+        stage.append(append_to(*stream, Expected::Any, &[("order.cancelled", r#"{"reason":"rain"}"#)])).await;
     }
     stage.relayed(80).await;
     stage.assert_topic_is_log("order").await;
@@ -69,12 +58,7 @@ async fn a_record_is_a_cloud_event() {
     assert_eq!(key, stream.to_string());
     let recorded_at = headers.remove("ce_time").expect("a time");
     let event = stage.database.events().await.remove(0);
-    assert_eq!(
-        recorded_at
-            .parse::<chrono::DateTime<chrono::Utc>>()
-            .expect("RFC 3339"),
-        event.recorded_at
-    );
+    assert_eq!(recorded_at.parse::<chrono::DateTime<chrono::Utc>>().expect("RFC 3339"), event.recorded_at);
     assert_eq!(value, event.data.as_str());
     let log_id = stage.database.identity().await.log_id;
     let expected = [
@@ -95,13 +79,7 @@ async fn a_record_is_a_cloud_event() {
         ("ce_causationid", cause.to_string()),
         ("ce_traceparent", "00-1-2-3".to_owned()),
     ];
-    assert_eq!(
-        headers,
-        expected
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    );
+    assert_eq!(headers, expected.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,10 +106,7 @@ async fn state_that_lags_repeats_nothing() {
     relay.shut_down().await;
     // What a crash of the database can leave of a commit that did not wait for the disk.
     let client = stage.database.client().await;
-    client
-        .batch_execute(include_str!("relay/forget_progress.sql"))
-        .await
-        .expect("forgotten");
+    client.batch_execute(include_str!("relay/forget_progress.sql")).await.expect("forgotten");
     stage.append_orders(10).await;
     let _relay = stage.relay().await;
     stage.relayed(110).await;

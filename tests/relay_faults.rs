@@ -58,9 +58,7 @@ async fn a_partition_that_lost_its_end_is_rewound() {
     topic.create().await;
     // One partition keeps all, one keeps half, one is empty.
     for (partition, kept) in [(0, usize::MAX), (1, records[&1].len() / 2), (2, 0)] {
-        topic
-            .write(partition, records[&partition].iter().take(kept))
-            .await;
+        topic.write(partition, records[&partition].iter().take(kept)).await;
     }
     stage.append_orders(10).await;
     let _relay = stage.relay().await;
@@ -75,17 +73,12 @@ async fn one_relays_and_another_takes_over_when_it_dies() {
     stage.append_orders(10).await;
     stage.relayed(10).await;
     let second = stage.relay().await;
-    until("the second stands by", || async {
-        second.role() == Role::Standby
-    })
-    .await;
+    until("the second stands by", || async { second.role() == Role::Standby }).await;
     assert_eq!(first.role(), Role::Leader);
     drop(first);
     stage.append_orders(10).await;
     let takeover = stage.relayed(20);
-    tokio::time::timeout(Duration::from_secs(5), takeover)
-        .await
-        .expect("within 5 s");
+    tokio::time::timeout(Duration::from_secs(5), takeover).await.expect("within 5 s");
     assert_eq!(second.role(), Role::Leader);
     stage.assert_topic_is_log("order").await;
 }
@@ -116,9 +109,7 @@ async fn a_producer_from_before_is_fenced() {
     let topic = stage.topic("order");
     let records = topic.read().await;
     let log_id = stage.database.identity().await.log_id;
-    let zombie = topic
-        .begin_as(&format!("{}.relay.{log_id}.0", stage.prefix), &records[&0])
-        .await;
+    let zombie = topic.begin_as(&format!("{}.relay.{log_id}.0", stage.prefix), &records[&0]).await;
     stage.append_orders(10).await;
     let _relay = stage.relay().await;
     stage.relayed(20).await;
@@ -164,21 +155,10 @@ async fn a_log_restored_from_an_older_backup_is_refused() {
     let restored = Stage::with(stage.prefix.clone(), support::kafka_brokers()).await;
     let client = restored.database.client().await;
     let log_id = stage.database.identity().await.log_id;
-    client
-        .execute(include_str!("relay/take_identity.sql"), &[&log_id])
-        .await
-        .expect("it is the same log");
+    client.execute(include_str!("relay/take_identity.sql"), &[&log_id]).await.expect("it is the same log");
     restored.append_orders(5).await;
-    restored
-        .relay()
-        .await
-        .stopped_for("was restored from an older backup")
-        .await;
+    restored.relay().await.stopped_for("was restored from an older backup").await;
     restored.append_orders(20).await;
-    restored
-        .relay()
-        .await
-        .stopped_for("was restored from an older backup")
-        .await;
+    restored.relay().await.stopped_for("was restored from an older backup").await;
     stage.assert_topic_is_log("order").await;
 }

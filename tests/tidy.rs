@@ -33,14 +33,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ),
     (
         "aggregate",
-        &[
-            "tokio",
-            "postgres",
-            "rdkafka",
-            "poem",
-            "crate::log",
-            "crate::domain",
-        ],
+        &["tokio", "postgres", "rdkafka", "poem", "crate::log", "crate::domain"],
         "aggregates know nothing around them",
     ),
     (
@@ -50,48 +43,22 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ),
     (
         "log",
-        &[
-            "crate::domain",
-            "crate::command",
-            "crate::kafka",
-            "crate::relay",
-            "crate::api",
-            "rdkafka",
-            "poem",
-        ],
+        &["crate::domain", "crate::command", "crate::kafka", "crate::relay", "crate::api", "rdkafka", "poem"],
         "the log sees stream types by name and data as JSON",
     ),
     (
         "relay",
-        &[
-            "crate::domain",
-            "crate::projector",
-            "crate::command",
-            "crate::api",
-            "poem",
-        ],
+        &["crate::domain", "crate::projector", "crate::command", "crate::api", "poem"],
         "the relay knows no domain and no projection",
     ),
     (
         "projector",
-        &[
-            "crate::api",
-            "crate::command",
-            "crate::domain",
-            "Appender",
-            "poem",
-        ],
+        &["crate::api", "crate::command", "crate::domain", "Appender", "poem"],
         "projectors read the log and know no HTTP",
     ),
     (
         "rebuild",
-        &[
-            "crate::api",
-            "crate::command",
-            "crate::domain",
-            "Appender",
-            "poem",
-        ],
+        &["crate::api", "crate::command", "crate::domain", "Appender", "poem"],
         "rebuilds read the log and know no HTTP",
     ),
     ("json", &["crate::"], "the bottom"),
@@ -129,13 +96,8 @@ struct Source {
 impl Source {
     /// The lines before the unit tests.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let code = self
-            .lines
-            .iter()
-            .take_while(|line| !line.starts_with("#[cfg(test)]"));
-        (1..)
-            .zip(code.map(String::as_str))
-            .filter(|(_, line)| !line.trim_start().starts_with("//"))
+        let code = self.lines.iter().take_while(|line| !line.starts_with("#[cfg(test)]"));
+        (1..).zip(code.map(String::as_str)).filter(|(_, line)| !line.trim_start().starts_with("//"))
     }
 
     fn is_test(&self) -> bool {
@@ -148,25 +110,16 @@ fn sources(folder: &str) -> Vec<Source> {
     let mut sources = Vec::new();
     walk(&root, &mut |path| {
         let text = fs::read_to_string(path).expect("sources are text");
-        let path = path
-            .strip_prefix(&root)
-            .expect("below the root")
-            .to_string_lossy()
-            .into_owned();
-        sources.push(Source {
-            path,
-            lines: text.lines().map(str::to_owned).collect(),
-        });
+        let path = path.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned();
+        sources.push(Source { path, lines: text.lines().map(str::to_owned).collect() });
     });
     assert!(!sources.is_empty());
     sources
 }
 
 fn walk(folder: &Path, each: &mut impl FnMut(&Path)) {
-    let mut entries: Vec<PathBuf> = fs::read_dir(folder)
-        .expect("a folder")
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -201,14 +154,8 @@ fn modules_use_only_what_they_may() {
             if allowed.iter().any(|allowed| source.path.starts_with(allowed)) || source.is_test() {
                 continue;
             }
-            for (line, _) in source
-                .code()
-                .filter(|(_, text)| text.contains(&format!("{name}::")))
-            {
-                faults.push(format!(
-                    "src/{}:{line}: `{name}` is for {allowed:?} alone",
-                    source.path
-                ));
+            for (line, _) in source.code().filter(|(_, text)| text.contains(&format!("{name}::"))) {
+                faults.push(format!("src/{}:{line}: `{name}` is for {allowed:?} alone", source.path));
             }
         }
     }
@@ -248,9 +195,8 @@ fn functions(source: &Source) -> Vec<(usize, usize)> {
         let indent = line.len() - code.len();
         let words: Vec<_> = code.split_whitespace().take_while(|word| *word != "=").collect();
         let is_function = words.iter().take(5).any(|word| *word == "fn") && !code.starts_with("//");
-        let signature_end = source.lines[index..]
-            .iter()
-            .find(|line| line.ends_with('{') || line.ends_with(';'));
+        let signature_end =
+            source.lines[index..].iter().find(|line| line.ends_with('{') || line.ends_with(';'));
         if is_function && !line.ends_with('}') && signature_end.is_some_and(|line| line.ends_with('{')) {
             let end = format!("{}}}", " ".repeat(indent));
             if let Some(length) = source.lines[index..].iter().position(|line| *line == end) {
@@ -303,10 +249,7 @@ fn sql_stands_in_sql_files() {
         for (line, text) in source.code() {
             let text = text.to_lowercase();
             if beginnings.iter().any(|beginning| text.contains(beginning)) {
-                faults.push(format!(
-                    "src/{}:{line}: SQL in a string: move it to a .sql file",
-                    source.path
-                ));
+                faults.push(format!("src/{}:{line}: SQL in a string: move it to a .sql file", source.path));
             }
         }
     }

@@ -60,10 +60,7 @@ async fn every_append_gets_its_true_outcome_over_broken_connections() {
             for _ in 0..50 {
                 let append = append("order.created", ORDER);
                 let stream = append.stream.id;
-                let positions = match appender
-                    .append(append.clone())
-                    .await
-                    .expect("resolved within its time")
+                let positions = match appender.append(append.clone()).await.expect("resolved within its time")
                 {
                     Outcome::Appended { positions, .. } => positions,
                     Outcome::Duplicate(record) => {
@@ -82,15 +79,8 @@ async fn every_append_gets_its_true_outcome_over_broken_connections() {
     let events = database.events().await;
     assert_eq!(events.len(), 1_600, "each took effect once");
     assert!(events.iter().map(|event| event.position.0).eq(1..=1_600));
-    let stored: HashSet<_> = events
-        .iter()
-        .map(|event| (event.stream_id, event.position))
-        .collect();
-    assert!(
-        acknowledged
-            .iter()
-            .all(|acknowledged| stored.contains(acknowledged))
-    );
+    let stored: HashSet<_> = events.iter().map(|event| (event.stream_id, event.position)).collect();
+    assert!(acknowledged.iter().all(|acknowledged| stored.contains(acknowledged)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,26 +99,14 @@ async fn a_chain_survives_broken_connections() {
         let links: Vec<_> = (0..10)
             .map(|link| {
                 let expected = Expected::Exactly(Version(1 + round * 10 + link));
-                appender
-                    .enqueue(append_to(stream, expected, &[("order.confirmed", "{}")]))
-                    .expect("queued")
+                appender.enqueue(append_to(stream, expected, &[("order.confirmed", "{}")])).expect("queued")
             })
             .collect();
         for outcome in join_all(links).await {
             let outcome = outcome.expect("answered").expect("an outcome");
-            assert!(
-                matches!(outcome, Outcome::Appended { .. } | Outcome::Duplicate(_)),
-                "{outcome:?}"
-            );
+            assert!(matches!(outcome, Outcome::Appended { .. } | Outcome::Duplicate(_)), "{outcome:?}");
         }
     }
     drop(cutting);
-    assert!(
-        database
-            .events()
-            .await
-            .iter()
-            .map(|event| event.version.0)
-            .eq(1..=201)
-    );
+    assert!(database.events().await.iter().map(|event| event.version.0).eq(1..=201));
 }

@@ -31,10 +31,7 @@ pub struct Decided {
 
 /// Yes or no.
 pub enum Decision {
-    Accepted {
-        events: Vec<Encoded>,
-        claims: Vec<Claim>,
-    },
+    Accepted { events: Vec<Encoded>, claims: Vec<Claim> },
     Rejected(Rejection),
 }
 
@@ -47,17 +44,9 @@ pub enum DecodeError {
         "`{event_type}` has schema version {schema_version}, this program knows versions up to {known}; a newer one \
          wrote it"
     )]
-    Newer {
-        event_type: String,
-        schema_version: i32,
-        known: i32,
-    },
+    Newer { event_type: String, schema_version: i32, known: i32 },
     #[error("`{event_type}` of schema version {schema_version} does not decode: {detail}")]
-    Malformed {
-        event_type: String,
-        schema_version: i32,
-        detail: String,
-    },
+    Malformed { event_type: String, schema_version: i32, detail: String },
 }
 
 /// [`Aggregate`] in terms of JSON and [`AnyState`].
@@ -111,9 +100,7 @@ struct Erased<A>(PhantomData<fn() -> A>);
 
 impl<A: Aggregate> Erased<A> {
     fn typed<'a>(&self, state: &'a AnyState) -> &'a A::State {
-        state
-            .downcast_ref()
-            .expect("a state comes back to the aggregate that made it")
+        state.downcast_ref().expect("a state comes back to the aggregate that made it")
     }
 
     fn decode(&self, event_type: &str, schema_version: i32, data: &RawJson) -> Result<A::Event, DecodeError> {
@@ -130,9 +117,7 @@ impl<A: Aggregate> Erased<A> {
 
     fn current(&self, event_type: &str, schema_version: i32) -> Result<i32, DecodeError> {
         let Some(known) = A::EVENTS.iter().find(|known| known.name == event_type) else {
-            return Err(DecodeError::Unknown {
-                event_type: event_type.to_owned(),
-            });
+            return Err(DecodeError::Unknown { event_type: event_type.to_owned() });
         };
         if schema_version > known.schema_version {
             return Err(DecodeError::Newer {
@@ -195,11 +180,7 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
             Ok(events) => events,
             Err(rejection) => {
                 let decision = Decision::Rejected(rejection);
-                return Ok(Decided {
-                    decision,
-                    state: state.clone(),
-                    answer: Value::Null,
-                });
+                return Ok(Decided { decision, state: state.clone(), answer: Value::Null });
             }
         };
         let mut after = before.clone();
@@ -211,15 +192,8 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
         let version = version + events.len() as i64;
         let answer = A::answer(&after, id, version, command);
         let events = events.iter().map(encode::<A>).collect();
-        let decision = Decision::Accepted {
-            events,
-            claims: net(claims),
-        };
-        Ok(Decided {
-            decision,
-            state: Arc::new(after),
-            answer,
-        })
+        let decision = Decision::Accepted { events, claims: net(claims) };
+        Ok(Decided { decision, state: Arc::new(after), answer })
     }
 
     fn upcast(&self, event_type: &str, schema_version: i32, data: &RawJson) -> Result<RawJson, DecodeError> {
@@ -227,9 +201,7 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
         if current == schema_version {
             return Ok(data.clone());
         }
-        let mut value: Value = data
-            .parse()
-            .map_err(|error| malformed(event_type, schema_version, error))?;
+        let mut value: Value = data.parse().map_err(|error| malformed(event_type, schema_version, error))?;
         for version in schema_version..current {
             value = A::upcast(event_type, version, value)
                 .ok_or_else(|| malformed(event_type, version, "there is no upcaster for this version"))?;
@@ -246,9 +218,7 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
     }
 
     fn restore(&self, json: &RawJson) -> Option<AnyState> {
-        json.parse::<A::State>()
-            .ok()
-            .map(|state| Arc::new(state) as AnyState)
+        json.parse::<A::State>().ok().map(|state| Arc::new(state) as AnyState)
     }
 
     fn claims(
@@ -258,10 +228,7 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
         schema_version: i32,
         data: &RawJson,
     ) -> Result<Vec<Claim>, DecodeError> {
-        Ok(A::claims(
-            self.typed(state),
-            &self.decode(event_type, schema_version, data)?,
-        ))
+        Ok(A::claims(self.typed(state), &self.decode(event_type, schema_version, data)?))
     }
 }
 
@@ -271,17 +238,11 @@ fn encode<A: Aggregate>(event: &A::Event) -> Encoded {
     let known = A::EVENTS
         .iter()
         .find(|known| {
-            tagged
-                .strip_prefix("{\"")
-                .is_some_and(|rest| rest.starts_with(&format!("{}\":", known.name)))
+            tagged.strip_prefix("{\"").is_some_and(|rest| rest.starts_with(&format!("{}\":", known.name)))
         })
         .expect("every event an aggregate writes is in its EVENTS");
     let data = &tagged[known.name.len() + "{\"\":".len()..tagged.len() - "}".len()];
-    Encoded {
-        event_type: known.name,
-        schema_version: known.schema_version,
-        data: RawJson::trusted(data),
-    }
+    Encoded { event_type: known.name, schema_version: known.schema_version, data: RawJson::trusted(data) }
 }
 
 fn to_text<T: Serialize>(value: &T) -> String {
@@ -289,11 +250,7 @@ fn to_text<T: Serialize>(value: &T) -> String {
 }
 
 fn malformed(event_type: &str, schema_version: i32, detail: impl ToString) -> DecodeError {
-    DecodeError::Malformed {
-        event_type: event_type.to_owned(),
-        schema_version,
-        detail: detail.to_string(),
-    }
+    DecodeError::Malformed { event_type: event_type.to_owned(), schema_version, detail: detail.to_string() }
 }
 
 /// What several claims on one value come to: the last one counts, and releasing what was only just taken is nothing.

@@ -33,34 +33,24 @@ impl Registry {
                 assert!(before.is_none(), "two aggregates write `{}`", event.name);
             }
             let before = registry.by_stream.insert(aggregate.stream_type(), index);
-            assert!(
-                before.is_none(),
-                "two aggregates are called `{}`",
-                aggregate.stream_type()
-            );
+            assert!(before.is_none(), "two aggregates are called `{}`", aggregate.stream_type());
         }
         registry
     }
 
     /// The aggregate that takes this command.
     pub fn command(&self, name: &str) -> Option<(&dyn AnyAggregate, CommandType)> {
-        self.by_command
-            .get(name)
-            .map(|(index, command)| (&*self.aggregates[*index], *command))
+        self.by_command.get(name).map(|(index, command)| (&*self.aggregates[*index], *command))
     }
 
     /// The aggregate of this stream type.
     pub fn stream(&self, stream_type: &str) -> Option<&dyn AnyAggregate> {
-        self.by_stream
-            .get(stream_type)
-            .map(|index| &*self.aggregates[*index])
+        self.by_stream.get(stream_type).map(|index| &*self.aggregates[*index])
     }
 
     /// The aggregate that writes this event.
     pub fn event(&self, event_type: &str) -> Option<&dyn AnyAggregate> {
-        self.by_event
-            .get(event_type)
-            .map(|index| &*self.aggregates[*index])
+        self.by_event.get(event_type).map(|index| &*self.aggregates[*index])
     }
 
     pub fn aggregates(&self) -> impl Iterator<Item = &dyn AnyAggregate> {
@@ -75,9 +65,7 @@ impl Registry {
         data: &RawJson,
     ) -> Result<RawJson, DecodeError> {
         self.event(event_type)
-            .ok_or_else(|| DecodeError::Unknown {
-                event_type: event_type.to_owned(),
-            })?
+            .ok_or_else(|| DecodeError::Unknown { event_type: event_type.to_owned() })?
             .upcast(event_type, schema_version, data)
     }
 }

@@ -21,20 +21,14 @@ impl<A: Aggregate> Given<A> {
 
 /// The events as JSON, numbers as the text they are written with.
 pub(crate) fn accepts<A: Aggregate>(events: &[A::Event]) -> Vec<Value> {
-    events
-        .iter()
-        .map(|event| digits(serde_json::to_value(event).expect("events serialize")))
-        .collect()
+    events.iter().map(|event| digits(serde_json::to_value(event).expect("events serialize"))).collect()
 }
 
 fn digits(value: Value) -> Value {
     match value {
         Value::Number(number) if number.as_str().contains('.') => Value::String(number.as_str().to_owned()),
         Value::Array(items) => items.into_iter().map(digits).collect(),
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(name, value)| (name, digits(value)))
-            .collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, digits(value))).collect(),
         other => other,
     }
 }

@@ -41,8 +41,7 @@ impl Role {
     pub(crate) fn of_path(path: &str) -> Option<Self> {
         let rest = path.strip_prefix("/api")?;
         let under = |rest: &str, folder: &str| {
-            rest.strip_prefix(folder)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            rest.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         if under(rest, "/admin") {
             Some(Self::Admin)
@@ -102,10 +101,7 @@ impl Authenticator {
         if caller.roles.contains(&role) {
             Ok(caller)
         } else {
-            Err(Problem::new(
-                kind::FORBIDDEN,
-                format!("This path asks for the role {role}."),
-            ))
+            Err(Problem::new(kind::FORBIDDEN, format!("This path asks for the role {role}.")))
         }
     }
 }
@@ -116,11 +112,7 @@ fn refuse(detail: &str) -> Problem {
 
 /// The credentials of the scheme Bearer, whose name is in any case (RFC 9110, 11.1).
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, key) = headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
+    let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let key = key.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
 }
@@ -129,10 +121,7 @@ fn dev_caller(key: &str) -> Option<Caller> {
     let role = Role::ALL
         .into_iter()
         .find(|role| bool::from(format!("dev-{role}").as_bytes().ct_eq(key.as_bytes())))?;
-    Some(Caller {
-        principal: key.to_owned(),
-        roles: vec![role],
-    })
+    Some(Caller { principal: key.to_owned(), roles: vec![role] })
 }
 
 /// Why a key could not be made, listed, revoked or looked up.
@@ -175,31 +164,14 @@ mod tests {
     async fn dev_keys_have_one_role_each() {
         let admit = async |authorization: &str, role| {
             let mut headers = HeaderMap::new();
-            headers.insert(
-                header::AUTHORIZATION,
-                HeaderValue::from_str(authorization).unwrap(),
-            );
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(authorization).unwrap());
             let admitted = Authenticator::Dev.admit(role, &headers).await;
-            admitted
-                .map(|caller| caller.principal)
-                .map_err(|problem| problem.kind.status)
+            admitted.map(|caller| caller.principal).map_err(|problem| problem.kind.status)
         };
-        assert_eq!(
-            admit("Bearer dev-admin", Role::Admin).await,
-            Ok("dev-admin".into())
-        );
-        assert_eq!(
-            admit("bearer  dev-admin", Role::Admin).await,
-            Ok("dev-admin".into())
-        );
+        assert_eq!(admit("Bearer dev-admin", Role::Admin).await, Ok("dev-admin".into()));
+        assert_eq!(admit("bearer  dev-admin", Role::Admin).await, Ok("dev-admin".into()));
         assert_eq!(admit("Bearer dev-admin", Role::Consumer).await, Err(403));
-        for wrong in [
-            "Bearer dev-",
-            "Bearer dev-owner",
-            "Basic dev-admin",
-            "dev-admin",
-            "Bearer ",
-        ] {
+        for wrong in ["Bearer dev-", "Bearer dev-owner", "Basic dev-admin", "dev-admin", "Bearer "] {
             assert_eq!(admit(wrong, Role::Admin).await, Err(401), "{wrong}");
         }
     }

@@ -20,15 +20,11 @@ pub(crate) async fn read(
         }
         Some(_) => {}
         None => {
-            let empty = limited(request, body, bytes_max)
-                .await
-                .is_ok_and(|bytes| bytes.is_empty());
+            let empty = limited(request, body, bytes_max).await.is_ok_and(|bytes| bytes.is_empty());
             return if empty && empty_is_object {
                 Ok(Value::Object(Default::default()))
             } else {
-                Err(unsupported(
-                    "The header Content-Type is missing; it must be application/json.",
-                ))
+                Err(unsupported("The header Content-Type is missing; it must be application/json."))
             };
         }
     }
@@ -48,12 +44,7 @@ fn is_json(content_type: &str) -> bool {
 
 /// Counts while it reads, so that a body without Content-Length has the same limit.
 async fn limited(request: &Request, body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
-    let too_large = || {
-        Problem::new(
-            kind::TOO_LARGE,
-            format!("The body may have {bytes_max} bytes at most."),
-        )
-    };
+    let too_large = || Problem::new(kind::TOO_LARGE, format!("The body may have {bytes_max} bytes at most."));
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -64,10 +55,7 @@ async fn limited(request: &Request, body: Body, bytes_max: usize) -> Result<Vec<
     }
     let mut bytes = Vec::new();
     let mut reader = body.into_async_read().take(bytes_max as u64 + 1);
-    reader
-        .read_to_end(&mut bytes)
-        .await
-        .map_err(|_| Problem::new(kind::MALFORMED, "The body broke off."))?;
+    reader.read_to_end(&mut bytes).await.map_err(|_| Problem::new(kind::MALFORMED, "The body broke off."))?;
     if bytes.len() > bytes_max {
         return Err(too_large());
     }
@@ -91,10 +79,7 @@ mod tests {
     #[tokio::test]
     async fn type_then_size_then_json() {
         let json = Some("application/json; charset=utf-8");
-        assert_eq!(
-            sent(json, "{}", false).await,
-            Ok(Value::Object(Default::default()))
-        );
+        assert_eq!(sent(json, "{}", false).await, Ok(Value::Object(Default::default())));
         assert_eq!(sent(Some("text/plain"), &"x".repeat(99), false).await, Err(415));
         assert_eq!(sent(json, &"x".repeat(17), false).await, Err(413));
         assert_eq!(sent(json, "{", false).await, Err(400));

@@ -110,16 +110,12 @@ fn told(answer: Answer, asker: &Asker) -> Told {
             }
             ("done", Some("result"), result.parse().unwrap_or_default())
         }
-        Outcome::Rejected(rejection) => (
-            "rejected",
-            Some("problem"),
-            Problem::from(rejection).into_json(&asker.path),
-        ),
-        Outcome::Failed(reason) => (
-            "failed",
-            Some("problem"),
-            Problem::failed(&reason).into_json(&asker.path),
-        ),
+        Outcome::Rejected(rejection) => {
+            ("rejected", Some("problem"), Problem::from(rejection).into_json(&asker.path))
+        }
+        Outcome::Failed(reason) => {
+            ("failed", Some("problem"), Problem::failed(&reason).into_json(&asker.path))
+        }
     };
     status["status"] = word.into();
     if let Some(member) = member {
@@ -133,9 +129,8 @@ impl IntoResponse for Told {
         let retry: Option<(HeaderName, &str)> =
             self.pending.then_some((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
         let response = Response::builder().content_type("application/json");
-        let response = retry
-            .into_iter()
-            .fold(response, |response, (name, value)| response.header(name, value));
+        let response =
+            retry.into_iter().fold(response, |response, (name, value)| response.header(name, value));
         response.body(self.status.to_string())
     }
 }
@@ -143,9 +138,7 @@ impl IntoResponse for Told {
 impl ApiResponse for Told {
     fn meta() -> MetaResponses {
         let schema = Some(CommandStatus::schema_ref());
-        MetaResponses {
-            responses: vec![response(200, "What became of it.", schema, ["Retry-After"])],
-        }
+        MetaResponses { responses: vec![response(200, "What became of it.", schema, ["Retry-After"])] }
     }
 
     fn register(registry: &mut Registry) {

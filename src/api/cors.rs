@@ -28,9 +28,7 @@ impl Cors {
     /// who calls.
     pub(crate) fn preflight(&self, request: &Request) -> Option<Response> {
         let asks = request.method() == Method::OPTIONS
-            && request
-                .headers()
-                .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         let origin = self.allowed(request.headers()).filter(|_| asks)?;
         let mut response = Response::builder()
             .status(StatusCode::NO_CONTENT)
@@ -45,10 +43,7 @@ impl Cors {
     /// The origin of a request, if it may call.
     pub(crate) fn allowed(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         let origin = headers.get(header::ORIGIN)?;
-        let named = self
-            .origins
-            .iter()
-            .any(|known| known == "*" || known.as_bytes() == origin.as_bytes());
+        let named = self.origins.iter().any(|known| known == "*" || known.as_bytes() == origin.as_bytes());
         named.then(|| origin.clone())
     }
 

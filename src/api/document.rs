@@ -5,6 +5,7 @@
 //! operation lists what it can answer, and nothing is hidden behind `default`.
 
 mod finish;
+mod read_models;
 mod yaml;
 
 use poem_openapi::{ContactObject, LicenseObject, OpenApi, OpenApiService};
@@ -13,19 +14,19 @@ use serde_json::Value;
 pub use finish::finish;
 
 use super::commands::CommandsApi;
-use crate::domain;
+use crate::{domain, projector::Folder};
 
 /// In which order the members at the top are written.
 const TOP: [&str; 6] = ["openapi", "info", "servers", "tags", "paths", "components"];
 
-/// The finished document of this program.
-pub fn of_program() -> Value {
-    finish(parse(&service().spec()))
+/// The finished document of this program with these read models.
+pub fn of_program(folders: &[Folder]) -> Value {
+    finish(parse(&service().spec()), folders)
 }
 
 /// As YAML, as `annals openapi` prints it.
-pub fn yaml() -> String {
-    to_yaml(&of_program())
+pub fn yaml(folders: &[Folder]) -> String {
+    to_yaml(&of_program(folders))
 }
 
 /// A page that shows the document and loads nothing from elsewhere.

@@ -21,10 +21,7 @@ pub(crate) fn watch(request: &mut Request) {
     let body = request.take_body();
     if !body.is_empty() {
         let rest = Some(body.into_bytes_stream().boxed());
-        request.set_body(Body::from_bytes_stream(Watched {
-            rest,
-            waits_for_leave,
-        }));
+        request.set_body(Body::from_bytes_stream(Watched { rest, waits_for_leave }));
     }
 }
 

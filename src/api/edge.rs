@@ -28,10 +28,7 @@ const SAFE_HEADERS: [(HeaderName, &str); 5] = [
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; frame-ancestors 'none'",
-    ),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
 /// Wraps the routes.
@@ -54,30 +51,22 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         let path = request.uri().path().to_owned();
         let origin = self.cors.allowed(request.headers());
         let span = tracing::info_span!("request", %correlation_id, %method, path);
-        let answer = AssertUnwindSafe(self.answer(request))
-            .catch_unwind()
-            .instrument(span.clone());
+        let answer = AssertUnwindSafe(self.answer(request)).catch_unwind().instrument(span.clone());
         let mut response = match answer.await {
             Ok(Ok(response)) => response,
             Ok(Err(problem)) => problem.into_response(&path),
             // The panic's own text went to stderr by the panic hook.
-            Err(_) => span
-                .in_scope(|| Problem::internal(&"a panic"))
-                .into_response(&path),
+            Err(_) => span.in_scope(|| Problem::internal(&"a panic")).into_response(&path),
         };
         let correlation = HeaderName::from_static(headers::CORRELATION_ID);
         let headers = response.headers_mut();
-        headers
-            .entry(correlation)
-            .or_insert(headers::value(&correlation_id));
+        headers.entry(correlation).or_insert(headers::value(&correlation_id));
         for (name, value) in SAFE_HEADERS {
             headers.entry(name).or_insert(HeaderValue::from_static(value));
         }
         self.cors.open(origin, &mut response);
         span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
-        let operation = response
-            .data::<OperationId>()
-            .map_or("none", |operation| operation.0);
+        let operation = response.data::<OperationId>().map_or("none", |operation| operation.0);
         let status = response.status().as_str().to_owned();
         metrics::histogram!("annals_http_request_seconds", "operation" => operation, "status" => status)
             .record(started.elapsed());

@@ -27,10 +27,7 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fau
         return Err(fault("may be sent once only"));
     }
     let text = value.to_str().map_err(|_| fault("must be visible ASCII"))?.trim();
-    let key = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(text);
+    let key = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     match key.chars().count() {
         1..=IDEMPOTENCY_KEY_CHARS_MAX => Ok(Some(key.to_owned())),
         _ => Err(fault("must have 1 to 200 characters")),
@@ -58,11 +55,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Vec<Version>>, Faul
                 .filter(|opaque| !opaque.contains('"'))
                 .ok_or_else(fault)?;
             // Our tags are plain numbers; any other strong tag is not one of ours and matches nothing.
-            if let Some(version) = opaque
-                .parse()
-                .ok()
-                .filter(|v: &i64| strong && v.to_string() == opaque)
-            {
+            if let Some(version) = opaque.parse().ok().filter(|v: &i64| strong && v.to_string() == opaque) {
                 versions.push(Version(version));
             }
         }
@@ -108,10 +101,7 @@ pub(crate) struct Preferences {
 /// Reads `Prefer`; what is odd or unknown is passed over, and of a preference given twice the first counts.
 pub(crate) fn preferences(headers: &HeaderMap) -> Preferences {
     let mut preferences = Preferences::default();
-    let all = headers
-        .get_all("prefer")
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let all = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     for preference in all.flat_map(|value| value.split(',')) {
         let preference = preference.split(';').next().unwrap_or_default().trim();
         let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
@@ -148,17 +138,11 @@ mod tests {
     #[test]
     fn a_quoted_key_is_the_same_key() {
         for sent in ["abc", "\"abc\"", " abc "] {
-            assert_eq!(
-                idempotency_key(&headers(&[(IDEMPOTENCY_KEY, sent)])),
-                Ok(Some("abc".into()))
-            );
+            assert_eq!(idempotency_key(&headers(&[(IDEMPOTENCY_KEY, sent)])), Ok(Some("abc".into())));
         }
         assert_eq!(idempotency_key(&HeaderMap::new()), Ok(None));
         for sent in ["", "\"\"", "  "] {
-            assert!(
-                idempotency_key(&headers(&[(IDEMPOTENCY_KEY, sent)])).is_err(),
-                "{sent:?}"
-            );
+            assert!(idempotency_key(&headers(&[(IDEMPOTENCY_KEY, sent)])).is_err(), "{sent:?}");
         }
         let mut long = HeaderMap::new();
         long.insert(IDEMPOTENCY_KEY, HeaderValue::from_str(&"k".repeat(201)).unwrap());
@@ -204,14 +188,8 @@ mod tests {
     #[test]
     fn only_a_valid_traceparent_is_taken() {
         let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(
-            traceparent(&headers(&[("traceparent", valid)])).as_deref(),
-            Some(valid)
-        );
-        for odd in [
-            "00-0-0-0",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-        ] {
+        assert_eq!(traceparent(&headers(&[("traceparent", valid)])).as_deref(), Some(valid));
+        for odd in ["00-0-0-0", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"] {
             assert_eq!(traceparent(&headers(&[("traceparent", odd)])), None);
         }
     }

@@ -35,24 +35,15 @@ pub enum Status {
 
 impl Dependency {
     pub fn up() -> Self {
-        Self {
-            status: Status::Up,
-            detail: None,
-        }
+        Self { status: Status::Up, detail: None }
     }
 
     pub fn degraded(detail: impl Into<String>) -> Self {
-        Self {
-            status: Status::Degraded,
-            detail: Some(detail.into()),
-        }
+        Self { status: Status::Degraded, detail: Some(detail.into()) }
     }
 
     pub fn down(detail: impl Into<String>) -> Self {
-        Self {
-            status: Status::Down,
-            detail: Some(detail.into()),
-        }
+        Self { status: Status::Down, detail: Some(detail.into()) }
     }
 }
 
@@ -68,11 +59,7 @@ impl Readiness {
         if draining {
             dependencies.insert("server".into(), Dependency::down("it is ending"));
         }
-        let status = dependencies
-            .values()
-            .map(|dependency| dependency.status)
-            .max()
-            .unwrap_or(Status::Up);
+        let status = dependencies.values().map(|dependency| dependency.status).max().unwrap_or(Status::Up);
         Self { status, dependencies }
     }
 }
@@ -86,10 +73,7 @@ mod tests {
         let mut dependencies = Dependencies::from([("postgres".to_owned(), Dependency::up())]);
         assert_eq!(Readiness::of(dependencies.clone(), false).status, Status::Up);
         dependencies.insert("kafka".into(), Dependency::degraded("away"));
-        assert_eq!(
-            Readiness::of(dependencies.clone(), false).status,
-            Status::Degraded
-        );
+        assert_eq!(Readiness::of(dependencies.clone(), false).status, Status::Degraded);
         assert_eq!(Readiness::of(dependencies, true).status, Status::Down);
     }
 }

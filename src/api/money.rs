@@ -57,9 +57,7 @@ impl<const POSITIVE: bool> Type for AmountOf<POSITIVE> {
 
 impl<const POSITIVE: bool> ParseFromJSON for AmountOf<POSITIVE> {
     fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        Money::of(&value.unwrap_or_default())
-            .map(Self)
-            .map_err(ParseError::custom)
+        Money::of(&value.unwrap_or_default()).map(Self).map_err(ParseError::custom)
     }
 }
 

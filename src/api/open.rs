@@ -29,15 +29,9 @@ pub(crate) fn add_routes(
     draining: CancellationToken,
 ) {
     let mut get = |path: &str, endpoint: BoxEndpoint<'static>| {
-        table
-            .entry(path.to_owned())
-            .or_default()
-            .insert(Method::GET, endpoint);
+        table.entry(path.to_owned()).or_default().insert(Method::GET, endpoint);
     };
-    get(
-        "/health/live",
-        json(StatusCode::OK, r#"{"status":"up"}"#.to_owned()),
-    );
+    get("/health/live", json(StatusCode::OK, r#"{"status":"up"}"#.to_owned()));
     get("/health/ready", ready(health, draining));
     get(
         "/metrics",
@@ -46,23 +40,15 @@ pub(crate) fn add_routes(
             .boxed(),
     );
     get("/openapi.json", json(StatusCode::OK, document.to_string()));
-    get(
-        "/openapi.yaml",
-        text("application/yaml", document::to_yaml(document)),
-    );
+    get("/openapi.yaml", text("application/yaml", document::to_yaml(document)));
     get("/docs", docs(document));
     get("/problems", text("text/markdown; charset=utf-8", problems()));
     get("/problems/:slug", make_sync(|request| problem(&request)).boxed());
 }
 
 fn json(status: StatusCode, body: String) -> BoxEndpoint<'static> {
-    make_sync(move |_| {
-        Response::builder()
-            .status(status)
-            .content_type("application/json")
-            .body(body.clone())
-    })
-    .boxed()
+    make_sync(move |_| Response::builder().status(status).content_type("application/json").body(body.clone()))
+        .boxed()
 }
 
 fn text(content_type: &'static str, body: String) -> BoxEndpoint<'static> {
@@ -81,10 +67,7 @@ fn ready(health: health::Check, draining: CancellationToken) -> BoxEndpoint<'sta
             };
             let body = serde_json::to_vec(&readiness).expect("names and texts");
             Ok::<_, poem::Error>(
-                Response::builder()
-                    .status(status)
-                    .content_type("application/json")
-                    .body(body),
+                Response::builder().status(status).content_type("application/json").body(body),
             )
         }
     })
@@ -107,28 +90,17 @@ fn problem(request: &Request) -> poem::Result<Response> {
     let slug = request.path_params::<String>().unwrap_or_default();
     let kind = kind::ALL.iter().find(|kind| kind.slug == slug);
     let kind = kind.ok_or_else(|| Problem::not_found("There is no such kind of problem."))?;
-    Ok(explained(kind)
-        .with_content_type("text/markdown; charset=utf-8")
-        .into_response())
+    Ok(explained(kind).with_content_type("text/markdown; charset=utf-8").into_response())
 }
 
 fn explained(kind: &kind::Kind) -> String {
-    let kind::Kind {
-        slug,
-        status,
-        title,
-        meaning,
-        remedy,
-    } = kind;
+    let kind::Kind { slug, status, title, meaning, remedy } = kind;
     format!("# {title}\n\n`{slug}`, status {status}\n\n{meaning}\n\n## What to do\n\n{remedy}\n")
 }
 
 fn problems() -> String {
     let lines = kind::ALL.iter().map(|kind| {
-        format!(
-            "- [{}](/problems/{}) ({}): {}\n",
-            kind.slug, kind.slug, kind.status, kind.title
-        )
+        format!("- [{}](/problems/{}) ({}): {}\n", kind.slug, kind.slug, kind.status, kind.title)
     });
     format!("# Problems\n\n{}", lines.collect::<String>())
 }

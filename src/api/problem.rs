@@ -55,19 +55,11 @@ pub(crate) enum Fault {
 
 impl Fault {
     pub(crate) fn header(name: &str, detail: impl Into<String>) -> Self {
-        Self::Parameter {
-            parameter: name.to_owned(),
-            r#in: "header",
-            detail: detail.into(),
-        }
+        Self::Parameter { parameter: name.to_owned(), r#in: "header", detail: detail.into() }
     }
 
     pub(crate) fn query(name: &str, detail: impl Into<String>) -> Self {
-        Self::Parameter {
-            parameter: name.to_owned(),
-            r#in: "query",
-            detail: detail.into(),
-        }
+        Self::Parameter { parameter: name.to_owned(), r#in: "query", detail: detail.into() }
     }
 }
 
@@ -93,10 +85,7 @@ impl Problem {
             1 => "The request has a fault.".to_owned(),
             count => format!("The request has {count} faults."),
         };
-        Self {
-            faults,
-            ..Self::new(kind::VALIDATION_FAILED, detail)
-        }
+        Self { faults, ..Self::new(kind::VALIDATION_FAILED, detail) }
     }
 
     /// Something broke. The cause is logged; the caller gets an id to ask with.
@@ -191,9 +180,7 @@ impl ResponseError for Problem {
 /// The document lists problems per operation, not per handler (see `document`).
 impl ApiResponse for Problem {
     fn meta() -> MetaResponses {
-        MetaResponses {
-            responses: Vec::new(),
-        }
+        MetaResponses { responses: Vec::new() }
     }
 
     fn register(_registry: &mut Registry) {}

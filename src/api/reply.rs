@@ -50,11 +50,7 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
         let problem = match answer.outcome {
             Outcome::Done(json) => {
                 headers.push((header::ETAG, format!("\"{}\"", answer.version)));
-                headers.extend(
-                    answer
-                        .position
-                        .map(|position| (CONSISTENCY_TOKEN, tokens.give(position))),
-                );
+                headers.extend(answer.position.map(|position| (CONSISTENCY_TOKEN, tokens.give(position))));
                 if STATUS == 201 {
                     headers.push((header::LOCATION, location(&answer.stream)));
                 }
@@ -63,30 +59,18 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
                     Ok(value) if answer.replayed => RawJson::of(&value),
                     _ => json,
                 };
-                return Ok(Self {
-                    status: Self::done(),
-                    json,
-                    headers,
-                    shape: PhantomData,
-                });
+                return Ok(Self { status: Self::done(), json, headers, shape: PhantomData });
             }
             Outcome::Pending => {
                 headers.push((header::LOCATION, format!("/api/commands/{}", answer.command_id)));
                 headers.push((PREFERENCE_APPLIED, "respond-async".to_owned()));
                 let json = RawJson::of(&json!({"command_id": answer.command_id, "status": "pending"}));
-                return Ok(Self {
-                    status: StatusCode::ACCEPTED,
-                    json,
-                    headers,
-                    shape: PhantomData,
-                });
+                return Ok(Self { status: StatusCode::ACCEPTED, json, headers, shape: PhantomData });
             }
             Outcome::Rejected(rejection) => Problem::from(rejection),
             Outcome::Failed(reason) => Problem::failed(&reason),
         };
-        Err(headers
-            .into_iter()
-            .fold(problem, |problem, (name, value)| problem.header(name, &value)))
+        Err(headers.into_iter().fold(problem, |problem, (name, value)| problem.header(name, &value)))
     }
 
     fn done() -> StatusCode {
@@ -103,9 +87,7 @@ impl<const STATUS: u16, T: Send> IntoResponse for Reply<STATUS, T> {
     fn into_response(self) -> Response {
         let mut response = match self.status {
             StatusCode::NO_CONTENT => Response::default(),
-            _ => Response::builder()
-                .content_type("application/json")
-                .body(self.json.as_str().to_owned()),
+            _ => Response::builder().content_type("application/json").body(self.json.as_str().to_owned()),
         };
         response.set_status(self.status);
         for (name, value) in self.headers {
@@ -131,9 +113,7 @@ impl<const STATUS: u16, T: Type> ApiResponse for Reply<STATUS, T> {
             Some(CommandStatus::schema_ref()),
             ["Location", "Preference-Applied", "Idempotency-Replayed"],
         );
-        MetaResponses {
-            responses: vec![done, accepted],
-        }
+        MetaResponses { responses: vec![done, accepted] }
     }
 
     fn register(registry: &mut Registry) {
@@ -152,10 +132,7 @@ pub(crate) fn response(
     schema: Option<MetaSchemaRef>,
     headers: impl IntoIterator<Item = &'static str>,
 ) -> MetaResponse {
-    let content = schema.map(|schema| MetaMediaType {
-        content_type: "application/json",
-        schema,
-    });
+    let content = schema.map(|schema| MetaMediaType { content_type: "application/json", schema });
     let named = |name: &str| MetaHeader {
         name: name.to_owned(),
         description: None,

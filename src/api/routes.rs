@@ -15,9 +15,7 @@ pub(crate) type Table = HashMap<String, HashMap<Method, BoxEndpoint<'static>>>;
 
 /// The routes of a table.
 pub(crate) fn assemble(table: Table) -> Route {
-    table.into_iter().fold(Route::new(), |route, (path, methods)| {
-        route.at(path, Methods::new(methods))
-    })
+    table.into_iter().fold(Route::new(), |route, (path, methods)| route.at(path, Methods::new(methods)))
 }
 
 /// The endpoints of one path.
@@ -52,9 +50,7 @@ impl Endpoint for Methods {
             Some(endpoint) => endpoint.call(request).await,
             None => {
                 let detail = format!("This path takes {}.", self.allow);
-                Err(Problem::new(kind::METHOD_NOT_ALLOWED, detail)
-                    .header(header::ALLOW, &self.allow)
-                    .into())
+                Err(Problem::new(kind::METHOD_NOT_ALLOWED, detail).header(header::ALLOW, &self.allow).into())
             }
         }
     }

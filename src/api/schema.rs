@@ -44,13 +44,7 @@ impl Schemas {
                     .build(&root)
                     .unwrap_or_else(|error| panic!("the schema `{name}` does not compile: {error}"));
                 let requires_nothing = schema.get("required").is_none();
-                (
-                    name.clone(),
-                    Schema {
-                        validator,
-                        requires_nothing,
-                    },
-                )
+                (name.clone(), Schema { validator, requires_nothing })
             })
             .collect();
         Self { by_name }
@@ -72,9 +66,7 @@ impl Schemas {
     }
 
     pub(crate) fn requires_nothing(&self, schema: &str) -> bool {
-        self.by_name
-            .get(schema)
-            .is_none_or(|schema| schema.requires_nothing)
+        self.by_name.get(schema).is_none_or(|schema| schema.requires_nothing)
     }
 }
 
@@ -106,9 +98,9 @@ fn find_nul(value: &Value, pointer: &mut String, violations: &mut BTreeMap<Strin
     };
     match value {
         Value::String(text) if text.contains('\0') => note_nul(pointer, violations),
-        Value::Array(items) => (0..)
-            .zip(items)
-            .for_each(|(index, item)| descend(&i32::to_string(&index), item)),
+        Value::Array(items) => {
+            (0..).zip(items).for_each(|(index, item)| descend(&i32::to_string(&index), item))
+        }
         Value::Object(members) => members.iter().for_each(|(name, member)| descend(name, member)),
         _ => {}
     }
@@ -133,9 +125,7 @@ fn violation(error: &ValidationError<'_>) -> Violation {
             pointer.push_str(&escape(property.as_str().unwrap_or_default()));
             "is required".to_owned()
         }
-        Kind::Type {
-            kind: TypeKind::Single(expected),
-        } => match expected.to_string().as_str() {
+        Kind::Type { kind: TypeKind::Single(expected) } => match expected.to_string().as_str() {
             "integer" => "must be a whole number, written without a point or exponent".to_owned(),
             "array" => "must be a list".to_owned(),
             "object" => "must be an object".to_owned(),
@@ -181,10 +171,7 @@ mod tests {
     fn faults(body: &str) -> Vec<String> {
         let mut body = serde_json::from_str(body).unwrap();
         let violations = schemas().validate("Order", &mut body);
-        violations
-            .into_iter()
-            .map(|v| format!("{} {}", v.pointer, v.detail))
-            .collect()
+        violations.into_iter().map(|v| format!("{} {}", v.pointer, v.detail)).collect()
     }
 
     #[test]
@@ -208,33 +195,22 @@ mod tests {
     #[test]
     fn numbers_are_held_against_the_schema_digit_for_digit() {
         let total = |number: &str| {
-            faults(&format!(
-                r#"{{"customer":"a","items":[{{"quantity":1}}],"total":{number}}}"#
-            ))
+            faults(&format!(r#"{{"customer":"a","items":[{{"quantity":1}}],"total":{number}}}"#))
         };
         for exact in ["0.29", "1.15", "19.99", "1000", "1e2", "0"] {
             assert!(total(exact).is_empty(), "{exact}");
         }
-        for odd in [
-            "0.30000000000000004",
-            "1.000000000000000000001",
-            "1e400",
-            "-0.01",
-            "1000.01",
-            "1e-400",
-            "\"1\"",
-        ] {
+        for odd in
+            ["0.30000000000000004", "1.000000000000000000001", "1e400", "-0.01", "1000.01", "1e-400", "\"1\""]
+        {
             assert_eq!(total(odd).len(), 1, "{odd}");
         }
     }
 
     #[test]
     fn lengths_count_code_points() {
-        let customer = |text: &str| {
-            faults(&format!(
-                r#"{{"customer":"{text}","items":[{{"quantity":1}}],"total":1}}"#
-            ))
-        };
+        let customer =
+            |text: &str| faults(&format!(r#"{{"customer":"{text}","items":[{{"quantity":1}}],"total":1}}"#));
         assert!(customer("äöü").is_empty());
         assert!(customer("😀😀😀").is_empty());
         assert_eq!(customer("äöüß"), ["/customer must have at most 3 characters"]);
@@ -250,11 +226,8 @@ mod tests {
     #[test]
     fn nul_is_found_anywhere() {
         let mut body = json!({"a": [{"b/c": "x\u{0}"}], "d\u{0}": 1});
-        let pointers: Vec<_> = schemas()
-            .validate("Nothing", &mut body)
-            .into_iter()
-            .map(|violation| violation.pointer)
-            .collect();
+        let pointers: Vec<_> =
+            schemas().validate("Nothing", &mut body).into_iter().map(|violation| violation.pointer).collect();
         assert_eq!(pointers, ["/a/0/b~1c", "/d\u{0}"]);
     }
 }

@@ -100,12 +100,7 @@ impl Bare {
         let more: Vec<_> = more.filter(|more| !told(&violations, &more.pointer)).collect();
         violations.extend(more);
         let faults = std::mem::take(&mut self.faults);
-        Err(Problem::invalid(
-            faults
-                .into_iter()
-                .chain(violations.into_iter().map(Fault::Body))
-                .collect(),
-        ))
+        Err(Problem::invalid(faults.into_iter().chain(violations.into_iter().map(Fault::Body)).collect()))
     }
 
     fn read(request: &Request) -> Self {
@@ -161,15 +156,8 @@ impl<'a, T: Type> ApiExtractor<'a> for Sent<T> {
     }
 
     fn request_meta() -> Option<MetaRequest> {
-        let content = vec![MetaMediaType {
-            content_type: "application/json",
-            schema: T::schema_ref(),
-        }];
-        Some(MetaRequest {
-            description: None,
-            content,
-            required: true,
-        })
+        let content = vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }];
+        Some(MetaRequest { description: None, content, required: true })
     }
 
     async fn from_request(
@@ -181,10 +169,7 @@ impl<'a, T: Type> ApiExtractor<'a> for Sent<T> {
         let empty_is_object = bare.core.schemas.requires_nothing(&T::name());
         let sent = body.take().unwrap_or_default();
         bare.request.body = body::read(request, sent, bare.core.body_bytes_max, empty_is_object).await?;
-        Ok(Self {
-            bare,
-            schema: PhantomData,
-        })
+        Ok(Self { bare, schema: PhantomData })
     }
 }
 
@@ -217,7 +202,6 @@ impl<'a> ApiExtractor<'a> for Id {
         _options: ExtractParamOptions<Uuid>,
     ) -> poem::Result<Self> {
         let id = request.path_params::<Uuid>();
-        id.map(Self)
-            .map_err(|_| Problem::not_found("The id is no UUID.").into())
+        id.map(Self).map_err(|_| Problem::not_found("The id is no UUID.").into())
     }
 }

@@ -20,11 +20,7 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     pub(crate) fn new(log_id: Uuid, log: LogReader) -> Self {
-        Self {
-            log_id,
-            log,
-            head: AtomicI64::new(0),
-        }
+        Self { log_id, log, head: AtomicI64::new(0) }
     }
 
     /// The token of a position that this log has.

@@ -78,9 +78,8 @@ async fn measure(
     tokio::spawn(task.run());
     let stop = Arc::new(AtomicBool::new(false));
     let started = Instant::now();
-    let running: Vec<_> = (0..clients)
-        .map(|_| tokio::spawn(client(appender.clone(), stop.clone())))
-        .collect();
+    let running: Vec<_> =
+        (0..clients).map(|_| tokio::spawn(client(appender.clone(), stop.clone()))).collect();
     tokio::time::sleep(duration).await;
     stop.store(true, Ordering::Relaxed);
     let mut latencies = histogram();
@@ -117,10 +116,7 @@ fn append() -> Append {
         idempotency_key: None,
         fingerprint: vec![0; 32],
         correlation_id: command_id.to_string(),
-        stream: StreamId {
-            stream_type: "order".into(),
-            id: Uuid::now_v7(),
-        },
+        stream: StreamId { stream_type: "order".into(), id: Uuid::now_v7() },
         expected: Expected::NoStream,
         events: vec![NewEvent {
             event_id: Uuid::now_v7(),

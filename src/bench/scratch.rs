@@ -21,18 +21,13 @@ pub struct Scratch {
 impl Scratch {
     /// Makes it on the server of the migrator, whose login needs the right to create databases.
     pub async fn new(databases: &Databases) -> anyhow::Result<Self> {
-        let url = databases
-            .migrator
-            .as_ref()
-            .context("no migrator's URL is configured")?;
+        let url = databases.migrator.as_ref().context("no migrator's URL is configured")?;
         let (server, connection) = tokio_postgres::connect(url.expose_secret(), NoTls).await?;
         tokio::spawn(connection);
         let name = format!("annals_bench_{}", Uuid::now_v7().simple());
         server.batch_execute(&format!("create database {name}")).await?;
-        let (base, _) = url
-            .expose_secret()
-            .rsplit_once('/')
-            .context("the database URL must end in `/<database>`")?;
+        let (base, _) =
+            url.expose_secret().rsplit_once('/').context("the database URL must end in `/<database>`")?;
         let url = SecretString::from(format!("{base}/{name}"));
         postgres::migrate_log(&url, MIGRATION_TIMEOUT).await?;
         postgres::migrate_read_models(&url, MIGRATION_TIMEOUT).await?;
@@ -48,9 +43,7 @@ impl Scratch {
 
     /// Drops it, sessions and all.
     pub async fn drop(self) -> anyhow::Result<()> {
-        self.server
-            .batch_execute(&format!("drop database {} with (force)", self.name))
-            .await?;
+        self.server.batch_execute(&format!("drop database {} with (force)", self.name)).await?;
         Ok(())
     }
 }

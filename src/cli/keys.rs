@@ -47,12 +47,7 @@ pub(crate) enum Keys {
 pub(crate) async fn run(config: Config, command: Keys) -> anyhow::Result<()> {
     let pool = postgres::pool(&config.databases.writer, &config.databases)?;
     match command {
-        Keys::Create {
-            name,
-            roles,
-            expires_at,
-            json,
-        } => {
+        Keys::Create { name, roles, expires_at, json } => {
             let (key, secret) = keys::create(&pool, &name, &roles, expires_at).await?;
             if json {
                 let mut made = as_json(&key);
@@ -60,10 +55,7 @@ pub(crate) async fn run(config: Config, command: Keys) -> anyhow::Result<()> {
                 println!("{made}");
             } else {
                 println!("{}", secret.expose_secret());
-                eprintln!(
-                    "key {} of `{}`, shown this once: Authorization: Bearer <key>",
-                    key.id, key.name
-                );
+                eprintln!("key {} of `{}`, shown this once: Authorization: Bearer <key>", key.id, key.name);
             }
         }
         Keys::List { json: true } => {
@@ -72,13 +64,7 @@ pub(crate) async fn run(config: Config, command: Keys) -> anyhow::Result<()> {
         }
         Keys::List { json: false } => {
             for key in keys::list(&pool).await? {
-                println!(
-                    "{}  {:<8} {:<28} {}",
-                    key.id,
-                    state(&key),
-                    roles(&key).join(","),
-                    key.name
-                );
+                println!("{}  {:<8} {:<28} {}", key.id, state(&key), roles(&key).join(","), key.name);
             }
         }
         Keys::Revoke { id } => {
@@ -104,13 +90,8 @@ fn roles(key: &Key) -> Vec<&'static str> {
 
 fn state(key: &Key) -> &'static str {
     match key {
-        Key {
-            revoked_at: Some(_), ..
-        } => "revoked",
-        Key {
-            expires_at: Some(end),
-            ..
-        } if *end <= Utc::now() => "expired",
+        Key { revoked_at: Some(_), .. } => "revoked",
+        Key { expires_at: Some(end), .. } if *end <= Utc::now() => "expired",
         _ => "active",
     }
 }

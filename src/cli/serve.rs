@@ -19,11 +19,7 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn roles(self) -> Vec<Role> {
-        if self.roles.is_empty() {
-            Role::ALL.to_vec()
-        } else {
-            self.roles
-        }
+        if self.roles.is_empty() { Role::ALL.to_vec() } else { self.roles }
     }
 }
 

@@ -58,18 +58,8 @@ impl<'a> Attempt<'a> {
         command: CommandType,
         prepared: &'a Prepared,
     ) -> Self {
-        let stream = StreamId {
-            stream_type: aggregate.stream_type().to_owned(),
-            id: prepared.stream_id,
-        };
-        Self {
-            deps,
-            aggregate,
-            command,
-            prepared,
-            request: &prepared.request,
-            stream,
-        }
+        let stream = StreamId { stream_type: aggregate.stream_type().to_owned(), id: prepared.stream_id };
+        Self { deps, aggregate, command, prepared, request: &prepared.request, stream }
     }
 
     pub(super) async fn run(self) -> Result<Answer, Error> {
@@ -96,10 +86,7 @@ impl<'a> Attempt<'a> {
                 Outcome::Duplicate(record) => {
                     // The command's own row where its append had to be sent twice.
                     let replayed = record.command_id != self.prepared.command_id;
-                    return Ok(Answer {
-                        replayed,
-                        ..answer(*record)?
-                    });
+                    return Ok(Answer { replayed, ..answer(*record)? });
                 }
                 Outcome::FingerprintMismatch => return Err(Error::KeyReused),
                 Outcome::Conflict { actual } if queued.mismatch && !self.is_wanted(actual) => {
@@ -112,33 +99,20 @@ impl<'a> Attempt<'a> {
                 }
             }
         }
-        Err(Error::Conflict {
-            attempts: self.deps.config.retries_max + 1,
-        })
+        Err(Error::Conflict { attempts: self.deps.config.retries_max + 1 })
     }
 
     /// Decides on the newest state there is and queues the result. `refused`: the log said that a unique value is taken,
     /// which becomes the answer.
     async fn queue(&self, hot: &hot::Hot, refused: Option<Rejection>) -> Result<Queued, Error> {
         let mut slot = hot.lock().await;
-        let Known {
-            state,
-            version,
-            reading,
-        } = match &*slot {
+        let Known { state, version, reading } = match &*slot {
             Some(known) => known.clone(),
             None => slot.insert(self.load().await?).clone(),
         };
         let mismatch = !self.is_wanted(version);
         let (decision, after, result) = if mismatch {
-            (
-                Decision::Accepted {
-                    events: vec![],
-                    claims: vec![],
-                },
-                state.clone(),
-                Value::Null,
-            )
+            (Decision::Accepted { events: vec![], claims: vec![] }, state.clone(), Value::Null)
         } else if let Some(rejection) = refused {
             (Decision::Rejected(rejection), state.clone(), Value::Null)
         } else {
@@ -149,69 +123,38 @@ impl<'a> Attempt<'a> {
                 self.stream.id,
                 version.0,
             );
-            let Decided {
-                decision,
-                state,
-                answer,
-            } = decided.map_err(Error::Invalid)?;
+            let Decided { decision, state, answer } = decided.map_err(Error::Invalid)?;
             (decision, state, answer)
         };
-        let expected = if mismatch {
-            NEVER
-        } else {
-            Expected::Exactly(version)
-        };
+        let expected = if mismatch { NEVER } else { Expected::Exactly(version) };
         let (append, told) = self.append(expected, decision, result);
         let claims = append.claims.clone();
         let changes = !append.events.is_empty();
         let version = Version(version.0 + append.events.len() as i64);
         let outcome = self.deps.appender.enqueue(append)?;
-        *slot = Some(Known {
-            state: after,
-            version,
-            reading,
-        });
-        Ok(Queued {
-            outcome,
-            told,
-            claims,
-            reading,
-            changes,
-            mismatch,
-        })
+        *slot = Some(Known { state: after, version, reading });
+        Ok(Queued { outcome, told, claims, reading, changes, mismatch })
     }
 
     /// Whether the caller's `If-Match`, if any, names this version.
     fn is_wanted(&self, version: Version) -> bool {
-        self.request
-            .if_match
-            .as_ref()
-            .is_none_or(|wanted| wanted.contains(&version))
+        self.request.if_match.as_ref().is_none_or(|wanted| wanted.contains(&version))
     }
 
     /// The state as the log has it.
     async fn load(&self) -> Result<Known, Error> {
         let reading = self.deps.hot.next_reading();
-        let mut known = Known {
-            state: self.aggregate.initial(),
-            version: Version(0),
-            reading,
-        };
+        let mut known = Known { state: self.aggregate.initial(), version: Version(0), reading };
         if self.command.creates {
             return Ok(known);
         }
         let page = self.deps.config.load_events_max;
         loop {
             let events = self.deps.reader.stream(&self.stream, known.version, page).await?;
-            let mut data = events
-                .iter()
-                .map(|event| (&*event.event_type, event.schema_version, &event.data));
+            let mut data = events.iter().map(|event| (&*event.event_type, event.schema_version, &event.data));
             let state: AnyState = self.aggregate.fold(&known.state, &mut data)?;
-            known = Known {
-                state,
-                version: events.last().map_or(known.version, |event| event.version),
-                ..known
-            };
+            known =
+                Known { state, version: events.last().map_or(known.version, |event| event.version), ..known };
             if (events.len() as i64) < page {
                 return Ok(known);
             }
@@ -224,13 +167,9 @@ impl<'a> Attempt<'a> {
                 let answer = RawJson::of(&answer);
                 (events, claims, Status::Done, answer.clone(), Told::Done(answer))
             }
-            Decision::Rejected(rejection) => (
-                vec![],
-                vec![],
-                Status::Rejected,
-                RawJson::of(&rejection),
-                Told::Rejected(rejection),
-            ),
+            Decision::Rejected(rejection) => {
+                (vec![], vec![], Status::Rejected, RawJson::of(&rejection), Told::Rejected(rejection))
+            }
         };
         let command_id = self.prepared.command_id;
         let metadata = RawJson::of(&Metadata {

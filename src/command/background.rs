@@ -34,20 +34,12 @@ struct Kept {
 impl Deps {
     /// Stores a prepared command to be done later.
     pub(super) async fn accept(&self, prepared: Prepared) -> Result<Answer, Error> {
-        let Prepared {
-            command_id,
-            stream_id,
-            fingerprint,
-            request,
-        } = prepared;
+        let Prepared { command_id, stream_id, fingerprint, request } = prepared;
         let (aggregate, _) = self
             .registry
             .command(&request.command)
             .ok_or_else(|| Error::UnknownCommand(request.command.clone()))?;
-        let stream = StreamId {
-            stream_type: aggregate.stream_type().to_owned(),
-            id: stream_id,
-        };
+        let stream = StreamId { stream_type: aggregate.stream_type().to_owned(), id: stream_id };
         let kept = Kept {
             body: request.body,
             target: request.target,
@@ -109,10 +101,7 @@ impl Deps {
 }
 
 fn prepare(accepted: Accepted) -> Result<Prepared, Error> {
-    let kept: Kept = accepted
-        .request
-        .parse()
-        .map_err(|error| Error::Record(error.to_string()))?;
+    let kept: Kept = accepted.request.parse().map_err(|error| Error::Record(error.to_string()))?;
     let request = Request {
         command: accepted.command_type,
         stream_id: Some(accepted.stream_id),
@@ -125,18 +114,8 @@ fn prepare(accepted: Accepted) -> Result<Prepared, Error> {
         if_match: kept.if_match,
         target: kept.target,
     };
-    let Accepted {
-        command_id,
-        stream_id,
-        fingerprint,
-        ..
-    } = accepted;
-    Ok(Prepared {
-        command_id,
-        stream_id,
-        fingerprint,
-        request,
-    })
+    let Accepted { command_id, stream_id, fingerprint, .. } = accepted;
+    Ok(Prepared { command_id, stream_id, fingerprint, request })
 }
 
 /// Carries accepted commands out until shutdown; those in hand are finished.
@@ -152,9 +131,7 @@ pub async fn run(commands: Commands, shutdown: CancellationToken) {
             }
         };
         let full = taken.len() == most;
-        stream::iter(taken)
-            .for_each_concurrent(most, |accepted| deps.work_off(accepted))
-            .await;
+        stream::iter(taken).for_each_concurrent(most, |accepted| deps.work_off(accepted)).await;
         if !full {
             tokio::select! {
                 () = deps.accepted.notified() => {}

@@ -39,10 +39,7 @@ impl HotAggregates {
     /// Keeps at most `aggregates_max`; 0 keeps none.
     pub(super) fn new(aggregates_max: usize) -> Self {
         let cache = (aggregates_max > 0).then(|| Cache::new(aggregates_max));
-        Self {
-            cache,
-            readings: AtomicU64::new(0),
-        }
+        Self { cache, readings: AtomicU64::new(0) }
     }
 
     /// The number of a new reading from the log.

@@ -28,10 +28,7 @@ pub(super) struct Sealer {
 
 impl Sealer {
     pub(super) fn new(identity: Identity) -> Self {
-        Self {
-            identity,
-            permits: Semaphore::new(CONCURRENT_MAX),
-        }
+        Self { identity, permits: Semaphore::new(CONCURRENT_MAX) }
     }
 
     /// The body with its secrets sealed for this stream.

@@ -73,9 +73,7 @@ impl Sources {
         for (name, value) in std::env::vars().filter(|(_, value)| !value.trim().is_empty()) {
             // Variables of scripts and containers may share the prefix; only known names are taken.
             if let Some(name) = name.strip_prefix(PREFIX) {
-                sources
-                    .values
-                    .insert(name.to_lowercase(), (value, Origin::Environment));
+                sources.values.insert(name.to_lowercase(), (value, Origin::Environment));
             }
         }
         sources.extend(flags.into_iter().map(|(name, value)| (name, value, Origin::Flag)));
@@ -85,26 +83,16 @@ impl Sources {
     /// Settings given directly, as a test does.
     pub fn of<'a>(settings: impl IntoIterator<Item = (&'a str, String)>) -> Self {
         let mut sources = Self::default();
-        sources.extend(
-            settings
-                .into_iter()
-                .map(|(name, value)| (name, value, Origin::Flag)),
-        );
+        sources.extend(settings.into_iter().map(|(name, value)| (name, value, Origin::Flag)));
         sources
     }
 
     fn extend<'a>(&mut self, settings: impl Iterator<Item = (&'a str, String, Origin)>) {
-        self.values
-            .extend(settings.map(|(name, value, origin)| (name.to_owned(), (value, origin))));
+        self.values.extend(settings.map(|(name, value, origin)| (name.to_owned(), (value, origin))));
     }
 
     fn read_file(&mut self, file: Option<PathBuf>) -> Result<(), Faults> {
-        let fault = |detail| {
-            Faults(vec![Fault {
-                name: "config".into(),
-                detail,
-            }])
-        };
+        let fault = |detail| Faults(vec![Fault { name: "config".into(), detail }]);
         let path = match file {
             Some(path) => path,
             None if PathBuf::from(DEFAULT_FILE).exists() => PathBuf::from(DEFAULT_FILE),
@@ -112,9 +100,8 @@ impl Sources {
         };
         let text = std::fs::read_to_string(&path)
             .map_err(|error| fault(format!("{} cannot be read: {error}", path.display())))?;
-        let table: toml::Table = text
-            .parse()
-            .map_err(|error| fault(format!("{} is not TOML: {error}", path.display())))?;
+        let table: toml::Table =
+            text.parse().map_err(|error| fault(format!("{} is not TOML: {error}", path.display())))?;
         for (name, value) in table {
             let value = match value {
                 toml::Value::String(text) => text,
@@ -136,16 +123,11 @@ impl Sources {
 
     /// Notes a fault of the setting `name`.
     pub fn fault(&mut self, name: &str, detail: String) {
-        self.faults.push(Fault {
-            name: name.to_owned(),
-            detail,
-        });
+        self.faults.push(Fault { name: name.to_owned(), detail });
     }
 
     fn take(&mut self, name: &'static str) -> Option<(String, Origin)> {
-        self.values
-            .remove(name)
-            .filter(|(value, _)| !value.trim().is_empty())
+        self.values.remove(name).filter(|(value, _)| !value.trim().is_empty())
     }
 
     fn show(&mut self, name: &'static str, value: Option<String>, origin: Origin) {
@@ -161,11 +143,8 @@ impl Sources {
             self.show(name, None, Origin::Default);
             return None;
         };
-        let parsed = text
-            .trim()
-            .parse::<T>()
-            .map_err(|error| self.fault(name, format!("`{text}`: {error}")))
-            .ok();
+        let parsed =
+            text.trim().parse::<T>().map_err(|error| self.fault(name, format!("`{text}`: {error}"))).ok();
         self.show(name, Some(text), origin);
         parsed
     }
@@ -197,10 +176,7 @@ impl Sources {
         if range.contains(&value) {
             return value;
         }
-        self.fault(
-            name,
-            format!("{value} is not within {} to {}", range.start(), range.end()),
-        );
+        self.fault(name, format!("{value} is not within {} to {}", range.start(), range.end()));
         default
     }
 
@@ -218,10 +194,7 @@ impl Sources {
         let text: String = self.value(name, default.to_owned());
         choices.iter().find(|(choice, _)| *choice == text).map_or_else(
             || {
-                let names = choices
-                    .iter()
-                    .map(|(choice, _)| format!("`{choice}`"))
-                    .collect::<Vec<_>>();
+                let names = choices.iter().map(|(choice, _)| format!("`{choice}`")).collect::<Vec<_>>();
                 self.fault(name, format!("`{text}` is none of {}", names.join(", ")));
                 value
             },
@@ -232,11 +205,7 @@ impl Sources {
     /// Values separated by commas; none by default.
     pub fn list(&mut self, name: &'static str) -> Vec<String> {
         let text: String = self.value(name, String::new());
-        text.split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-            .collect()
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
     /// A setting that is never printed.
@@ -255,10 +224,6 @@ impl Sources {
                 self.fault(&name, "there is no such setting".into());
             }
         }
-        if self.faults.is_empty() {
-            Ok(self.shown)
-        } else {
-            Err(Faults(self.faults))
-        }
+        if self.faults.is_empty() { Ok(self.shown) } else { Err(Faults(self.faults)) }
     }
 }

@@ -45,32 +45,20 @@ impl Money {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let exponent: i64 = exponent.parse().map_err(|_| NotMoney::Range)?;
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let places = i64::try_from(fraction.len())
-            .map_err(|_| NotMoney::Places)?
-            .saturating_sub(exponent);
+        let places = i64::try_from(fraction.len()).map_err(|_| NotMoney::Places)?.saturating_sub(exponent);
         if places > PLACES {
             return Err(NotMoney::Places);
         }
-        let digits: i128 = format!("{whole}{fraction}")
-            .parse()
-            .map_err(|_| NotMoney::Range)?;
+        let digits: i128 = format!("{whole}{fraction}").parse().map_err(|_| NotMoney::Range)?;
         let scale = u32::try_from(PLACES.saturating_sub(places)).map_err(|_| NotMoney::Range)?;
-        let minor = 10_i128
-            .checked_pow(scale)
-            .and_then(|scale| digits.checked_mul(scale))
-            .ok_or(NotMoney::Range)?;
-        i64::try_from(minor)
-            .ok()
-            .and_then(Self::from_minor)
-            .ok_or(NotMoney::Range)
+        let minor =
+            10_i128.checked_pow(scale).and_then(|scale| digits.checked_mul(scale)).ok_or(NotMoney::Range)?;
+        i64::try_from(minor).ok().and_then(Self::from_minor).ok_or(NotMoney::Range)
     }
 
     /// Reads a JSON value.
     pub fn of(value: &Value) -> Result<Self, NotMoney> {
-        value
-            .as_number()
-            .ok_or(NotMoney::Type)
-            .and_then(|number| Self::parse(number.as_str()))
+        value.as_number().ok_or(NotMoney::Type).and_then(|number| Self::parse(number.as_str()))
     }
 
     /// What is wrong with the amount that `pointer` names in `body`; nothing where it is absent.
@@ -144,26 +132,16 @@ mod tests {
 
     #[test]
     fn refuses_what_would_be_rounded() {
-        for given in [
-            "0.30000000000000004",
-            "1.005",
-            "1.000",
-            "1e-3",
-            "1.000000000000000000000000000000000000001",
-        ] {
+        for given in
+            ["0.30000000000000004", "1.005", "1.000", "1e-3", "1.000000000000000000000000000000000000001"]
+        {
             assert_eq!(text(given), Err(NotMoney::Places), "{given}");
         }
     }
 
     #[test]
     fn refuses_what_is_out_of_range() {
-        for given in [
-            "-1",
-            "-0.01",
-            "100000000000000",
-            "1e400",
-            "1e99999999999999999999",
-        ] {
+        for given in ["-1", "-0.01", "100000000000000", "1e400", "1e99999999999999999999"] {
             assert_eq!(text(given), Err(NotMoney::Range), "{given}");
         }
         assert_eq!(Money::of(&Value::String("1".into())), Err(NotMoney::Type));

@@ -39,34 +39,16 @@ pub fn source(log_id: Uuid) -> String {
 
 /// The headers of an event's record.
 pub fn headers(event: &Event, metadata: &Metadata, source: &str, previous: Position) -> OwnedHeaders {
-    let Event {
-        stream_type,
-        stream_id,
-        event_type,
-        schema_version,
-        ..
-    } = event;
+    let Event { stream_type, stream_id, event_type, schema_version, .. } = event;
     let headers = OwnedHeaders::new_with_capacity(17)
         .insert(header("ce_specversion", SPEC_VERSION))
-        .insert(header(
-            "ce_id",
-            event
-                .event_id
-                .hyphenated()
-                .encode_lower(&mut Uuid::encode_buffer()),
-        ))
+        .insert(header("ce_id", event.event_id.hyphenated().encode_lower(&mut Uuid::encode_buffer())))
         .insert(header("ce_source", source))
         .insert(header("ce_type", event_type))
         .insert(header("ce_subject", &format!("{stream_type}/{stream_id}")))
-        .insert(header(
-            "ce_time",
-            &event.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        ))
+        .insert(header("ce_time", &event.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true)))
         .insert(header("content-type", "application/json"))
-        .insert(header(
-            "ce_dataschema",
-            &format!("urn:annals:schema:{event_type}:{schema_version}"),
-        ))
+        .insert(header("ce_dataschema", &format!("urn:annals:schema:{event_type}:{schema_version}")))
         .insert(header("ce_position", &event.position.to_string()))
         .insert(header("ce_prevposition", &previous.to_string()))
         .insert(header("ce_streamversion", &event.version.to_string()))
@@ -74,10 +56,7 @@ pub fn headers(event: &Event, metadata: &Metadata, source: &str, previous: Posit
         .insert(header("ce_actor", &metadata.actor))
         .insert(header(
             "ce_commandid",
-            metadata
-                .command_id
-                .hyphenated()
-                .encode_lower(&mut Uuid::encode_buffer()),
+            metadata.command_id.hyphenated().encode_lower(&mut Uuid::encode_buffer()),
         ))
         .insert(header("ce_correlationid", &metadata.correlation_id));
     let headers = match metadata.causation_id {
@@ -91,17 +70,12 @@ pub fn headers(event: &Event, metadata: &Metadata, source: &str, previous: Posit
 }
 
 fn header<'a>(key: &'a str, value: &'a str) -> Header<'a, &'a str> {
-    Header {
-        key,
-        value: Some(value),
-    }
+    Header { key, value: Some(value) }
 }
 
 /// Reads a record back.
 pub fn decode(message: &BorrowedMessage<'_>) -> Result<Record, Malformed> {
-    let headers = message
-        .headers()
-        .ok_or_else(|| Malformed("it has no headers".into()))?;
+    let headers = message.headers().ok_or_else(|| Malformed("it has no headers".into()))?;
     let find = |name: &str| {
         headers
             .iter()
@@ -118,14 +92,10 @@ pub fn decode(message: &BorrowedMessage<'_>) -> Result<Record, Malformed> {
         actor: text("ce_actor")?.to_owned(),
         command_id: parse("ce_commandid", text("ce_commandid")?)?,
         correlation_id: text("ce_correlationid")?.to_owned(),
-        causation_id: find("ce_causationid")
-            .map(|id| parse("ce_causationid", id))
-            .transpose()?,
+        causation_id: find("ce_causationid").map(|id| parse("ce_causationid", id)).transpose()?,
         traceparent: find("ce_traceparent").map(str::to_owned),
     };
-    let data = message
-        .payload()
-        .ok_or_else(|| Malformed("it has no value".into()))?;
+    let data = message.payload().ok_or_else(|| Malformed("it has no value".into()))?;
     let data = std::str::from_utf8(data).map_err(|_| Malformed("its value is not UTF-8".into()))?;
     let event = Event {
         position: Position(parse("ce_position", text("ce_position")?)?),
@@ -147,6 +117,5 @@ pub fn decode(message: &BorrowedMessage<'_>) -> Result<Record, Malformed> {
 }
 
 fn parse<T: FromStr>(name: &str, text: &str) -> Result<T, Malformed> {
-    text.parse()
-        .map_err(|_| Malformed(format!("header `{name}` reads `{text}`")))
+    text.parse().map_err(|_| Malformed(format!("header `{name}` reads `{text}`")))
 }

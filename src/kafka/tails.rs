@@ -35,11 +35,7 @@ pub enum TailError {
     #[error("Kafka did not show the end of topic `{0}` in time")]
     Timeout(String),
     #[error("topic `{topic}` is not ours alone: a record of partition {partition} is {error}")]
-    Malformed {
-        topic: String,
-        partition: i32,
-        error: Malformed,
-    },
+    Malformed { topic: String, partition: i32, error: Malformed },
 }
 
 /// A partition whose last record is looked for.
@@ -61,10 +57,7 @@ pub fn read_tails(kafka: &config::Kafka, group: &str, topics: &[Topic]) -> Resul
         // The end is noticed by an empty fetch.
         .set("fetch.wait.max.ms", "10")
         .create_with_context(Quiet)?;
-    topics
-        .iter()
-        .map(|topic| read_topic(&consumer, kafka, topic))
-        .collect()
+    topics.iter().map(|topic| read_topic(&consumer, kafka, topic)).collect()
 }
 
 fn read_topic(
@@ -76,17 +69,9 @@ fn read_topic(
     let mut searches = Vec::new();
     for partition in 0..topic.partitions {
         let (low, high) = consumer.fetch_watermarks(&topic.name, partition, kafka.request_timeout)?;
-        tails.push(Tail {
-            end: high,
-            last: None,
-        });
+        tails.push(Tail { end: high, last: None });
         if low < high {
-            searches.push(Search {
-                partition,
-                low,
-                high,
-                back: 1,
-            });
+            searches.push(Search { partition, low, high, back: 1 });
         }
     }
     while !searches.is_empty() {

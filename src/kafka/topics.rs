@@ -39,6 +39,10 @@ pub enum TopicError {
     Kafka(#[from] KafkaError),
     #[error("topic `{topic}` could not be made: {code}")]
     Create { topic: String, code: RDKafkaErrorCode },
+    #[error("topic `{topic}` could not be deleted: {code}")]
+    Delete { topic: String, code: RDKafkaErrorCode },
+    #[error("topic `{0}` was deleted, but a broker still shows it")]
+    StillShown(String),
     #[error("topic `{0}` was made, but no broker shows it yet")]
     NotShown(String),
     #[error(
@@ -50,41 +54,57 @@ pub enum TopicError {
         "topic `{topic}` takes records of {found} bytes, events may have {wanted} with their headers: set its \
          {RECORD_BYTES} to {wanted} or more, or lower the limit of events"
     )]
-    RecordBytes {
-        topic: String,
-        found: usize,
-        wanted: usize,
-    },
+    RecordBytes { topic: String, found: usize, wanted: usize },
 }
 
 /// Makes the topics that are missing and checks all of them. Blocks; to be called within a runtime.
 pub fn ensure_topics(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), TopicError> {
     let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
     let found = metadata(&admin, kafka)?;
-    let missing: Vec<&Topic> = topics
-        .iter()
-        .filter(|topic| partitions(&found, &topic.name).is_none())
-        .collect();
+    let missing: Vec<&Topic> =
+        topics.iter().filter(|topic| partitions(&found, &topic.name).is_none()).collect();
     if !missing.is_empty() {
         create(&admin, kafka, &missing)?;
         wait_until_shown(&admin, kafka, &missing)?;
     }
     let found = metadata(&admin, kafka)?;
-    for Topic {
-        name,
-        partitions: wanted,
-    } in topics
-    {
+    for Topic { name, partitions: wanted } in topics {
         let found = partitions(&found, name).ok_or_else(|| TopicError::NotShown(name.clone()))?;
         if found != *wanted {
-            return Err(TopicError::Partitions {
-                topic: name.clone(),
-                found,
-                wanted: *wanted,
-            });
+            return Err(TopicError::Partitions { topic: name.clone(), found, wanted: *wanted });
         }
     }
     check_settings(&admin, kafka, topics)
+}
+
+/// Deletes those topics that are there; returns their names. Blocks until no broker shows them; to be called within a
+/// runtime.
+pub fn delete_topics(kafka: &config::Kafka, names: &[String]) -> Result<Vec<String>, TopicError> {
+    let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
+    let found = metadata(&admin, kafka)?;
+    let there: Vec<&str> =
+        names.iter().map(String::as_str).filter(|name| partitions(&found, name).is_some()).collect();
+    if there.is_empty() {
+        return Ok(vec![]);
+    }
+    let options = AdminOptions::new().operation_timeout(Some(kafka.request_timeout));
+    for deleted in Handle::current().block_on(admin.delete_topics(&there, &options))? {
+        match deleted {
+            Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+            Err((topic, code)) => return Err(TopicError::Delete { topic, code }),
+        }
+    }
+    let deadline = Instant::now() + kafka.request_timeout;
+    loop {
+        let found = metadata(&admin, kafka)?;
+        match there.iter().find(|name| partitions(&found, name).is_some()) {
+            None => return Ok(there.into_iter().map(str::to_owned).collect()),
+            Some(topic) if Instant::now() > deadline => {
+                return Err(TopicError::StillShown((*topic).to_owned()));
+            }
+            Some(_) => std::thread::sleep(SHOW_INTERVAL),
+        }
+    }
 }
 
 /// All topics' metadata: asking for one by name could make it, with the broker's number of partitions.
@@ -104,13 +124,9 @@ fn create(admin: &AdminClient<Quiet>, kafka: &config::Kafka, missing: &[&Topic])
     let wanted: Vec<NewTopic<'_>> = missing
         .iter()
         .map(|topic| {
-            NewTopic::new(
-                &topic.name,
-                topic.partitions,
-                TopicReplication::Fixed(kafka.replication),
-            )
-            .set(RETENTION, RETENTION_MS)
-            .set(RECORD_BYTES, &record_bytes_max)
+            NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(kafka.replication))
+                .set(RETENTION, RETENTION_MS)
+                .set(RECORD_BYTES, &record_bytes_max)
         })
         .collect();
     let options = AdminOptions::new()
@@ -135,10 +151,7 @@ fn wait_until_shown(
     let deadline = Instant::now() + kafka.request_timeout;
     loop {
         let found = metadata(admin, kafka)?;
-        match missing
-            .iter()
-            .find(|topic| partitions(&found, &topic.name).is_none())
-        {
+        match missing.iter().find(|topic| partitions(&found, &topic.name).is_none()) {
             None => return Ok(()),
             Some(topic) if Instant::now() > deadline => return Err(TopicError::NotShown(topic.name.clone())),
             Some(_) => std::thread::sleep(SHOW_INTERVAL),
@@ -151,10 +164,7 @@ fn check_settings(
     kafka: &config::Kafka,
     topics: &[Topic],
 ) -> Result<(), TopicError> {
-    let specifiers: Vec<_> = topics
-        .iter()
-        .map(|topic| ResourceSpecifier::Topic(&topic.name))
-        .collect();
+    let specifiers: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
     let options = AdminOptions::new().request_timeout(Some(kafka.request_timeout));
     let described = Handle::current().block_on(admin.describe_configs(&specifiers, &options))?;
     for settings in described {

@@ -64,10 +64,7 @@ impl CommandLog {
     /// Stores a command to be done later.
     pub async fn accept(&self, accepted: &Accepted, stream: &StreamId) -> Result<Acceptance, Error> {
         let client = self.pool.get().await.map_err(postgres::Error::from)?;
-        let statement = client
-            .prepare_cached(ACCEPT)
-            .await
-            .map_err(postgres::Error::from)?;
+        let statement = client.prepare_cached(ACCEPT).await.map_err(postgres::Error::from)?;
         let row = client
             .query_one(
                 &statement,
@@ -88,9 +85,8 @@ impl CommandLog {
         let Some(earlier) = row.get::<_, Option<RawJson>>(0) else {
             return Ok(Acceptance::Accepted);
         };
-        let same: Same = earlier
-            .parse()
-            .map_err(|error| Error::Database(format!("a command's row: {error}")))?;
+        let same: Same =
+            earlier.parse().map_err(|error| Error::Database(format!("a command's row: {error}")))?;
         if !same.same {
             return Ok(Acceptance::FingerprintMismatch);
         }
@@ -130,20 +126,14 @@ impl CommandLog {
     pub async fn clean(&self, keep: Duration, most: i32) -> Result<i32, postgres::Error> {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(CLEAN).await?;
-        Ok(client
-            .query_one(&statement, &[&keep.as_secs_f64(), &most])
-            .await?
-            .get(0))
+        Ok(client.query_one(&statement, &[&keep.as_secs_f64(), &most]).await?.get(0))
     }
 
     /// What became of a command.
     pub async fn find(&self, command_id: Uuid) -> Result<Option<CommandRecord>, Error> {
         let client = self.pool.get().await.map_err(postgres::Error::from)?;
         let statement = client.prepare_cached(READ).await.map_err(postgres::Error::from)?;
-        let row = client
-            .query_opt(&statement, &[&command_id])
-            .await
-            .map_err(postgres::Error::from)?;
+        let row = client.query_opt(&statement, &[&command_id]).await.map_err(postgres::Error::from)?;
         row.map(|row| record(&row.get(0))).transpose()
     }
 }

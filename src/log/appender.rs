@@ -38,14 +38,8 @@ impl Appender {
     ) -> (Self, AppenderTask) {
         let limits = Arc::new(limits);
         let (queue, receiver) = mpsc::channel(limits.queue_requests_max);
-        let task = AppenderTask {
-            url,
-            tcp_user_timeout,
-            limits: limits.clone(),
-            receiver,
-            session: None,
-            appended,
-        };
+        let task =
+            AppenderTask { url, tcp_user_timeout, limits: limits.clone(), receiver, session: None, appended };
         (Self { queue, limits }, task)
     }
 
@@ -58,12 +52,10 @@ impl Appender {
     pub fn enqueue(&self, append: Append) -> Result<oneshot::Receiver<Result<Outcome, Error>>, Error> {
         check(&append, self.limits.event_bytes_max)?;
         let (reply, outcome) = oneshot::channel();
-        self.queue
-            .try_send(Waiting { append, reply })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => Error::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => Error::Closed,
-            })?;
+        self.queue.try_send(Waiting { append, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Error::Closed,
+        })?;
         Ok(outcome)
     }
 
@@ -124,11 +116,7 @@ impl AppenderTask {
                 }
             }
             Err(Error::Refused(reason)) if batch.len() > 1 => {
-                warn!(
-                    reason,
-                    requests = batch.len(),
-                    "a batch was refused; its requests go one by one"
-                );
+                warn!(reason, requests = batch.len(), "a batch was refused; its requests go one by one");
                 for waiting in batch {
                     Box::pin(self.send(vec![waiting])).await;
                 }
@@ -169,20 +157,13 @@ impl AppenderTask {
             if Instant::now() + wait >= deadline {
                 return Err(Error::Unknown(describe(&error)));
             }
-            warn!(
-                error = describe(&error),
-                "the outcome of a batch is unknown; it is sent again"
-            );
+            warn!(error = describe(&error), "the outcome of a batch is unknown; it is sent again");
             tokio::time::sleep(wait).await;
         }
     }
 
     async fn attempt(&mut self, batch: &[Waiting]) -> Result<Vec<Result<Outcome, Error>>, postgres::Error> {
-        if self
-            .session
-            .as_ref()
-            .is_none_or(|session| session.client.is_closed())
-        {
+        if self.session.as_ref().is_none_or(|session| session.client.is_closed()) {
             self.session = Some(self.connect().await?);
         }
         let session = self.session.as_ref().expect("made above");
@@ -191,9 +172,8 @@ impl AppenderTask {
     }
 
     async fn connect(&self) -> Result<Session, postgres::Error> {
-        let (client, connection) = postgres::session(&self.url, self.tcp_user_timeout)?
-            .connect(NoTls)
-            .await?;
+        let (client, connection) =
+            postgres::session(&self.url, self.tcp_user_timeout)?.connect(NoTls).await?;
         tokio::spawn(connection);
         let append = statement::prepare(&client).await?;
         Ok(Session { client, append })
@@ -201,10 +181,7 @@ impl AppenderTask {
 
     fn tell_appended(&self, outcomes: &[Result<Outcome, Error>]) {
         let last = outcomes.iter().filter_map(|outcome| match outcome {
-            Ok(Outcome::Appended {
-                positions: Some((_, last)),
-                ..
-            }) => Some(*last),
+            Ok(Outcome::Appended { positions: Some((_, last)), .. }) => Some(*last),
             _ => None,
         });
         if let Some(last) = last.max() {

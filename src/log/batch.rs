@@ -59,10 +59,7 @@ impl Held {
             .iter()
             .map(|(Claim::Take(value) | Claim::Release(value))| (value.scope, value.value.clone()))
             .collect();
-        let key = append
-            .idempotency_key
-            .as_ref()
-            .map(|key| (append.principal.clone(), key.clone()));
+        let key = append.idempotency_key.as_ref().map(|key| (append.principal.clone(), key.clone()));
         let must_wait = (!self.waiting.is_empty() && self.waiting.contains(&append.stream))
             || self.commands.contains(&append.command_id)
             || key.as_ref().is_some_and(|key| self.keys.contains(key))

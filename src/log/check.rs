@@ -56,10 +56,7 @@ pub fn check(append: &Append, event_bytes_max: usize) -> Result<(), Unfit> {
     {
         check_text(value)?;
         if value.len() > CLAIM_BYTES_MAX {
-            return Err(Unfit::ClaimSize {
-                scope,
-                bytes: value.len(),
-            });
+            return Err(Unfit::ClaimSize { scope, bytes: value.len() });
         }
     }
     Ok(())
@@ -70,19 +67,11 @@ fn check_name(name: &str) -> Result<(), Unfit> {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte));
-    if fits {
-        Ok(())
-    } else {
-        Err(Unfit::Name(name.chars().take(128).collect()))
-    }
+    if fits { Ok(()) } else { Err(Unfit::Name(name.chars().take(128).collect())) }
 }
 
 fn check_text(text: &str) -> Result<(), Unfit> {
-    if text.contains('\0') {
-        Err(Unfit::Nul)
-    } else {
-        Ok(())
-    }
+    if text.contains('\0') { Err(Unfit::Nul) } else { Ok(()) }
 }
 
 /// One pass over valid JSON text. The size counted is the one stored: jsonb writes numbers out, so `1e500` has 501.
@@ -116,10 +105,7 @@ fn check_json(text: &str, bytes_max: usize) -> Result<(), Unfit> {
         }
     }
     if stored > bytes_max {
-        return Err(Unfit::EventSize {
-            bytes: stored,
-            max: bytes_max,
-        });
+        return Err(Unfit::EventSize { bytes: stored, max: bytes_max });
     }
     Ok(())
 }
@@ -159,10 +145,7 @@ fn escape(bytes: &[u8], at: usize) -> u32 {
 /// Returns how many bytes longer the number becomes when it is written out.
 fn check_number(number: &str) -> Result<usize, Unfit> {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-    let exponent: i64 = exponent
-        .trim_start_matches('+')
-        .parse()
-        .map_err(|_| Unfit::Number)?;
+    let exponent: i64 = exponent.trim_start_matches('+').parse().map_err(|_| Unfit::Number)?;
     let extra = usize::try_from(exponent.unsigned_abs()).map_err(|_| Unfit::Number)?;
     if mantissa.len().saturating_add(extra) > NUMBER_DIGITS_MAX {
         return Err(Unfit::Number);
@@ -180,12 +163,9 @@ mod tests {
 
     #[test]
     fn text_that_postgres_stores_is_fit() {
-        for text in [
-            r#"{"a":"\u0001 \\u0000 \ud83d\ude00 \" ]","b":[1,-2.50,1e10,{}]}"#,
-            "0",
-            "\"\"",
-            "[[],[]]",
-        ] {
+        for text in
+            [r#"{"a":"\u0001 \\u0000 \ud83d\ude00 \" ]","b":[1,-2.50,1e10,{}]}"#, "0", "\"\"", "[[],[]]"]
+        {
             assert_eq!(json(text), Ok(()), "{text}");
         }
     }
@@ -203,13 +183,7 @@ mod tests {
         assert_eq!(json("1e100000"), Err(Unfit::Number));
         assert_eq!(json("1E-100000"), Err(Unfit::Number));
         assert_eq!(json("1e99999999999999999999"), Err(Unfit::Number));
-        assert_eq!(
-            check_json("[1e900,1e900]", 1_000),
-            Err(Unfit::EventSize {
-                bytes: 1_813,
-                max: 1_000
-            })
-        );
+        assert_eq!(check_json("[1e900,1e900]", 1_000), Err(Unfit::EventSize { bytes: 1_813, max: 1_000 }));
     }
 
     #[test]

@@ -34,9 +34,7 @@ pub async fn announce(
             }
             Some(Ok(())) | None => return,
         }
-        shutdown
-            .run_until_cancelled(tokio::time::sleep(RECONNECT_WAIT))
-            .await;
+        shutdown.run_until_cancelled(tokio::time::sleep(RECONNECT_WAIT)).await;
     }
 }
 
@@ -46,10 +44,7 @@ async fn announce_once(
     appended: &mut watch::Receiver<Position>,
 ) -> Result<(), postgres::Error> {
     let mut config = postgres::session(url, tcp_user_timeout)?;
-    let options = format!(
-        "{} -c synchronous_commit=off",
-        config.get_options().unwrap_or_default()
-    );
+    let options = format!("{} -c synchronous_commit=off", config.get_options().unwrap_or_default());
     let (client, connection) = config.options(options).connect(NoTls).await?;
     tokio::spawn(connection);
     let notify = client.prepare(NOTIFY).await?;

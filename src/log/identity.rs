@@ -5,11 +5,13 @@ use std::fmt;
 use deadpool_postgres::Pool;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::postgres;
 
 const READ: &str = include_str!("identity.sql");
+const BEGIN_INCARNATION: &str = include_str!("begin_incarnation.sql");
 
 /// The log's name and its key.
 #[derive(Clone)]
@@ -22,10 +24,12 @@ pub struct Identity {
 impl Identity {
     pub async fn read(pool: &Pool) -> Result<Self, postgres::Error> {
         let row = pool.get().await?.query_one(READ, &[]).await?;
-        Ok(Self {
-            log_id: row.get(0),
-            hash_key: row.get(1),
-        })
+        Ok(Self { log_id: row.get(0), hash_key: row.get(1) })
+    }
+
+    /// Makes the log another one, under a new `log_id`, which is returned. `client` acts as the owner.
+    pub async fn begin_incarnation(client: &Client) -> Result<Uuid, postgres::Error> {
+        Ok(client.query_one(BEGIN_INCARNATION, &[]).await?.get(0))
     }
 
     /// HMAC-SHA-256 (RFC 2104) of the parts, each preceded by its length so that no two lists of parts look alike.
@@ -41,8 +45,6 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("log_id", &self.log_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Identity").field("log_id", &self.log_id).finish_non_exhaustive()
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Every read is bounded in events and in bytes, so that no history and no event size fills the memory.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, pin::pin};
 
 use deadpool_postgres::{Object, Pool};
+use futures_util::TryStreamExt;
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
@@ -18,8 +19,10 @@ const HEAD: &str = include_str!("head.sql");
 const STREAM_TYPES: &str = include_str!("stream_types.sql");
 const RELAYED: &str = include_str!("relayed.sql");
 
-/// Events fetched per round trip: what may overshoot a limit in bytes.
-const FETCH_EVENTS: i32 = 256;
+/// Events of the first round trip, while nothing is known of their size.
+const FETCH_EVENTS: usize = 256;
+/// Each further round trip fetches at most so many times what there is already.
+const FETCH_GROWTH: usize = 4;
 
 /// The stream types with events, by name.
 pub type StreamTypes = BTreeMap<String, StreamType>;
@@ -71,14 +74,7 @@ impl LogReader {
     ) -> Result<Vec<Event>, postgres::Error> {
         let mut client = self.pool.get().await?;
         let limit = events_max as i64;
-        fetch(
-            &mut client,
-            AFTER,
-            &[&after.0, &stream_types, &limit],
-            events_max,
-            bytes_max,
-        )
-        .await
+        fetch(&mut client, AFTER, &[&after.0, &stream_types, &limit], events_max, bytes_max).await
     }
 
     /// Events of one stream after a version, in order, at most `events_max`.
@@ -90,12 +86,8 @@ impl LogReader {
     ) -> Result<Vec<Event>, postgres::Error> {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(STREAM).await?;
-        let rows = client
-            .query(
-                &statement,
-                &[&stream.stream_type, &stream.id, &after.0, &events_max],
-            )
-            .await?;
+        let rows =
+            client.query(&statement, &[&stream.stream_type, &stream.id, &after.0, &events_max]).await?;
         Ok(rows.iter().map(event).collect())
     }
 
@@ -103,11 +95,7 @@ impl LogReader {
     pub async fn at(&self, position: Position) -> Result<Option<Event>, postgres::Error> {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(AT).await?;
-        Ok(client
-            .query_opt(&statement, &[&position.0])
-            .await?
-            .as_ref()
-            .map(event))
+        Ok(client.query_opt(&statement, &[&position.0]).await?.as_ref().map(event))
     }
 
     /// How far the relay has come.
@@ -118,9 +106,7 @@ impl LogReader {
         for row in client.query(&statement, &[]).await? {
             relayed.cursor = Position(row.get(0));
             if let Some(stream_type) = row.get(1) {
-                relayed
-                    .last_sent
-                    .insert((stream_type, row.get(2)), Position(row.get(3)));
+                relayed.last_sent.insert((stream_type, row.get(2)), Position(row.get(3)));
             }
         }
         Ok(relayed)
@@ -133,21 +119,13 @@ impl LogReader {
         let rows = client.query(&statement, &[]).await?;
         Ok(rows
             .iter()
-            .map(|row| {
-                (
-                    row.get(0),
-                    StreamType {
-                        partitions: row.get(1),
-                        topic_id: row.get(2),
-                    },
-                )
-            })
+            .map(|row| (row.get(0), StreamType { partitions: row.get(1), topic_id: row.get(2) }))
             .collect())
     }
 }
 
-/// Fetches through a portal, so that the server sends no more than a fetch beyond the limit in bytes. What fits one
-/// fetch anyhow takes one round trip.
+/// Fetches through a portal, so that the server does not send much more than the limit in bytes: each fetch asks for as
+/// many as seem to fit, and for few while nothing is known of their size. What fits the first fetch takes one round trip.
 async fn fetch(
     client: &mut Object,
     statement: &str,
@@ -156,29 +134,27 @@ async fn fetch(
     bytes_max: usize,
 ) -> Result<Vec<Event>, postgres::Error> {
     let statement = client.prepare_cached(statement).await?;
-    if events_max <= FETCH_EVENTS as usize {
-        return Ok(client
-            .query(&statement, parameters)
-            .await?
-            .iter()
-            .map(event)
-            .collect());
+    if events_max <= FETCH_EVENTS {
+        return Ok(client.query(&statement, parameters).await?.iter().map(event).collect());
     }
     let transaction = client.transaction().await?;
     let portal = transaction.bind(&statement, parameters).await?;
     let mut events: Vec<Event> = Vec::new();
-    let mut bytes = 0;
-    loop {
-        let rows = transaction.query_portal(&portal, FETCH_EVENTS).await?;
-        let fetched = events.len();
-        events.extend(rows.iter().map(event));
-        bytes += events[fetched..]
-            .iter()
-            .map(|event| event.data.as_str().len())
-            .sum::<usize>();
-        if rows.len() < FETCH_EVENTS as usize || events.len() >= events_max || bytes >= bytes_max {
-            break;
+    let (mut bytes, mut wanted) = (0, FETCH_EVENTS);
+    while wanted > 0 {
+        let before = events.len();
+        let mut rows = pin!(transaction.query_portal_raw(&portal, wanted as i32).await?);
+        while bytes < bytes_max
+            && let Some(row) = rows.try_next().await?
+        {
+            let event = event(&row);
+            bytes += event.data.as_str().len();
+            events.push(event);
         }
+        let is_last = events.len() - before < wanted;
+        let fitting = bytes_max.saturating_sub(bytes) / (bytes / events.len().max(1)).max(1);
+        wanted =
+            if is_last { 0 } else { fitting.min(events.len() * FETCH_GROWTH).min(events_max - events.len()) };
     }
     transaction.commit().await?;
     Ok(events)

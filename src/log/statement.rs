@@ -141,20 +141,13 @@ pub(super) async fn execute<'a>(
 fn outcome(row: &Row, first_claim: usize) -> Result<Outcome, Error> {
     let version = Version(row.get(1));
     Ok(match row.get(0) {
-        "appended" => Outcome::Appended {
-            version,
-            positions: positions(row.get(2), row.get(3)),
-        },
+        "appended" => Outcome::Appended { version, positions: positions(row.get(2), row.get(3)) },
         "duplicate" => Outcome::Duplicate(Box::new(record(&row.get(5))?)),
         "fingerprint" => Outcome::FingerprintMismatch,
         "conflict" => Outcome::Conflict { actual: version },
-        "claimed" => Outcome::Claimed {
-            claim: row.get::<_, i32>(4) as usize - 1 - first_claim,
-        },
+        "claimed" => Outcome::Claimed { claim: row.get::<_, i32>(4) as usize - 1 - first_claim },
         other => {
-            return Err(Error::Database(format!(
-                "log.append answered `{other}`: the schema is newer"
-            )));
+            return Err(Error::Database(format!("log.append answered `{other}`: the schema is newer")));
         }
     })
 }
@@ -182,18 +175,14 @@ struct CommandRow {
 
 /// Reads a row of `log.commands` that came as JSON.
 pub(super) fn record(json: &RawJson) -> Result<CommandRecord, Error> {
-    let row: CommandRow = json
-        .parse()
-        .map_err(|error| Error::Database(format!("a command's row: {error}")))?;
+    let row: CommandRow =
+        json.parse().map_err(|error| Error::Database(format!("a command's row: {error}")))?;
     Ok(CommandRecord {
         command_id: row.command_id,
         command_type: row.command_type,
         principal: row.principal,
         correlation_id: row.correlation_id,
-        stream: StreamId {
-            stream_type: row.stream_type,
-            id: row.stream_id,
-        },
+        stream: StreamId { stream_type: row.stream_type, id: row.stream_id },
         status: row.status,
         version: row.version.map(Version),
         positions: positions(row.first_position, row.last_position),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 
 use super::session;
 
@@ -51,14 +51,7 @@ pub enum MigrationError {
 
 /// Migrates the log's database; returns the names of the migrations applied now.
 pub async fn migrate_log(url: &SecretString, timeout: Duration) -> Result<Vec<String>, MigrationError> {
-    migrate(
-        url,
-        timeout,
-        LOG_SCHEMA,
-        log_files::migrations::runner(),
-        LOG_APPLIED_TABLE,
-    )
-    .await
+    migrate(url, timeout, LOG_SCHEMA, log_files::migrations::runner(), LOG_APPLIED_TABLE).await
 }
 
 /// Migrates the read models' database, which may be the same one.
@@ -66,14 +59,15 @@ pub async fn migrate_read_models(
     url: &SecretString,
     timeout: Duration,
 ) -> Result<Vec<String>, MigrationError> {
-    migrate(
-        url,
-        timeout,
-        READ_SCHEMA,
-        read_files::migrations::runner(),
-        READ_APPLIED_TABLE,
-    )
-    .await
+    migrate(url, timeout, READ_SCHEMA, read_files::migrations::runner(), READ_APPLIED_TABLE).await
+}
+
+/// A session that acts as the owner of the schemas, as a migration does.
+pub async fn owner_session(url: &SecretString, timeout: Duration) -> Result<Client, MigrationError> {
+    let (client, connection) = session(url, timeout)?.connect(NoTls).await?;
+    tokio::spawn(connection);
+    client.batch_execute(ACT_AS_OWNER).await?;
+    Ok(client)
 }
 
 /// Whether the log's schema is the one this program needs; for processes that may not migrate.
@@ -104,20 +98,12 @@ async fn migrate(
     drop(client);
     // The session ends with the client, and its lock with it.
     let _ = connection.await;
-    Ok(report
-        .applied_migrations()
-        .iter()
-        .map(ToString::to_string)
-        .collect())
+    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
 async fn check(pool: &Pool, applied: &str, runner: &refinery::Runner) -> Result<(), MigrationError> {
-    let needed = runner
-        .get_migrations()
-        .iter()
-        .map(|migration| migration.version() as i32)
-        .max()
-        .unwrap_or(0);
+    let needed =
+        runner.get_migrations().iter().map(|migration| migration.version() as i32).max().unwrap_or(0);
     let client = pool.get().await.map_err(super::Error::from)?;
     let found: i32 = client.query_one(applied, &[]).await?.get(0);
     match found.cmp(&needed) {

@@ -119,11 +119,7 @@ impl<'a> Batch<'a> {
         checkpoint: Position,
         filled: &'a Filled,
     ) {
-        let mut at = Moved {
-            from: checkpoint,
-            to: checkpoint,
-            next_offset: None,
-        };
+        let mut at = Moved { from: checkpoint, to: checkpoint, next_offset: None };
         let mut whole = true;
         for record in &feed.records {
             if record.event.position > at.to {
@@ -155,11 +151,7 @@ impl<'a> Batch<'a> {
             at.to = to.min(filled.scanned_to);
         }
         if at.to < to {
-            self.holes.push(Hole {
-                partition: partition.clone(),
-                from: at.to,
-                to,
-            });
+            self.holes.push(Hole { partition: partition.clone(), from: at.to, to });
         }
         at.to >= to
     }

@@ -36,10 +36,7 @@ fn table_fault(file: &str, name: &ast::ObjectName) -> Option<Fault> {
     };
     let reserved = last.value.eq_ignore_ascii_case(EVENTS_NAME);
     reserved.then(|| {
-        Fault::new(
-            file,
-            format!("a table cannot be called `{EVENTS_NAME}`: statements read events there"),
-        )
+        Fault::new(file, format!("a table cannot be called `{EVENTS_NAME}`: statements read events there"))
     })
 }
 

@@ -33,14 +33,9 @@ pub(super) async fn ensure(
 ) -> Result<(), postgres::Error> {
     let client = pool.get().await?;
     let names: Vec<&String> = stream_types.keys().collect();
-    let counts: Vec<i32> = stream_types
-        .values()
-        .map(|stream_type| stream_type.partitions)
-        .collect();
+    let counts: Vec<i32> = stream_types.values().map(|stream_type| stream_type.partitions).collect();
     let statement = client.prepare_cached(ENSURE).await?;
-    client
-        .execute(&statement, &[&projection, &generation, &log_id, &names, &counts])
-        .await?;
+    client.execute(&statement, &[&projection, &generation, &log_id, &names, &counts]).await?;
     Ok(())
 }
 
@@ -64,10 +59,7 @@ pub(crate) async fn read(
     let statement = client.prepare_cached(READ).await?;
     let rows = client.query(&statement, &[&projection, &generation]).await?;
     let stored = |row: &tokio_postgres::Row| Stored {
-        partition: Partition {
-            stream_type: row.get(0),
-            number: row.get(1),
-        },
+        partition: Partition { stream_type: row.get(0), number: row.get(1) },
         position: Position(row.get(2)),
         next_offset: row.get(3),
         topic_id: row.get(4),
@@ -92,22 +84,12 @@ pub(super) async fn choose<'a>(
     };
     let (stream_types, numbers) = columns(wanted.iter().copied());
     let statement = transaction.prepare_cached(CHOOSE).await?;
-    let rows = transaction
-        .query(
-            &statement,
-            &[&projection, &generation, &stream_types, &numbers, &limit],
-        )
-        .await?;
+    let rows =
+        transaction.query(&statement, &[&projection, &generation, &stream_types, &numbers, &limit]).await?;
     if scope == Scope::Whole && rows.len() < wanted.len() {
         return Ok(Vec::new());
     }
-    Ok(rows
-        .iter()
-        .map(|row| Partition {
-            stream_type: row.get(0),
-            number: row.get(1),
-        })
-        .collect())
+    Ok(rows.iter().map(|row| Partition { stream_type: row.get(0), number: row.get(1) }).collect())
 }
 
 /// Locks the rows of these partitions for every generation that follows; returns where each generation stands.
@@ -118,19 +100,11 @@ pub(super) async fn lock(
 ) -> Result<BTreeMap<i32, Checkpoints>, Error> {
     let (stream_types, numbers) = columns(partitions.iter());
     let statement = transaction.prepare_cached(LOCK).await?;
-    let rows = transaction
-        .query(&statement, &[&projection, &stream_types, &numbers])
-        .await?;
+    let rows = transaction.query(&statement, &[&projection, &stream_types, &numbers]).await?;
     let mut generations: BTreeMap<i32, Checkpoints> = BTreeMap::new();
     for row in &rows {
-        let partition = Partition {
-            stream_type: row.get(1),
-            number: row.get(2),
-        };
-        generations
-            .entry(row.get(0))
-            .or_default()
-            .insert(partition, Position(row.get(3)));
+        let partition = Partition { stream_type: row.get(1), number: row.get(2) };
+        generations.entry(row.get(0)).or_default().insert(partition, Position(row.get(3)));
     }
     Ok(generations)
 }
@@ -155,16 +129,11 @@ pub(super) async fn advance(
     let column = |of: fn(&Moved) -> i64| -> Vec<i64> { moved.values().map(of).collect() };
     let (from, to) = (column(|moved| moved.from.0), column(|moved| moved.to.0));
     let offsets: Vec<Option<i64>> = moved.values().map(|moved| moved.next_offset).collect();
-    let topic_id = |partition: &&Partition| {
-        stream_types
-            .get(&partition.stream_type)
-            .map(|known| known.topic_id)
-    };
+    let topic_id =
+        |partition: &&Partition| stream_types.get(&partition.stream_type).map(|known| known.topic_id);
     let topic_ids: Vec<Option<Uuid>> = moved.keys().map(topic_id).collect();
-    let counts: Vec<Passed> = moved
-        .keys()
-        .map(|partition| passed.get(partition).copied().unwrap_or_default())
-        .collect();
+    let counts: Vec<Passed> =
+        moved.keys().map(|partition| passed.get(partition).copied().unwrap_or_default()).collect();
     let applied: Vec<i64> = counts.iter().map(|passed| passed.applied).collect();
     let ignored: Vec<i64> = counts.iter().map(|passed| passed.ignored).collect();
     let statement = transaction.prepare_cached(MOVE).await?;
@@ -185,15 +154,9 @@ pub(super) async fn advance(
             ],
         )
         .await?;
-    if rows == moved.len() as u64 {
-        Ok(())
-    } else {
-        Err(Error::Lost)
-    }
+    if rows == moved.len() as u64 { Ok(()) } else { Err(Error::Lost) }
 }
 
 fn columns<'a>(partitions: impl Iterator<Item = &'a Partition>) -> (Vec<&'a str>, Vec<i32>) {
-    partitions
-        .map(|partition| (partition.stream_type.as_str(), partition.number))
-        .unzip()
+    partitions.map(|partition| (partition.stream_type.as_str(), partition.number)).unzip()
 }

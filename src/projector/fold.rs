@@ -107,10 +107,7 @@ impl Fold<'_> {
         let name = &live.folder.name;
         let partitions = checkpoint::choose(&transaction, name, live.number, chunk.scope, wanted).await?;
         if partitions.is_empty() {
-            return Ok(Folded {
-                taken: true,
-                ..Folded::default()
-            });
+            return Ok(Folded { taken: true, ..Folded::default() });
         }
         let checkpoints = self.lock(&transaction, &partitions).await?;
         let filled = self.fill(chunk, &checkpoints).await?;
@@ -145,9 +142,7 @@ impl Fold<'_> {
         let settings = transaction.prepare_cached(SETTINGS).await?;
         transaction.execute(&settings, &[&silence]).await?;
         let state = transaction.prepare_cached(STATE).await?;
-        let state = transaction
-            .query_one(&state, &[&self.generations[0].folder.name])
-            .await?;
+        let state = transaction.query_one(&state, &[&self.generations[0].folder.name]).await?;
         if state.get(0) {
             return Err(Error::Paused);
         }
@@ -166,18 +161,14 @@ impl Fold<'_> {
         let mut standing =
             checkpoint::lock(transaction, &self.generations[0].folder.name, partitions).await?;
         let numbers = self.generations.iter().map(|generation| &generation.number);
-        let complete = standing
-            .values()
-            .all(|checkpoints| checkpoints.len() == partitions.len());
+        let complete = standing.values().all(|checkpoints| checkpoints.len() == partitions.len());
         if standing.is_empty() || !complete {
             return Err(Error::NoCheckpoint);
         }
         if !standing.keys().eq(numbers) {
             return Err(Error::Changed);
         }
-        let live = standing
-            .remove(&self.generations[0].number)
-            .ok_or(Error::Changed)?;
+        let live = standing.remove(&self.generations[0].number).ok_or(Error::Changed)?;
         if standing.values().any(|checkpoints| *checkpoints != live) {
             return Err(Error::Changed);
         }
@@ -201,10 +192,7 @@ impl Fold<'_> {
             true => upcast(registry, event).map(|_| ()),
             false => Ok(()),
         };
-        let first = batch
-            .events
-            .iter()
-            .find_map(|(_, event)| Some((event.position, readable(event).err()?)));
+        let first = batch.events.iter().find_map(|(_, event)| Some((event.position, readable(event).err()?)));
         let Some((position, error)) = first else {
             return Ok(false);
         };
@@ -230,10 +218,8 @@ impl Fold<'_> {
                 continue;
             }
             passed.applied += 1;
-            let event = upcast(&self.deps.registry, event).map_err(|error| Error::Unreadable {
-                position: event.position,
-                error,
-            })?;
+            let event = upcast(&self.deps.registry, event)
+                .map_err(|error| Error::Unreadable { position: event.position, error })?;
             events.push((*partition, event));
         }
         Ok((events, passed))
@@ -261,9 +247,5 @@ fn upcast<'a>(registry: &Registry, event: &'a Event) -> Result<Cow<'a, Event>, D
     }
     let data = registry.upcast(&event.event_type, event.schema_version, &event.data)?;
     let schema_version = folder::schema_version(registry, &event.event_type).unwrap_or(event.schema_version);
-    Ok(Cow::Owned(Event {
-        data,
-        schema_version,
-        ..event.clone()
-    }))
+    Ok(Cow::Owned(Event { data, schema_version, ..event.clone() }))
 }

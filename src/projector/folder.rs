@@ -83,10 +83,7 @@ impl fmt::Display for Fault {
 
 impl Fault {
     pub(super) fn new(file: impl Into<String>, detail: impl fmt::Display) -> Self {
-        Self {
-            file: file.into(),
-            detail: detail.to_string(),
-        }
+        Self { file: file.into(), detail: detail.to_string() }
     }
 }
 
@@ -102,10 +99,7 @@ impl Folder {
             }
         }
         names.sort();
-        Ok(names
-            .into_iter()
-            .map(|name| (name.clone(), Self::load(&dir.join(&name))))
-            .collect())
+        Ok(names.into_iter().map(|name| (name.clone(), Self::load(&dir.join(&name)))).collect())
     }
 
     /// Reads a folder. Every fault is reported, not only the first.
@@ -124,16 +118,12 @@ impl Folder {
 
     /// Makes a folder of its files, by their paths inside it: from a disk, or as a generation keeps them.
     pub fn parse(files: BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
-        let definition = files
-            .get(DEFINITION)
-            .ok_or_else(|| vec![Fault::new(DEFINITION, "the file is missing")])?;
+        let definition =
+            files.get(DEFINITION).ok_or_else(|| vec![Fault::new(DEFINITION, "the file is missing")])?;
         let definition =
             Definition::parse(definition).map_err(|error| vec![Fault::new(DEFINITION, error)])?;
-        let mut faults: Vec<Fault> = definition
-            .faults()
-            .into_iter()
-            .map(|detail| Fault::new(DEFINITION, detail))
-            .collect();
+        let mut faults: Vec<Fault> =
+            definition.faults().into_iter().map(|detail| Fault::new(DEFINITION, detail)).collect();
         let statements = statements(&definition, &files, &mut faults);
         let queries = queries(&definition, &files, &mut faults);
         unexpected(&definition, &files, &mut faults);
@@ -145,10 +135,7 @@ impl Folder {
             return Err(faults);
         }
         Ok(Self {
-            table: definition
-                .table
-                .clone()
-                .unwrap_or_else(|| definition.name.clone()),
+            table: definition.table.clone().unwrap_or_else(|| definition.name.clone()),
             name: definition.name,
             version: definition.version,
             description: definition.description,
@@ -168,18 +155,13 @@ impl Folder {
     /// What the program's domains have against it: events that nobody writes.
     pub fn check(&self, registry: &Registry) -> Vec<Fault> {
         let unknown = self.events.iter().filter(|event| registry.event(event).is_none());
-        unknown
-            .map(|event| Fault::new(DEFINITION, format!("no aggregate writes `{event}`")))
-            .collect()
+        unknown.map(|event| Fault::new(DEFINITION, format!("no aggregate writes `{event}`"))).collect()
     }
 
     /// The stream types it reads: what its events' names begin with.
     pub fn stream_types(&self) -> Vec<String> {
-        let mut types: Vec<String> = self
-            .events
-            .iter()
-            .filter_map(|event| Some(event.split_once('.')?.0.to_owned()))
-            .collect();
+        let mut types: Vec<String> =
+            self.events.iter().filter_map(|event| Some(event.split_once('.')?.0.to_owned())).collect();
         types.sort();
         types.dedup();
         types
@@ -205,11 +187,7 @@ impl Folder {
             let Some(aggregate) = registry.event(event) else {
                 continue;
             };
-            part(&format!(
-                "{event} {:?} {}",
-                schema_version(registry, event),
-                aggregate.revision()
-            ));
+            part(&format!("{event} {:?} {}", schema_version(registry, event), aggregate.revision()));
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -233,10 +211,7 @@ impl Folder {
 /// The schema version in which an event type is written, and thus folded, today.
 pub(super) fn schema_version(registry: &Registry, event_type: &str) -> Option<i32> {
     let known = registry.event(event_type)?.events();
-    known
-        .iter()
-        .find(|known| known.name == event_type)
-        .map(|known| known.schema_version)
+    known.iter().find(|known| known.name == event_type).map(|known| known.schema_version)
 }
 
 /// Where the statement of an event type stands.
@@ -274,10 +249,8 @@ fn statements(
     for event in &definition.events {
         let file = statement_file(event);
         let Some(sql) = files.get(&file) else {
-            faults.push(Fault::new(
-                file,
-                format!("the file is missing: `{event}` is listed in {DEFINITION}"),
-            ));
+            faults
+                .push(Fault::new(file, format!("the file is missing: `{event}` is listed in {DEFINITION}")));
             continue;
         };
         match check::folding(&file, sql) {
@@ -299,10 +272,8 @@ fn queries(
     for (name, declared) in &definition.queries {
         let file = query_file(name);
         let Some(sql) = files.get(&file) else {
-            faults.push(Fault::new(
-                file,
-                format!("the file is missing: `{name}` is declared in {DEFINITION}"),
-            ));
+            faults
+                .push(Fault::new(file, format!("the file is missing: `{name}` is declared in {DEFINITION}")));
             continue;
         };
         match check::query(&file, sql) {
@@ -326,9 +297,6 @@ fn unexpected(definition: &Definition, files: &BTreeMap<String, String>, faults:
     known.extend(definition.events.iter().map(|event| statement_file(event)));
     known.extend(definition.queries.keys().map(|name| query_file(name)));
     for file in files.keys().filter(|file| !known.contains(file)) {
-        faults.push(Fault::new(
-            file,
-            format!("{DEFINITION} lists nothing that this file is for"),
-        ));
+        faults.push(Fault::new(file, format!("{DEFINITION} lists nothing that this file is for")));
     }
 }

@@ -108,11 +108,7 @@ fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) 
     let mut paths: Vec<&String> = before.keys().chain(after.keys()).collect();
     paths.sort();
     paths.dedup();
-    paths
-        .into_iter()
-        .filter(|path| before.get(*path) != after.get(*path))
-        .cloned()
-        .collect()
+    paths.into_iter().filter(|path| before.get(*path) != after.get(*path)).cloned().collect()
 }
 
 async fn create(
@@ -122,47 +118,25 @@ async fn create(
 ) -> Result<Generation, Error> {
     let schema = format!("projection_{}_{FIRST}", folder.name);
     let generation = Generation::new(FIRST, schema, folder.clone());
-    transaction
-        .execute(INSERT_PROJECTION, &[&folder.name, &FIRST])
-        .await?;
+    transaction.execute(INSERT_PROJECTION, &[&folder.name, &FIRST]).await?;
     let files = RawJson::of(folder.files());
     let version = folder.version;
     transaction
-        .execute(
-            INSERT,
-            &[
-                &folder.name,
-                &FIRST,
-                &generation.schema,
-                &version,
-                &fingerprint,
-                &files,
-            ],
-        )
+        .execute(INSERT, &[&folder.name, &FIRST, &generation.schema, &version, &fingerprint, &files])
         .await?;
     let schema = Identifier::new(&generation.schema);
-    transaction
-        .batch_execute(&fill(CREATE_SCHEMA, &[("schema", schema.as_str())]))
-        .await?;
+    transaction.batch_execute(&fill(CREATE_SCHEMA, &[("schema", schema.as_str())])).await?;
     build(transaction, folder).await?;
-    transaction
-        .batch_execute(&fill(GRANT_READS, &[("schema", schema.as_str())]))
-        .await?;
+    transaction.batch_execute(&fill(GRANT_READS, &[("schema", schema.as_str())])).await?;
     generation.check(transaction).await?;
     Ok(generation)
 }
 
 /// Runs the folder's own SQL; what Postgres has against it is the folder's fault.
 async fn build(transaction: &Transaction<'_>, folder: &Folder) -> Result<(), Error> {
-    transaction
-        .batch_execute(folder.table_sql())
-        .await
-        .map_err(|error| fault("table.sql", error))?;
+    transaction.batch_execute(folder.table_sql()).await.map_err(|error| fault("table.sql", error))?;
     if let Some(indexes) = folder.indexes_sql() {
-        transaction
-            .batch_execute(indexes)
-            .await
-            .map_err(|error| fault("indexes.sql", error))?;
+        transaction.batch_execute(indexes).await.map_err(|error| fault("indexes.sql", error))?;
     }
     Ok(())
 }
@@ -183,29 +157,18 @@ impl Generation {
     fn new(number: i32, schema: String, folder: Folder) -> Self {
         let over = |event: &String| Some((event.clone(), folder.statement(event)?.over_events(&schema)));
         let statements = folder.events.iter().filter_map(over).collect();
-        Self {
-            number,
-            schema,
-            folder,
-            statements,
-        }
+        Self { number, schema, folder, statements }
     }
 
     /// Lets Postgres read every statement: unknown columns and wrong types show now, not at the first event.
     async fn check(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
         self.check_columns(transaction).await?;
         for (event, statement) in &self.statements {
-            transaction
-                .prepare(statement)
-                .await
-                .map_err(|error| fault(&statement_file(event), error))?;
+            transaction.prepare(statement).await.map_err(|error| fault(&statement_file(event), error))?;
         }
         for (name, query) in &self.folder.queries {
-            let types: Vec<_> = query
-                .parameters
-                .iter()
-                .map(|parameter| parameter.parameter_type.wire())
-                .collect();
+            let types: Vec<_> =
+                query.parameters.iter().map(|parameter| parameter.parameter_type.wire()).collect();
             transaction
                 .prepare_typed(&query.sql, &types)
                 .await
@@ -217,13 +180,7 @@ impl Generation {
     /// What the folder says of its main table's columns has to be so. A sorted column that may be null would let pages
     /// lose rows.
     async fn check_columns(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
-        let Folder {
-            table,
-            key,
-            filter,
-            sort,
-            ..
-        } = &self.folder;
+        let Folder { table, key, filter, sort, .. } = &self.folder;
         let mut nullable = BTreeMap::new();
         for row in transaction.query(COLUMNS, &[&self.schema, table]).await? {
             nullable.insert(row.get::<_, String>(0), row.get::<_, bool>(2));
@@ -231,27 +188,15 @@ impl Generation {
         let mut faults = Vec::new();
         for column in key.iter().chain(filter).chain(sort) {
             if !nullable.contains_key(column) {
-                faults.push(Fault::new(
-                    "table.sql",
-                    format!("table `{table}` has no column `{column}`"),
-                ));
+                faults.push(Fault::new("table.sql", format!("table `{table}` has no column `{column}`")));
             }
         }
-        for column in key
-            .iter()
-            .chain(sort)
-            .filter(|column| nullable.get(*column) == Some(&true))
-        {
-            faults.push(Fault::new(
-                "table.sql",
-                format!("`{column}` is sorted by and must be `not null`"),
-            ));
+        for column in key.iter().chain(sort).filter(|column| nullable.get(*column) == Some(&true)) {
+            faults.push(Fault::new("table.sql", format!("`{column}` is sorted by and must be `not null`")));
         }
         if faults.is_empty() {
             return Ok(());
         }
-        Err(Error::Refused(
-            faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; "),
-        ))
+        Err(Error::Refused(faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")))
     }
 }

@@ -64,19 +64,9 @@ impl KafkaSource {
         let assigned = Assigned::default();
         let stop = CancellationToken::new();
         let consumer = consumer(&subscription, assigned.clone())?;
-        let thread = Thread {
-            subscription,
-            consumer,
-            sender,
-            stop: stop.clone(),
-            last_error: None,
-        };
+        let thread = Thread { subscription, consumer, sender, stop: stop.clone(), last_error: None };
         tokio::task::spawn_blocking(move || thread.run());
-        Ok(Self {
-            chunks,
-            assigned,
-            _stop: stop.drop_guard(),
-        })
+        Ok(Self { chunks, assigned, _stop: stop.drop_guard() })
     }
 
     /// The next records; `None` when the consumer has failed for good.
@@ -95,14 +85,7 @@ fn locked(assigned: &Assigned) -> MutexGuard<'_, BTreeSet<Partition>> {
 }
 
 fn consumer(subscription: &Subscription, assigned: Assigned) -> Result<BaseConsumer<Group>, KafkaError> {
-    let Subscription {
-        deps,
-        kafka,
-        limits,
-        projection,
-        generation,
-        stream_types,
-    } = subscription;
+    let Subscription { deps, kafka, limits, projection, generation, stream_types } = subscription;
     let session = limits.session_timeout.as_millis();
     let group = Group {
         deps: deps.clone(),
@@ -113,10 +96,7 @@ fn consumer(subscription: &Subscription, assigned: Assigned) -> Result<BaseConsu
         runtime: Handle::current(),
     };
     let consumer: BaseConsumer<Group> = kafka::client(kafka)
-        .set(
-            "group.id",
-            format!("{}.{projection}.{}", kafka.topic_prefix, deps.log_id),
-        )
+        .set("group.id", format!("{}.{projection}.{}", kafka.topic_prefix, deps.log_id))
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", session.to_string())
         .set("heartbeat.interval.ms", (session / 4).to_string())
@@ -128,16 +108,11 @@ fn consumer(subscription: &Subscription, assigned: Assigned) -> Result<BaseConsu
         .set("isolation.level", "read_uncommitted")
         .set("fetch.wait.max.ms", "5")
         .set("fetch.queue.backoff.ms", "5")
-        .set(
-            "queued.max.messages.kbytes",
-            (limits.batch_bytes_max / 1024).max(1).to_string(),
-        )
+        .set("queued.max.messages.kbytes", (limits.batch_bytes_max / 1024).max(1).to_string())
         .set("topic.metadata.refresh.interval.ms", "1000")
         .create_with_context(group)?;
-    let topics: Vec<String> = stream_types
-        .iter()
-        .map(|stream_type| kafka::topic(&kafka.topic_prefix, stream_type))
-        .collect();
+    let topics: Vec<String> =
+        stream_types.iter().map(|stream_type| kafka::topic(&kafka.topic_prefix, stream_type)).collect();
     consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
     Ok(consumer)
 }
@@ -196,10 +171,7 @@ impl Thread {
                 Err(_) => {
                     paused = true;
                     self.consumer.pause(&self.consumer.assignment()?)?;
-                    let mut more = Gathered {
-                        chunk,
-                        ..Gathered::default()
-                    };
+                    let mut more = Gathered { chunk, ..Gathered::default() };
                     if let Some(Ok(message)) = self.consumer.poll(Duration::ZERO) {
                         self.subscription.take(&message, &mut more);
                     }
@@ -250,22 +222,10 @@ impl Subscription {
         };
         gathered.records += 1;
         gathered.bytes += message.payload_len();
-        let partition = Partition {
-            stream_type: record.event.stream_type.clone(),
-            number: message.partition(),
-        };
-        let received = Received {
-            previous: record.previous,
-            offset: message.offset(),
-            event: record.event,
-        };
-        gathered
-            .chunk
-            .feeds
-            .entry(partition)
-            .or_default()
-            .records
-            .push(received);
+        let partition =
+            Partition { stream_type: record.event.stream_type.clone(), number: message.partition() };
+        let received = Received { previous: record.previous, offset: message.offset(), event: record.event };
+        gathered.chunk.feeds.entry(partition).or_default().records.push(received);
     }
 
     fn refuse(&self, message: &BorrowedMessage<'_>, reason: &str) {
@@ -331,11 +291,7 @@ impl Group {
             let stream_type = topic.strip_prefix(&prefix).unwrap_or(topic).to_owned();
             (Partition { stream_type, number }, topic.to_owned())
         };
-        partitions
-            .elements()
-            .iter()
-            .map(|element| named(element.topic(), element.partition()))
-            .collect()
+        partitions.elements().iter().map(|element| named(element.topic(), element.partition())).collect()
     }
 
     fn set_starts(&self, partitions: &mut TopicPartitionList, named: &[(Partition, String)]) {
@@ -348,9 +304,7 @@ impl Group {
             HashMap::new()
         });
         for (partition, topic) in named {
-            let start = starts
-                .get(partition)
-                .map_or(Offset::Beginning, |offset| Offset::Offset(*offset));
+            let start = starts.get(partition).map_or(Offset::Beginning, |offset| Offset::Offset(*offset));
             if let Err(error) = partitions.set_partition_offset(topic, partition.number, start) {
                 warn!(projection = self.projection, topic, %error, "no start for a partition");
             }

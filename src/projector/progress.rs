@@ -50,10 +50,7 @@ impl Progress {
 
     /// The status of each projection.
     pub fn statuses(&self) -> BTreeMap<String, Status> {
-        self.0
-            .iter()
-            .map(|(name, seen)| (name.clone(), seen.borrow().status.clone()))
-            .collect()
+        self.0.iter().map(|(name, seen)| (name.clone(), seen.borrow().status.clone())).collect()
     }
 
     /// Follows a projection.

@@ -43,10 +43,7 @@ mod tests {
     fn quotes_and_fills() {
         let name = Identifier::new("a\"b");
         assert_eq!(
-            fill(
-                "select {{x}}.{{y}} from {{x}}",
-                &[("x", name.as_str()), ("y", "1")]
-            ),
+            fill("select {{x}}.{{y}} from {{x}}", &[("x", name.as_str()), ("y", "1")]),
             "select \"a\"\"b\".1 from \"a\"\"b\""
         );
     }

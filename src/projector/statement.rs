@@ -47,14 +47,9 @@ impl Statement {
         let tokens = Tokenizer::new(&dialect, sql)
             .tokenize_with_location()
             .map_err(|error| Error::Token(error.to_string()))?;
-        let tokens: Vec<&TokenWithSpan> = tokens
-            .iter()
-            .filter(|token| !matches!(token.token, Token::Whitespace(_)))
-            .collect();
-        let end = tokens
-            .iter()
-            .position(|token| token.token == Token::SemiColon)
-            .unwrap_or(tokens.len());
+        let tokens: Vec<&TokenWithSpan> =
+            tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+        let end = tokens.iter().position(|token| token.token == Token::SemiColon).unwrap_or(tokens.len());
         if tokens[end..].iter().any(|token| token.token != Token::SemiColon) {
             return Err(Error::Several);
         }
@@ -67,11 +62,7 @@ impl Statement {
             (Keyword::WITH, _) => (With::Plain, first.span.end),
             _ => (With::None, first.span.start),
         };
-        Ok(Self {
-            text: sql[..offset(sql, last.span.end)].to_owned(),
-            body: offset(sql, body),
-            with,
-        })
+        Ok(Self { text: sql[..offset(sql, last.span.end)].to_owned(), body: offset(sql, body), with })
     }
 
     /// The statement as it stands in its file.
@@ -101,16 +92,10 @@ fn keyword(token: &TokenWithSpan) -> Keyword {
 
 /// The byte at which a location (line and column from 1, columns counted in characters) stands.
 fn offset(sql: &str, location: Location) -> usize {
-    let line_start: usize = sql
-        .split_inclusive('\n')
-        .take(location.line.saturating_sub(1) as usize)
-        .map(str::len)
-        .sum();
+    let line_start: usize =
+        sql.split_inclusive('\n').take(location.line.saturating_sub(1) as usize).map(str::len).sum();
     let column = location.column.saturating_sub(1) as usize;
-    sql[line_start..]
-        .char_indices()
-        .nth(column)
-        .map_or(sql.len(), |(index, _)| line_start + index)
+    sql[line_start..].char_indices().nth(column).map_or(sql.len(), |(index, _)| line_start + index)
 }
 
 #[cfg(test)]

@@ -30,9 +30,7 @@ fn by_stream<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<Group<'a>> {
     let mut waves: Vec<BTreeMap<&str, Vec<&Event>>> = Vec::new();
     let mut next_wave: HashMap<(&str, Uuid), usize> = HashMap::new();
     for event in events {
-        let wave = next_wave
-            .entry((&event.stream_type, event.stream_id))
-            .or_default();
+        let wave = next_wave.entry((&event.stream_type, event.stream_id)).or_default();
         if *wave == waves.len() {
             waves.push(BTreeMap::new());
         }
@@ -40,9 +38,7 @@ fn by_stream<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<Group<'a>> {
         *wave += 1;
     }
     let groups = waves.into_iter().flatten();
-    groups
-        .map(|(event_type, events)| Group { event_type, events })
-        .collect()
+    groups.map(|(event_type, events)| Group { event_type, events }).collect()
 }
 
 /// Runs of one type in the log's order. A stream's second event ends a run too: a statement sees a stream once.
@@ -57,10 +53,7 @@ fn runs<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<Group<'a>> {
             }
             _ => {
                 streams.clear();
-                groups.push(Group {
-                    event_type: &event.event_type,
-                    events: vec![event],
-                });
+                groups.push(Group { event_type: &event.event_type, events: vec![event] });
             }
         }
         streams.insert(stream);

@@ -39,14 +39,7 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) {
     let (generations, stream_types) = (Vec::new(), StreamTypes::new());
-    let mut worker = Worker {
-        deps,
-        folder,
-        limits,
-        generations,
-        stream_types,
-        begun: false,
-    };
+    let mut worker = Worker { deps, folder, limits, generations, stream_types, begun: false };
     shutdown.run_until_cancelled(worker.work(kafka.as_ref())).await;
     worker.say(Status::Idle);
 }
@@ -105,9 +98,7 @@ impl Worker {
             };
             match interruption {
                 Interruption::Refused(reason) => self.say(Status::Stopped { reason }),
-                other => self.say(Status::Waiting {
-                    reason: other.to_string(),
-                }),
+                other => self.say(Status::Waiting { reason: other.to_string() }),
             }
             tokio::time::sleep(waits.next().unwrap_or(self.limits.backoff_max)).await;
         }
@@ -184,14 +175,10 @@ impl Worker {
                 Error::Stopped(reason) => self.held(Status::Stopped { reason }),
                 Error::Poison(poison) => {
                     fold.stop(&poison).await?;
-                    self.held(Status::Stopped {
-                        reason: poison.to_string(),
-                    })
+                    self.held(Status::Stopped { reason: poison.to_string() })
                 }
                 passing => {
-                    self.say(Status::Waiting {
-                        reason: passing.to_string(),
-                    });
+                    self.say(Status::Waiting { reason: passing.to_string() });
                     waits.next().unwrap_or(self.limits.backoff_max)
                 }
             };
@@ -223,9 +210,7 @@ impl Worker {
             .increment(folded.applied);
         metrics::counter!("annals_projection_ignored_total", "projection" => name())
             .increment(folded.ignored);
-        self.deps
-            .progress
-            .advance(&self.folder.name, folded.checkpoints.iter().cloned());
+        self.deps.progress.advance(&self.folder.name, folded.checkpoints.iter().cloned());
     }
 
     /// Tells how far each partition is behind, in positions: an upper bound of its events.

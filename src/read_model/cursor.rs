@@ -42,9 +42,7 @@ impl Cursor {
             return Err(refused("it is of another read model"));
         }
         if cursor.generation != generation {
-            return Err(refused(
-                "the read model was rebuilt since; begin again without a cursor",
-            ));
+            return Err(refused("the read model was rebuilt since; begin again without a cursor"));
         }
         if cursor.sort != sort {
             return Err(refused("it is of another `sort`"));

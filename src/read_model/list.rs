@@ -76,15 +76,9 @@ impl ListQuery {
     /// Reads a request's parameters: `limit`, `cursor`, `sort=-a,b`, and filters `a=`, `a.gte=`, `a.gt=`, `a.lte=`,
     /// `a.lt=`. Whether the columns may be used is for the generation to say.
     pub fn parse<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Error> {
-        let mut query = Self {
-            limit: LIMIT_DEFAULT,
-            ..Self::default()
-        };
+        let mut query = Self { limit: LIMIT_DEFAULT, ..Self::default() };
         for (name, value) in parameters {
-            let bad = |detail: String| Error::BadParameter {
-                name: name.to_owned(),
-                detail,
-            };
+            let bad = |detail: String| Error::BadParameter { name: name.to_owned(), detail };
             match name {
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
@@ -92,9 +86,7 @@ impl ListQuery {
                 }
                 "cursor" => query.cursor = Some(value.to_owned()),
                 "sort" => query.sort = value.split(',').map(sorted).collect(),
-                _ => query
-                    .filters
-                    .push(filter(name, value).ok_or_else(|| bad("is not known".into()))?),
+                _ => query.filters.push(filter(name, value).ok_or_else(|| bad("is not known".into()))?),
             }
         }
         Ok(query)
@@ -142,10 +134,7 @@ impl Snapshot<'_> {
                     "is not a filter of this read model; there are: {}",
                     catalog.folder.filter.join(", ")
                 );
-                return Err(Error::BadParameter {
-                    name: filter.parameter.clone(),
-                    detail,
-                });
+                return Err(Error::BadParameter { name: filter.parameter.clone(), detail });
             }
             given.push(self.given(&filter.parameter, &filter.column, &filter.value));
             let column = Identifier::new(&filter.column);
@@ -167,10 +156,7 @@ impl Snapshot<'_> {
                 ("table", catalog.table.as_str()),
                 ("sorted_by", &order.each(|column, _| format!("r.{column}::text"))),
                 ("conditions", &conditions.join(" and ")),
-                (
-                    "order",
-                    &order.each(|column, direction| format!("r.{column} {direction}")),
-                ),
+                ("order", &order.each(|column, direction| format!("r.{column} {direction}"))),
                 ("limit", &(limit + 1).to_string()),
             ],
         );
@@ -180,13 +166,8 @@ impl Snapshot<'_> {
             let values = (1..=order.columns.len())
                 .map(|index| last.get::<_, Option<String>>(index).unwrap_or_default());
             let read_model = catalog.folder.name.clone();
-            Cursor {
-                read_model,
-                generation: catalog.generation,
-                sort: text,
-                values: values.collect(),
-            }
-            .encode()
+            Cursor { read_model, generation: catalog.generation, sort: text, values: values.collect() }
+                .encode()
         });
         let items = rows.iter().take(limit).map(|row| row.get(0)).collect();
         Ok(self.answer(Page { items, next }))
@@ -204,10 +185,7 @@ impl Order {
         for (column, descending) in sort {
             if !catalog.folder.sort.contains(column) {
                 let detail = format!("`{column}` is not among: {}", catalog.folder.sort.join(", "));
-                return Err(Error::BadParameter {
-                    name: "sort".into(),
-                    detail,
-                });
+                return Err(Error::BadParameter { name: "sort".into(), detail });
             }
             if columns.iter().any(|(before, _)| before == column) {
                 return Err(Error::BadParameter {
@@ -229,10 +207,8 @@ impl Order {
 
     fn text(&self) -> String {
         let sign = |descending: bool| if descending { "-" } else { "" };
-        let columns = self
-            .columns
-            .iter()
-            .map(|(column, descending)| format!("{}{column}", sign(*descending)));
+        let columns =
+            self.columns.iter().map(|(column, descending)| format!("{}{column}", sign(*descending)));
         columns.collect::<Vec<_>>().join(",")
     }
 
@@ -257,23 +233,12 @@ impl Order {
         if self.columns.iter().all(|(_, descending)| *descending == first) {
             let columns: Vec<String> = (0..count).map(column).collect();
             let values: Vec<String> = (0..count).map(value).collect();
-            return format!(
-                "({}) {} ({})",
-                columns.join(", "),
-                operator(first),
-                values.join(", ")
-            );
+            return format!("({}) {} ({})", columns.join(", "), operator(first), values.join(", "));
         }
         let alternatives = (0..count).map(|index| {
-            let mut terms: Vec<String> = (0..index)
-                .map(|equal| format!("{} = {}", column(equal), value(equal)))
-                .collect();
-            terms.push(format!(
-                "{} {} {}",
-                column(index),
-                operator(self.columns[index].1),
-                value(index)
-            ));
+            let mut terms: Vec<String> =
+                (0..index).map(|equal| format!("{} = {}", column(equal), value(equal))).collect();
+            terms.push(format!("{} {} {}", column(index), operator(self.columns[index].1), value(index)));
             format!("({})", terms.join(" and "))
         });
         format!("({})", alternatives.collect::<Vec<_>>().join(" or "))

@@ -53,15 +53,10 @@ pub(super) async fn blame(pool: &Pool, given: &[Given<'_>], failed: tokio_postgr
         return failed.into();
     };
     for parameter in given {
-        let read = client
-            .query_typed(READ, &[(&parameter.value, parameter.wire.clone())])
-            .await;
+        let read = client.query_typed(READ, &[(&parameter.value, parameter.wire.clone())]).await;
         if read.is_err_and(|error| postgres::classify(&error) == Failure::Data) {
             let detail = format!("is not a valid {}", parameter.wire.name());
-            return Error::BadParameter {
-                name: parameter.name.to_owned(),
-                detail,
-            };
+            return Error::BadParameter { name: parameter.name.to_owned(), detail };
         }
     }
     failed.into()

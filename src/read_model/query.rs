@@ -21,10 +21,7 @@ impl Snapshot<'_> {
     ) -> Result<Answer<Vec<RawJson>>, Error> {
         let query = self.catalog.folder.queries.get(name);
         let query = query.ok_or_else(|| Error::UnknownQuery(name.to_owned()))?;
-        let bad = |name: &str, detail: &str| Error::BadParameter {
-            name: name.into(),
-            detail: detail.into(),
-        };
+        let bad = |name: &str, detail: &str| Error::BadParameter { name: name.into(), detail: detail.into() };
         for (index, (name, _)) in parameters.iter().enumerate() {
             if !query.parameters.iter().any(|declared| declared.name == *name) {
                 return Err(bad(name, "is not a parameter of this query"));
@@ -35,10 +32,7 @@ impl Snapshot<'_> {
         }
         let mut given = Vec::with_capacity(query.parameters.len());
         for declared in &query.parameters {
-            let value = parameters
-                .iter()
-                .find(|(name, _)| *name == declared.name)
-                .map(|(_, value)| *value);
+            let value = parameters.iter().find(|(name, _)| *name == declared.name).map(|(_, value)| *value);
             if value.is_none() && declared.required {
                 return Err(bad(&declared.name, "is missing"));
             }
@@ -49,9 +43,7 @@ impl Snapshot<'_> {
             });
         }
         let path = format!("{}, pg_temp", self.catalog.schema);
-        self.transaction
-            .query_typed(SEARCH_PATH, &[(&path, Type::TEXT)])
-            .await?;
+        self.transaction.query_typed(SEARCH_PATH, &[(&path, Type::TEXT)]).await?;
         let sql = fill(QUERY, &[("limit", &rows_max.to_string()), ("query", &query.sql)]);
         let rows = self.rows(&sql, &given).await?;
         Ok(self.answer(rows.iter().map(|row| row.get(0)).collect()))

@@ -36,48 +36,30 @@ impl<'c> Snapshot<'c> {
         statement_timeout: Duration,
     ) -> Result<Option<Self>, Error> {
         let open = client.prepare_cached(OPEN).await?;
-        let begin = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true);
+        let begin =
+            client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let transaction = begin.start().await?;
         let timeout = format!("{}ms", statement_timeout.as_millis());
-        let row = transaction
-            .query_opt(&open, &[&catalog.folder.name, &timeout])
-            .await?;
-        Ok(row
-            .filter(|row| row.get::<_, i32>(0) == catalog.generation)
-            .map(|row| Self {
-                pool,
-                transaction,
-                catalog,
-                position: Position(row.get(1)),
-                parked: row.get(2),
-            }))
+        let row = transaction.query_opt(&open, &[&catalog.folder.name, &timeout]).await?;
+        Ok(row.filter(|row| row.get::<_, i32>(0) == catalog.generation).map(|row| Self {
+            pool,
+            transaction,
+            catalog,
+            position: Position(row.get(1)),
+            parked: row.get(2),
+        }))
     }
 
     pub(super) fn answer<T>(&self, value: T) -> Answer<T> {
-        Answer {
-            value,
-            position: self.position,
-            generation: self.catalog.generation,
-            parked: self.parked,
-        }
+        Answer { value, position: self.position, generation: self.catalog.generation, parked: self.parked }
     }
 
     /// The row with a key, given in the order of the key's columns.
     pub(super) async fn get(&self, key: &[&str]) -> Result<Answer<Option<RawJson>>, Error> {
         let columns = &self.catalog.folder.key;
         if key.len() != columns.len() {
-            let detail = format!(
-                "has {} parts, the key of this read model has {}",
-                key.len(),
-                columns.len()
-            );
-            return Err(Error::BadParameter {
-                name: "key".into(),
-                detail,
-            });
+            let detail = format!("has {} parts, the key of this read model has {}", key.len(), columns.len());
+            return Err(Error::BadParameter { name: "key".into(), detail });
         }
         let conditions = columns
             .iter()
@@ -92,11 +74,8 @@ impl<'c> Snapshot<'c> {
                 ("conditions", &conditions),
             ],
         );
-        let given: Vec<Given<'_>> = columns
-            .iter()
-            .zip(key)
-            .map(|(column, value)| self.given(column, column, value))
-            .collect();
+        let given: Vec<Given<'_>> =
+            columns.iter().zip(key).map(|(column, value)| self.given(column, column, value)).collect();
         let rows = self.rows(&sql, &given).await?;
         Ok(self.answer(rows.first().map(|row| row.get(0))))
     }
@@ -104,23 +83,14 @@ impl<'c> Snapshot<'c> {
     /// A value for a column.
     pub(super) fn given<'v>(&self, name: &'v str, column: &str, value: &'v str) -> Given<'v> {
         let wire = self.catalog.column(column).map(|column| column.wire.clone());
-        Given {
-            name,
-            value: Text(Some(value)),
-            wire: wire.unwrap_or(tokio_postgres::types::Type::UNKNOWN),
-        }
+        Given { name, value: Text(Some(value)), wire: wire.unwrap_or(tokio_postgres::types::Type::UNKNOWN) }
     }
 
     /// Runs a statement whose text depends on the request. Not prepared by name: sessions would keep every variant.
     pub(super) async fn rows(&self, sql: &str, given: &[Given<'_>]) -> Result<Vec<Row>, Error> {
         let parameters: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), _)> = given
             .iter()
-            .map(|given| {
-                (
-                    &given.value as &(dyn tokio_postgres::types::ToSql + Sync),
-                    given.wire.clone(),
-                )
-            })
+            .map(|given| (&given.value as &(dyn tokio_postgres::types::ToSql + Sync), given.wire.clone()))
             .collect();
         match self.transaction.query_typed(sql, &parameters).await {
             Ok(rows) => Ok(rows),

@@ -64,13 +64,7 @@ impl ReadModels {
             if let Ok(_polling) = self.0.polling.try_lock() {
                 let checkpoints = self.checkpoints(name).await?;
                 self.0.progress.advance(name, checkpoints.clone());
-                if reached(
-                    &Seen {
-                        checkpoints,
-                        ..Seen::default()
-                    },
-                    &targets,
-                ) {
+                if reached(&Seen { checkpoints, ..Seen::default() }, &targets) {
                     return Ok(catalog);
                 }
             }
@@ -90,10 +84,7 @@ impl ReadModels {
         let wanted = catalog.folder.stream_types();
         stream_types.retain(|stream_type, _| wanted.contains(stream_type));
         let partitions = stream_types.into_iter().flat_map(|(stream_type, known)| {
-            (0..known.partitions).map(move |number| Partition {
-                stream_type: stream_type.clone(),
-                number,
-            })
+            (0..known.partitions).map(move |number| Partition { stream_type: stream_type.clone(), number })
         });
         if !self.0.relayed {
             return Ok(Some(partitions.map(|partition| (partition, after)).collect()));
@@ -103,9 +94,7 @@ impl ReadModels {
             return Ok(None);
         }
         let target = |partition: Partition| {
-            let sent = relayed
-                .last_sent
-                .get(&(partition.stream_type.clone(), partition.number));
+            let sent = relayed.last_sent.get(&(partition.stream_type.clone(), partition.number));
             let sent = sent.copied().unwrap_or_default();
             (partition, after.min(sent))
         };
@@ -114,19 +103,10 @@ impl ReadModels {
 
     async fn checkpoints(&self, name: &str) -> Result<BTreeMap<Partition, Position>, Error> {
         let client = self.0.client().await?;
-        let statement = client
-            .prepare_cached(CHECKPOINTS)
-            .await
-            .map_err(postgres::Error::from)?;
+        let statement = client.prepare_cached(CHECKPOINTS).await.map_err(postgres::Error::from)?;
         let rows = client.query(&statement, &[&name]).await?;
         let checkpoint = |row: &tokio_postgres::Row| {
-            (
-                Partition {
-                    stream_type: row.get(0),
-                    number: row.get(1),
-                },
-                Position(row.get(2)),
-            )
+            (Partition { stream_type: row.get(0), number: row.get(1) }, Position(row.get(2)))
         };
         Ok(rows.iter().map(checkpoint).collect())
     }

@@ -47,10 +47,7 @@ impl Lease {
         let ends = Instant::now() + ttl;
         let client = pool.get().await?;
         let statement = client.prepare_cached(TAKE).await?;
-        let epoch = client
-            .query_one(&statement, &[&name, &millis(ttl)])
-            .await?
-            .get::<_, Option<i64>>(0);
+        let epoch = client.query_one(&statement, &[&name, &millis(ttl)]).await?.get::<_, Option<i64>>(0);
         Ok(epoch.map(|epoch| Self::hold(pool.clone(), Holder { name, epoch }, ttl, ends)))
     }
 
@@ -64,13 +61,7 @@ impl Lease {
                 lost.cancel();
             })
         };
-        Self {
-            holder,
-            pool,
-            ends,
-            lost,
-            _renewal: AbortOnDropHandle::new(renewal),
-        }
+        Self { holder, pool, ends, lost, _renewal: AbortOnDropHandle::new(renewal) }
     }
 
     /// Cancelled when the lease is lost.
@@ -118,10 +109,7 @@ async fn renew(pool: &Pool, holder: &Holder, ttl: Duration, told: &watch::Sender
 async fn renew_once(pool: &Pool, holder: &Holder, ttl: Duration) -> Result<bool, postgres::Error> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(RENEW).await?;
-    Ok(client
-        .query_one(&statement, &[&holder.name, &holder.epoch, &millis(ttl)])
-        .await?
-        .get(0))
+    Ok(client.query_one(&statement, &[&holder.name, &holder.epoch, &millis(ttl)]).await?.get(0))
 }
 
 fn millis(time: Duration) -> i64 {

@@ -1,50 +1,15 @@
-//! The relay's state in the log's database. It may lag behind Kafka and never leads it: it is written after Kafka has
-//! acknowledged, without waiting for the disk.
+//! Writes the relay's state in the log's database (`LogReader::relayed` reads it). It may lag behind Kafka and never leads
+//! it: it is written after Kafka has acknowledged, without waiting for the disk.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use deadpool_postgres::Pool;
 
 use super::lease::Holder;
 use crate::{log::Position, postgres};
 
-const OUTBOX: &str = include_str!("outbox.sql");
-const LAST_SENT: &str = include_str!("last_sent.sql");
 const ADVANCE: &str = include_str!("advance.sql");
 const RENEW_TOPIC: &str = include_str!("renew_topic.sql");
-
-/// What is known to be in Kafka.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outbox {
-    /// Every event up to here, over all topics.
-    pub cursor: Position,
-    /// Who holds the lease now.
-    pub holder: Option<String>,
-    /// How many holders there have been.
-    pub epoch: i64,
-    /// The last position sent, by stream type and partition; none for a partition that was never sent to.
-    pub last_sent: HashMap<(String, i32), Position>,
-}
-
-impl Outbox {
-    pub async fn read(pool: &Pool) -> Result<Self, postgres::Error> {
-        let client = pool.get().await?;
-        let outbox = client.prepare_cached(OUTBOX).await?;
-        let last_sent = client.prepare_cached(LAST_SENT).await?;
-        let row = client.query_one(&outbox, &[]).await?;
-        let rows = client.query(&last_sent, &[]).await?;
-        let last_sent = rows
-            .iter()
-            .map(|row| ((row.get(0), row.get(1)), Position(row.get(2))))
-            .collect();
-        Ok(Self {
-            cursor: Position(row.get(0)),
-            holder: row.get(1),
-            epoch: row.get(2),
-            last_sent,
-        })
-    }
-}
 
 /// Records what Kafka acknowledged; false when the lease belongs to another holder.
 pub(super) async fn advance(
@@ -61,14 +26,7 @@ pub(super) async fn advance(
     let row = client
         .query_one(
             &statement,
-            &[
-                &holder.name,
-                &holder.epoch,
-                &cursor.0,
-                &stream_types,
-                &partitions,
-                &positions,
-            ],
+            &[&holder.name, &holder.epoch, &cursor.0, &stream_types, &partitions, &positions],
         )
         .await?;
     Ok(row.get(0))
@@ -82,8 +40,6 @@ pub(super) async fn renew_topic(
 ) -> Result<(), postgres::Error> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(RENEW_TOPIC).await?;
-    client
-        .query_one(&statement, &[&holder.name, &holder.epoch, &stream_type])
-        .await?;
+    client.query_one(&statement, &[&holder.name, &holder.epoch, &stream_type]).await?;
     Ok(())
 }

@@ -64,11 +64,8 @@ impl Partitions {
     /// Adds a stream type whose partitions end at these positions; returns its first slot.
     pub(super) fn add(&mut self, stream_type: &str, topic: &str, tails: &[Position]) {
         let shared: Arc<str> = stream_type.into();
-        let slots = TopicSlots {
-            name: topic.into(),
-            first: self.slots.len(),
-            partitions: tails.len() as i32,
-        };
+        let slots =
+            TopicSlots { name: topic.into(), first: self.slots.len(), partitions: tails.len() as i32 };
         self.topics.insert(stream_type.to_owned(), slots);
         self.slots.extend((0..).zip(tails).map(|(partition, tail)| Slot {
             stream_type: shared.clone(),
@@ -94,22 +91,12 @@ impl Partitions {
         let previous = std::mem::replace(last, event.position);
         batch.bytes += event.data.as_str().len();
         batch.progress.last_sent.insert(slot, event.position);
-        batch.records.push(Outgoing {
-            event,
-            topic: topic.name.clone(),
-            partition,
-            slot,
-            previous,
-        });
+        batch.records.push(Outgoing { event, topic: topic.name.clone(), partition, slot, previous });
     }
 
     /// A slot's stream type and partition.
     pub(super) fn name(&self, slot: usize) -> (Arc<str>, i32) {
-        let Slot {
-            stream_type,
-            partition,
-            ..
-        } = &self.slots[slot];
+        let Slot { stream_type, partition, .. } = &self.slots[slot];
         (stream_type.clone(), *partition)
     }
 }
@@ -154,10 +141,7 @@ mod tests {
         for (position, stream) in (1..).zip(streams) {
             partitions.place(event(position, *stream), &mut batch);
         }
-        let placed = batch
-            .records
-            .iter()
-            .map(|record| (record.event.position.0, record.previous.0));
+        let placed = batch.records.iter().map(|record| (record.event.position.0, record.previous.0));
         (placed.collect(), batch)
     }
 
@@ -182,12 +166,7 @@ mod tests {
     #[test]
     fn a_partition_behind_is_filled_while_the_others_wait() {
         // These two fall into different partitions of two.
-        let (a, b) = (
-            1,
-            (2..)
-                .find(|b| is_apart(1, *b))
-                .expect("half of all ids are apart"),
-        );
+        let (a, b) = (1, (2..).find(|b| is_apart(1, *b)).expect("half of all ids are apart"));
         let partition = |stream| kafka::partition(Uuid::from_u128(stream), 2) as usize;
         let mut tails = [0, 0];
         tails[partition(a)] = 3;

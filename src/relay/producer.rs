@@ -77,10 +77,7 @@ impl Producer {
             .name("relay".into())
             .spawn(move || thread.run(received, ready))
             .map_err(|_| Error::Closed)?;
-        let producer = Self {
-            jobs,
-            _stop: stop.drop_guard(),
-        };
+        let producer = Self { jobs, _stop: stop.drop_guard() };
         fenced.await.map_err(|_| Error::Closed)??;
         Ok(producer)
     }
@@ -88,10 +85,7 @@ impl Producer {
     /// Sends a batch, in order; `Ok` when Kafka has all of it.
     pub(super) async fn send(&self, records: Vec<Outgoing>, until: Option<Instant>) -> Result<(), Error> {
         let (done, acknowledged) = oneshot::channel();
-        self.jobs
-            .send(Job { records, until, done })
-            .await
-            .map_err(|_| Error::Closed)?;
+        self.jobs.send(Job { records, until, done }).await.map_err(|_| Error::Closed)?;
         acknowledged.await.map_err(|_| Error::Closed)?
     }
 }
@@ -117,18 +111,12 @@ impl Thread {
             .set("enable.idempotence", "true")
             .set("compression.type", "lz4")
             .set("linger.ms", "0")
-            .set(
-                "queue.buffering.max.messages",
-                session.config.batch_events_max.max(1_000).to_string(),
-            )
+            .set("queue.buffering.max.messages", session.config.batch_events_max.max(1_000).to_string())
             .set("queue.buffering.max.kbytes", "1048576")
             .set("message.max.bytes", session.kafka.record_bytes_max.to_string())
             // A topic that is gone is made again with its own number of partitions, not with the broker's.
             .set("allow.auto.create.topics", "false")
-            .set(
-                "topic.metadata.propagation.max.ms",
-                session.kafka.request_timeout.as_millis().to_string(),
-            );
+            .set("topic.metadata.propagation.max.ms", session.kafka.request_timeout.as_millis().to_string());
         Self {
             client,
             mode: session.config.mode,
@@ -217,17 +205,8 @@ impl Thread {
     }
 
     fn enqueue(&self, producer: &BaseProducer<Deliveries>, outgoing: &Outgoing) -> Result<(), Error> {
-        let Outgoing {
-            event,
-            topic,
-            partition,
-            slot,
-            previous,
-        } = outgoing;
-        let metadata: Metadata = event
-            .metadata
-            .parse()
-            .map_err(|_| Error::Unreadable(event.position))?;
+        let Outgoing { event, topic, partition, slot, previous } = outgoing;
+        let metadata: Metadata = event.metadata.parse().map_err(|_| Error::Unreadable(event.position))?;
         let mut key = Uuid::encode_buffer();
         let mut record = BaseRecord::with_opaque_to(topic, *slot)
             .partition(*partition)
@@ -282,11 +261,7 @@ struct Deliveries {
 
 impl Deliveries {
     fn fault(&self) -> Result<(), Error> {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .map_or(Ok(()), Err)
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 }
 
@@ -313,15 +288,10 @@ impl ProducerContext for Deliveries {
                     *end = message.offset() + 1;
                     return;
                 }
-                Error::Replaced {
-                    topic: message.topic().to_owned(),
-                }
+                Error::Replaced { topic: message.topic().to_owned() }
             }
             Err((error, _)) => error.clone().into(),
         };
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(fault);
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
     }
 }

@@ -108,11 +108,7 @@ fn read_on<'a>(
     Box::pin(async move {
         let there = head.beyond(session, after).await? - after.0;
         let events_max = events_room.min(usize::try_from(there).unwrap_or(usize::MAX));
-        Ok(session
-            .deps
-            .reader
-            .after(after, None, events_max, bytes_room)
-            .await?)
+        Ok(session.deps.reader.after(after, None, events_max, bytes_room).await?)
     })
 }
 
@@ -142,11 +138,7 @@ async fn send(session: &Session<'_>, producer: &Producer, batch: Batch) -> Resul
         RelayMode::ExactlyOnce => None,
         RelayMode::LowLatency => {
             let message_timeout = session.message_timeout();
-            let ends = session
-                .lease
-                .lasting(message_timeout)
-                .await
-                .ok_or(Error::LeaseLost)?;
+            let ends = session.lease.lasting(message_timeout).await.ok_or(Error::LeaseLost)?;
             Some(ends - message_timeout)
         }
     };
@@ -200,8 +192,7 @@ impl Head {
                 }
             };
             if timeout(session.config.poll_interval, changed).await.is_err() {
-                self.0
-                    .fetch_max(session.deps.reader.head().await?.0, Ordering::Relaxed);
+                self.0.fetch_max(session.deps.reader.head().await?.0, Ordering::Relaxed);
             }
         }
     }

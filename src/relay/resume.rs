@@ -63,10 +63,7 @@ pub(super) async fn open(
 
 /// The position of a partition's last record.
 fn end(tail: &Tail) -> Position {
-    tail.last
-        .as_ref()
-        .map(|record| record.event.position)
-        .unwrap_or_default()
+    tail.last.as_ref().map(|record| record.event.position).unwrap_or_default()
 }
 
 /// The lowest end of those partitions that hold less than was sent to them.
@@ -74,10 +71,7 @@ fn behind(session: &Session<'_>, stream_type: &str, ends: &[Position]) -> Option
     (0..)
         .zip(ends)
         .filter(|(partition, end)| {
-            let sent = session
-                .outbox
-                .last_sent
-                .get(&(stream_type.to_owned(), *partition));
+            let sent = session.relayed.last_sent.get(&(stream_type.to_owned(), *partition));
             sent.is_some_and(|sent| *end < sent)
         })
         .map(|(_, end)| *end)
@@ -87,19 +81,13 @@ fn behind(session: &Session<'_>, stream_type: &str, ends: &[Position]) -> Option
 /// Whether a tail is an event of this log, as the log has it.
 async fn check(session: &Session<'_>, topic: &str, tail: &Record) -> Result<(), Error> {
     if tail.source != session.source {
-        return Err(Error::ForeignTopic {
-            topic: topic.to_owned(),
-            source_found: tail.source.clone(),
-        });
+        return Err(Error::ForeignTopic { topic: topic.to_owned(), source_found: tail.source.clone() });
     }
     let position = tail.event.position;
     let event = session.deps.reader.at(position).await?;
     if event.is_some_and(|event| event.event_id == tail.event.event_id) {
         Ok(())
     } else {
-        Err(Error::LogDiffers {
-            topic: topic.to_owned(),
-            position,
-        })
+        Err(Error::LogDiffers { topic: topic.to_owned(), position })
     }
 }

@@ -12,14 +12,13 @@ use tracing::info;
 use super::{
     Deps, Error,
     lease::Lease,
-    outbox::Outbox,
     partitions::Partitions,
     producer::{Ends, Producer},
     pump, resume,
 };
 use crate::{
     config, kafka,
-    log::{Identity, Position},
+    log::{Identity, Position, Relayed},
 };
 
 /// Parts of a lease's lifetime for which an unacknowledged record is tried without transactions.
@@ -36,7 +35,7 @@ pub(super) struct Session<'a> {
     /// What transactional ids begin with: one relay per log and prefix.
     pub(super) relay_id: String,
     /// As it was at the start.
-    pub(super) outbox: Outbox,
+    pub(super) relayed: Relayed,
     pub(super) ends: Arc<Ends>,
 }
 
@@ -52,16 +51,10 @@ pub(super) async fn run(
     if Identity::read(&deps.writer).await?.log_id != log_id {
         return Err(Error::OtherLog);
     }
-    let outbox = Outbox::read(&deps.writer).await?;
+    let relayed = deps.reader.relayed().await?;
     let head = deps.reader.head().await?;
-    let cursor = outbox.cursor;
-    let sent = outbox
-        .last_sent
-        .values()
-        .copied()
-        .max()
-        .unwrap_or_default()
-        .max(cursor);
+    let cursor = relayed.cursor;
+    let sent = relayed.last_sent.values().copied().max().unwrap_or_default().max(cursor);
     if sent > head {
         return Err(Error::LogBehind { sent, head });
     }
@@ -72,26 +65,18 @@ pub(super) async fn run(
         lease,
         source: kafka::source(log_id),
         relay_id: format!("{}.relay.{log_id}", kafka.topic_prefix),
-        outbox,
+        relayed,
         ends: Arc::default(),
     };
     session.deps.status.send_modify(|status| {
         status.cursor = cursor;
         status.head = head;
     });
-    let Some(start) = shutdown
-        .run_until_cancelled(session.patiently(start(&session)))
-        .await
-    else {
+    let Some(start) = shutdown.run_until_cancelled(session.patiently(start(&session))).await else {
         return Ok(());
     };
     let (producer, partitions, from) = start?;
-    info!(
-        epoch = lease.holder.epoch,
-        cursor = cursor.0,
-        from = from.0,
-        "relaying"
-    );
+    info!(epoch = lease.holder.epoch, cursor = cursor.0, from = from.0, "relaying");
     if from == head {
         session.acknowledged(cursor, head);
     }
@@ -103,7 +88,7 @@ async fn start(session: &Session<'_>) -> Result<(Producer, Partitions, Position)
     let producer = Producer::start(session).await?;
     let mut partitions = Partitions::default();
     let stream_types = session.deps.reader.stream_types().await?;
-    let from = resume::open(session, &stream_types, &mut partitions, session.outbox.cursor).await?;
+    let from = resume::open(session, &stream_types, &mut partitions, session.relayed.cursor).await?;
     Ok((producer, partitions, from))
 }
 

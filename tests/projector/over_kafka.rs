@@ -45,12 +45,7 @@ async fn kafka_and_the_log_come_to_the_same_rows_and_take_turns() {
 async fn from_kafka(stage: &Stage) {
     let client = stage.database.client().await;
     until("offsets are kept", async || {
-        client
-            .query_one(HOLDERS, &[])
-            .await
-            .expect("a row")
-            .get::<_, i64>(0)
-            > 0
+        client.query_one(HOLDERS, &[]).await.expect("a row").get::<_, i64>(0) > 0
     })
     .await;
 }
@@ -100,11 +95,7 @@ impl<'a> Hand<'a> {
             .expect("a producer");
         let topic = kafka::topic(&stage.prefix, "counter");
         create_topic(&topic).await;
-        Self {
-            stage,
-            producer,
-            source: kafka::source(stage.database.identity().await.log_id),
-        }
+        Self { stage, producer, source: kafka::source(stage.database.identity().await.log_id) }
     }
 
     /// Writes some of the log's events; `previous` of each is the one before it in its partition, written or not.
@@ -132,10 +123,7 @@ impl<'a> Hand<'a> {
     /// Notes everything as sent, as the relay does.
     async fn note_sent(&self) {
         let client = self.stage.database.client().await;
-        client
-            .batch_execute(include_str!("note_sent.sql"))
-            .await
-            .expect("noted");
+        client.batch_execute(include_str!("note_sent.sql")).await.expect("noted");
         for event in self.stage.database.events().await {
             let partition = kafka::partition(event.stream_id, 4);
             client
@@ -152,10 +140,7 @@ async fn create_topic(name: &str) {
         .create()
         .expect("an admin client");
     let topic = NewTopic::new(name, 4, TopicReplication::Fixed(1));
-    let created = admin
-        .create_topics([&topic], &AdminOptions::new())
-        .await
-        .expect("answered");
+    let created = admin.create_topics([&topic], &AdminOptions::new()).await.expect("answered");
     created[0].as_ref().expect("created");
 }
 
@@ -166,9 +151,7 @@ async fn holes_and_repeats_in_a_topic_do_not_show() {
     stage.count(&mut counters, 100).await;
     let hand = Hand::new(&stage).await;
     let folder = shipped("counters");
-    let _process = stage
-        .kafka_process(&[&folder], &[("projector_batch_events_max", "10")])
-        .await;
+    let _process = stage.kafka_process(&[&folder], &[("projector_batch_events_max", "10")]).await;
     hand.write(|index, _| index % 3 == 0).await;
     hand.write(|index, _| index % 5 != 1).await;
     from_kafka(&stage).await;
@@ -219,10 +202,7 @@ async fn a_projection_that_stands_still_keeps_its_partitions_and_goes_on() {
     let pause = |paused: bool| format!("update projections.projections set paused = {paused}");
     client.batch_execute(&pause(true)).await.expect("paused");
     stage.count(&mut counters, 20).await;
-    until("it is paused", async || {
-        process.status("counters") == Status::Paused
-    })
-    .await;
+    until("it is paused", async || process.status("counters") == Status::Paused).await;
     client.batch_execute(&pause(false)).await.expect("goes on");
     stage.assert_counted(&counters).await;
 }

@@ -66,20 +66,12 @@ impl Stage {
     pub(crate) async fn new() -> Self {
         let database = Database::new().await;
         let (appender, head) = database.appender(&[("topic_partitions", "4")]);
-        Self {
-            database,
-            prefix: support::topic_prefix(),
-            appender,
-            head,
-        }
+        Self { database, prefix: support::topic_prefix(), appender, head }
     }
 
     /// Projectors that tail the log.
     pub(crate) async fn process(&self, folders: &[&Folder], settings: &[(&str, &str)]) -> Process {
-        let fast = [
-            ("projector_poll_interval_ms", "50"),
-            ("projector_backoff_max_ms", "100"),
-        ];
+        let fast = [("projector_poll_interval_ms", "50"), ("projector_backoff_max_ms", "100")];
         let settings: Vec<_> = fast.into_iter().chain(settings.iter().copied()).collect();
         let config = self.database.config(&settings);
         let progress = Progress::new(folders.iter().map(|folder| folder.name.as_str()));
@@ -94,11 +86,7 @@ impl Stage {
         let shutdown = CancellationToken::new();
         let folders = folders.iter().copied().cloned().collect();
         let running = projector::run(deps, folders, config.kafka, config.projector, shutdown.clone());
-        Process {
-            progress,
-            shutdown,
-            task: tokio::spawn(running),
-        }
+        Process { progress, shutdown, task: tokio::spawn(running) }
     }
 
     /// Projectors that read Kafka.
@@ -150,11 +138,7 @@ impl Stage {
     pub(crate) async fn folded(&self, projection: &str) {
         let client = self.database.client().await;
         until(&format!("{projection} has folded the log"), async || {
-            client
-                .query_one(CHECKPOINT, &[&projection])
-                .await
-                .expect("a row")
-                .get(0)
+            client.query_one(CHECKPOINT, &[&projection]).await.expect("a row").get(0)
         })
         .await;
     }
@@ -172,20 +156,15 @@ impl Stage {
         self.folded("counters").await;
         let number = |row: &serde_json::Value, column: &str| row[column].as_i64().expect("a number");
         let rows = self.rows("counters").await;
-        let rows: BTreeMap<_, _> = rows
-            .iter()
-            .map(|(id, row)| (*id, (number(row, "counter"), number(row, "version"))))
-            .collect();
+        let rows: BTreeMap<_, _> =
+            rows.iter().map(|(id, row)| (*id, (number(row, "counter"), number(row, "version")))).collect();
         assert_eq!(rows, counters.expected);
     }
 
     /// Takes a projection away, as if there had never been one.
     pub(crate) async fn forget(&self, projection: &str) {
         let client = self.database.client().await;
-        client
-            .batch_execute(&FORGET.replace("{{projection}}", projection))
-            .await
-            .expect("forgotten");
+        client.batch_execute(&FORGET.replace("{{projection}}", projection)).await.expect("forgotten");
     }
 }
 
@@ -198,11 +177,7 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn new(count: usize) -> Self {
-        Self {
-            ids: (0..count).map(|_| Uuid::now_v7()).collect(),
-            seed: 0x5eed,
-            expected: BTreeMap::new(),
-        }
+        Self { ids: (0..count).map(|_| Uuid::now_v7()).collect(), seed: 0x5eed, expected: BTreeMap::new() }
     }
 
     /// xorshift64: the same history in every run.
@@ -239,10 +214,7 @@ impl Counters {
         }
         let (value, version) = state.expect("an append has an event");
         self.expected.insert(id, (value, version + events.len() as i64));
-        let events: Vec<_> = events
-            .iter()
-            .map(|(event, data)| (*event, data.as_str()))
-            .collect();
+        let events: Vec<_> = events.iter().map(|(event, data)| (*event, data.as_str())).collect();
         append_to(id, Expected::Any, &events)
     }
 }

@@ -26,19 +26,14 @@ impl Broker {
     pub(crate) async fn start() -> Self {
         let parent = tempfile::tempdir().expect("a folder");
         let folder = parent.path().join("services");
-        let broker = Self {
-            _parent: parent,
-            folder,
-        };
+        let broker = Self { _parent: parent, folder };
         broker.up().await;
         broker
     }
 
     pub(crate) fn address(&self) -> String {
         let env = std::fs::read_to_string(self.folder.join("env")).expect("written by the script");
-        let brokers = env
-            .lines()
-            .find_map(|line| line.strip_prefix("ANNALS_KAFKA_BROKERS="));
+        let brokers = env.lines().find_map(|line| line.strip_prefix("ANNALS_KAFKA_BROKERS="));
         brokers.expect("the script names the broker").to_owned()
     }
 
@@ -52,9 +47,7 @@ impl Broker {
 
     async fn services(&self, command: &'static str) {
         let folder = self.folder.clone();
-        spawn_blocking(move || run(command, &folder))
-            .await
-            .expect("joined");
+        spawn_blocking(move || run(command, &folder)).await.expect("joined");
     }
 }
 

@@ -1,9 +1,6 @@
 //! A log, a topic prefix of its own, and relays between them, as tests set them up.
 
-#![allow(
-    dead_code,
-    reason = "each test file is a crate of its own and uses a part of it"
-)]
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of it")]
 
 use std::collections::BTreeMap;
 
@@ -11,7 +8,7 @@ use annals::{
     json::RawJson,
     kafka,
     log::{Append, Appender, Event, Metadata, Position},
-    relay::{self, Deps, Outbox, Role, Status},
+    relay::{self, Deps, Role, Status},
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -53,13 +50,8 @@ impl Relay {
     }
 
     pub(crate) async fn stopped_for(&self, reason: &str) {
-        let says = || async {
-            self.status
-                .borrow()
-                .stopped
-                .as_ref()
-                .is_some_and(|text| text.contains(reason))
-        };
+        let says =
+            || async { self.status.borrow().stopped.as_ref().is_some_and(|text| text.contains(reason)) };
         until(&format!("the relay stops and says `{reason}`"), says).await;
     }
 
@@ -76,13 +68,7 @@ impl Stage {
     pub(crate) async fn with(prefix: String, brokers: String) -> Self {
         let database = Database::new().await;
         let (appender, head) = database.appender(&[("topic_partitions", &PARTITIONS.to_string())]);
-        Self {
-            database,
-            appender,
-            head,
-            prefix,
-            brokers,
-        }
+        Self { database, appender, head, prefix, brokers }
     }
 
     pub(crate) async fn relay(&self) -> Relay {
@@ -110,11 +96,7 @@ impl Stage {
         let shutdown = CancellationToken::new();
         let kafka = config.kafka.expect("Kafka is set");
         let task = tokio::spawn(relay::run(deps, kafka, config.relay, shutdown.clone()));
-        Relay {
-            task,
-            status: watched,
-            shutdown,
-        }
+        Relay { task, status: watched, shutdown }
     }
 
     pub(crate) async fn append(&self, append: Append) {
@@ -129,9 +111,9 @@ impl Stage {
     }
 
     pub(crate) async fn relayed(&self, position: i64) {
-        let pool = self.database.pool();
+        let reader = self.database.reader();
         until(&format!("everything up to {position} is relayed"), || async {
-            Outbox::read(&pool).await.expect("readable").cursor >= Position(position)
+            reader.relayed().await.expect("readable").cursor >= Position(position)
         })
         .await;
     }
@@ -142,11 +124,7 @@ impl Stage {
 
     /// The topic with another number of partitions than ours.
     pub(crate) fn topic_of(&self, stream_type: &str, partitions: i32) -> Topic {
-        Topic::new(
-            self.brokers.clone(),
-            kafka::topic(&self.prefix, stream_type),
-            partitions,
-        )
+        Topic::new(self.brokers.clone(), kafka::topic(&self.prefix, stream_type), partitions)
     }
 
     /// The topic holds exactly the log's events of this type, each in its partition, in order and chained.
@@ -156,33 +134,17 @@ impl Stage {
             if event.stream_type == stream_type {
                 // A record's metadata is made of its headers, so it is compared as what it means.
                 event.metadata = RawJson::of(&event.metadata.parse::<Metadata>().expect("metadata"));
-                expected
-                    .entry(kafka::partition(event.stream_id, PARTITIONS))
-                    .or_default()
-                    .push(event);
+                expected.entry(kafka::partition(event.stream_id, PARTITIONS)).or_default().push(event);
             }
         }
         let source = kafka::source(self.database.identity().await.log_id);
         for (partition, records) in self.topic(stream_type).read().await {
             let events: Vec<_> = records.iter().map(|record| record.event.clone()).collect();
-            assert_eq!(
-                events,
-                expected.remove(&partition).unwrap_or_default(),
-                "partition {partition}"
-            );
+            assert_eq!(events, expected.remove(&partition).unwrap_or_default(), "partition {partition}");
             let previous = std::iter::once(Position(0)).chain(events.iter().map(|event| event.position));
-            assert!(
-                records
-                    .iter()
-                    .zip(previous)
-                    .all(|(record, previous)| record.previous == previous)
-            );
+            assert!(records.iter().zip(previous).all(|(record, previous)| record.previous == previous));
             assert!(records.iter().all(|record| record.source == source));
         }
-        assert!(
-            expected.is_empty(),
-            "partitions without records: {:?}",
-            expected.keys()
-        );
+        assert!(expected.is_empty(), "partitions without records: {:?}", expected.keys());
     }
 }

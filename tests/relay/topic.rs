@@ -39,21 +39,15 @@ pub(crate) struct OpenTransaction(BaseProducer);
 
 impl Topic {
     pub(crate) fn new(brokers: String, name: String, partitions: i32) -> Self {
-        Self {
-            brokers,
-            name,
-            partitions,
-        }
+        Self { brokers, name, partitions }
     }
 
     /// The committed records, by partition.
     pub(crate) async fn read(&self) -> BTreeMap<i32, Vec<Record>> {
-        let mut records: BTreeMap<i32, Vec<Record>> = (0..self.partitions)
-            .map(|partition| (partition, vec![]))
-            .collect();
-        let read = self
-            .consume(|message| (message.partition(), kafka::decode(message).expect("one of ours")))
-            .await;
+        let mut records: BTreeMap<i32, Vec<Record>> =
+            (0..self.partitions).map(|partition| (partition, vec![])).collect();
+        let read =
+            self.consume(|message| (message.partition(), kafka::decode(message).expect("one of ours"))).await;
         for (partition, record) in read {
             records.entry(partition).or_default().push(record);
         }
@@ -116,21 +110,14 @@ impl Topic {
             .set("retention.ms", "-1");
         // Kafka goes on deleting a topic of this name for a while.
         support::until("the topic can be made", || async {
-            let created = admin
-                .create_topics([&topic], &options())
-                .await
-                .expect("Kafka answers");
+            let created = admin.create_topics([&topic], &options()).await.expect("Kafka answers");
             created[0].is_ok()
         })
         .await;
     }
 
     pub(crate) async fn delete(&self) {
-        let deleted = self
-            .admin()
-            .delete_topics(&[&self.name], &options())
-            .await
-            .expect("Kafka answers");
+        let deleted = self.admin().delete_topics(&[&self.name], &options()).await.expect("Kafka answers");
         assert!(deleted[0].is_ok(), "{deleted:?}");
     }
 
@@ -140,19 +127,13 @@ impl Topic {
         for record in records {
             self.send(&producer, partition, record);
         }
-        spawn_blocking(move || producer.flush(DEADLINE))
-            .await
-            .expect("joined")
-            .expect("written");
+        spawn_blocking(move || producer.flush(DEADLINE)).await.expect("joined").expect("written");
     }
 
     /// Begins a transaction as the producer with this id, and writes copies of records in it.
     pub(crate) async fn begin_as(&self, transactional_id: &str, records: &[Record]) -> OpenTransaction {
-        let producer: BaseProducer = self
-            .client()
-            .set("transactional.id", transactional_id)
-            .create()
-            .expect("a producer");
+        let producer: BaseProducer =
+            self.client().set("transactional.id", transactional_id).create().expect("a producer");
         let producer = spawn_blocking(move || {
             producer.init_transactions(DEADLINE).expect("initialised");
             producer
@@ -196,9 +177,7 @@ impl Topic {
 
 impl OpenTransaction {
     pub(crate) async fn commit(self) -> Result<(), KafkaError> {
-        spawn_blocking(move || self.0.commit_transaction(DEADLINE))
-            .await
-            .expect("joined")
+        spawn_blocking(move || self.0.commit_transaction(DEADLINE)).await.expect("joined")
     }
 }
 

@@ -3,11 +3,7 @@
 //! `ANNALS_DATABASE_URL` names the server that the databases are made on, `ANNALS_KAFKA_BROKERS` the brokers;
 //! `make test` sets both.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file is a crate of its own and uses a part of it"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses a part of it")]
 
 pub mod process;
 pub mod proxy;
@@ -77,12 +73,8 @@ impl Database {
 
     async fn migrated(database: Self) -> Self {
         let url = SecretString::from(database.url.clone());
-        postgres::migrate_log(&url, DEADLINE)
-            .await
-            .expect("the log migrates");
-        postgres::migrate_read_models(&url, DEADLINE)
-            .await
-            .expect("the read models migrate");
+        postgres::migrate_log(&url, DEADLINE).await.expect("the log migrates");
+        postgres::migrate_read_models(&url, DEADLINE).await.expect("the read models migrate");
         database
     }
 
@@ -99,23 +91,24 @@ impl Database {
     async fn empty_at(server: String) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let client = connect(&server).await;
-        client
-            .batch_execute(&format!("create database {name}"))
-            .await
-            .expect("a database is created");
-        Self {
-            url: with_database(&server, &name),
-            name,
-            server,
-        }
+        client.batch_execute(&format!("create database {name}")).await.expect("a database is created");
+        Self { url: with_database(&server, &name), name, server }
+    }
+
+    /// A copy as it is now; nobody may be connected.
+    pub async fn copy(&self) -> Self {
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let client = connect(&self.server).await;
+        until("nobody is connected", || async {
+            client.batch_execute(&format!("create database {name} template {}", self.name)).await.is_ok()
+        })
+        .await;
+        Self { url: with_database(&self.server, &name), name, server: self.server.clone() }
     }
 
     /// The program's configuration for this database and the given settings.
     pub fn config(&self, settings: &[(&str, &str)]) -> Config {
-        let own = [
-            ("database_url", self.url.clone()),
-            ("listen", "127.0.0.1:0".to_owned()),
-        ];
+        let own = [("database_url", self.url.clone()), ("listen", "127.0.0.1:0".to_owned())];
         let more = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
         Config::from_sources(Sources::of(own.into_iter().chain(more)))
             .expect("the test's configuration is valid")
@@ -131,9 +124,7 @@ impl Database {
     }
 
     pub async fn identity(&self) -> Identity {
-        Identity::read(&self.pool())
-            .await
-            .expect("the log has an identity")
+        Identity::read(&self.pool()).await.expect("the log has an identity")
     }
 
     pub async fn client(&self) -> Client {
@@ -164,15 +155,11 @@ impl Drop for Database {
         let (server, name) = (self.server.clone(), self.name.clone());
         // Dropping needs a connection, and a test's own runtime may be ending.
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let client = connect(&server).await;
-                let _ = client
-                    .batch_execute(&format!("drop database if exists {name} with (force)"))
-                    .await;
+                let _ = client.batch_execute(&format!("drop database if exists {name} with (force)")).await;
             });
         });
         let _ = dropping.join();
@@ -181,9 +168,7 @@ impl Drop for Database {
 
 /// A connection of its own.
 pub async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .expect("the test database answers");
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the test database answers");
     tokio::spawn(connection);
     client
 }
@@ -205,10 +190,7 @@ pub fn append(event_type: &str, data: &str) -> Append {
 /// An append of events, given by type and data.
 pub fn append_to(stream_id: Uuid, expected: Expected, events: &[(&str, &str)]) -> Append {
     let command_id = Uuid::now_v7();
-    let (stream_type, _) = events[0]
-        .0
-        .split_once('.')
-        .expect("event types have a stream type");
+    let (stream_type, _) = events[0].0.split_once('.').expect("event types have a stream type");
     let metadata = format!(r#"{{"actor":"test","command_id":"{command_id}","correlation_id":"test"}}"#);
     Append {
         command_id,
@@ -217,10 +199,7 @@ pub fn append_to(stream_id: Uuid, expected: Expected, events: &[(&str, &str)]) -
         idempotency_key: None,
         fingerprint: vec![1; 32],
         correlation_id: "test".into(),
-        stream: StreamId {
-            stream_type: stream_type.into(),
-            id: stream_id,
-        },
+        stream: StreamId { stream_type: stream_type.into(), id: stream_id },
         expected,
         events: events
             .iter()
@@ -277,10 +256,7 @@ pub fn request(command: &str, stream_id: Option<Uuid>, body: serde_json::Value) 
 
 /// The request with an idempotency key.
 pub fn keyed(request: Request, key: &str) -> Request {
-    Request {
-        idempotency_key: Some(key.into()),
-        ..request
-    }
+    Request { idempotency_key: Some(key.into()), ..request }
 }
 
 /// Yes or no, for a command that is done.

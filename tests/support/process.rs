@@ -29,28 +29,27 @@ impl Process {
             // The pipe is kept open and empty.
             let _ = stdout.read_to_end(&mut Vec::new());
         });
-        let line = listening
-            .recv_timeout(DEADLINE)
-            .expect("it says where it listens");
-        let url = line
-            .trim()
-            .strip_prefix("annals listening on ")
-            .unwrap_or_else(|| {
-                let _ = child.kill();
-                panic!("it did not start: {line:?}")
-            });
-        Self {
-            url: url.to_owned(),
-            child,
-        }
+        let line = listening.recv_timeout(DEADLINE).expect("it says where it listens");
+        let url = line.trim().strip_prefix("annals listening on ").unwrap_or_else(|| {
+            let _ = child.kill();
+            panic!("it did not start: {line:?}")
+        });
+        Self { url: url.to_owned(), child }
     }
 
     /// Starts a worker, which has no address.
     pub fn worker(database: &Database, settings: &[(&str, &str)]) -> Self {
-        Self {
-            url: String::new(),
-            child: start(database, &["worker"], settings),
-        }
+        Self { url: String::new(), child: start(database, &["worker"], settings) }
+    }
+
+    /// Runs a command to its end and returns what it printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn run(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> String {
+        let output = start(database, arguments, settings).wait_with_output().expect("it ends");
+        assert!(output.status.success(), "annals {arguments:?}: {}", output.status);
+        String::from_utf8(output.stdout).expect("UTF-8")
     }
 
     /// SIGKILL: it gets no chance to tidy up.
@@ -61,9 +60,7 @@ impl Process {
 
     /// Sends it a signal by name, such as TERM, STOP or CONT.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status();
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(status.expect("kill runs").success());
     }
 

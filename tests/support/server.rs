@@ -1,17 +1,20 @@
 //! The API in this process, on a port of its own.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use annals::{
     api::{self, health},
-    command::Commands,
-    config::Config,
+    command::background,
+    log::Position,
+    projector::{self, Folder, Progress},
+    read_model::ReadModels,
+    serve,
 };
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::Database;
@@ -37,11 +40,7 @@ impl Answer {
         let response = request.send().await.expect("the server answers");
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("the answer is whole");
-        Self {
-            status,
-            headers,
-            text,
-        }
+        Self { status, headers, text }
     }
 
     pub fn json(&self) -> Value {
@@ -54,18 +53,11 @@ impl Answer {
 
     /// The problem it is, checked for its form; its slug.
     pub fn problem(&self) -> String {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem = self.json();
         assert_eq!(problem["status"], self.status.as_u16(), "{problem}");
         for member in ["title", "detail", "instance"] {
-            assert!(
-                problem[member].as_str().is_some_and(|text| !text.is_empty()),
-                "{problem}"
-            );
+            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
         }
         let kind = problem["type"].as_str().expect("a type");
         kind.strip_prefix("/problems/").expect("a path").to_owned()
@@ -74,33 +66,52 @@ impl Answer {
     /// Pointers or names of the faults it lists.
     pub fn faults(&self) -> Vec<String> {
         let faults = self.json()["errors"].as_array().cloned().unwrap_or_default();
-        let place = |fault: &Value| {
-            fault["pointer"]
-                .as_str()
-                .or(fault["parameter"].as_str())
-                .map(str::to_owned)
-        };
-        faults
-            .iter()
-            .map(|fault| place(fault).expect("a place"))
-            .collect()
+        let place =
+            |fault: &Value| fault["pointer"].as_str().or(fault["parameter"].as_str()).map(str::to_owned);
+        faults.iter().map(|fault| place(fault).expect("a place")).collect()
     }
 }
 
 impl Server {
-    /// With fixed keys, unless `settings` say otherwise.
+    /// With fixed keys, unless `settings` say otherwise, and with projections that follow the log.
     pub async fn start(database: &Database, settings: &[(&str, &str)]) -> Self {
-        let settings = [&[("auth", "dev")], settings].concat();
-        let commands = database.commands(&settings).await;
-        Self::with(database, database.config(&settings), commands).await
+        let settings = [&[("auth", "dev"), ("projector_poll_interval_ms", "5")], settings].concat();
+        let config = database.config(&settings);
+        let server = Self::without_projections(database, &settings).await;
+        let deps = projector::Deps {
+            reader: database.reader(),
+            read: database.pool(),
+            registry: Arc::new(super::registry()),
+            log_id: database.identity().await.log_id,
+            head: watch::channel(Position::default()).1,
+            progress: Progress::new([]),
+        };
+        let shutdown = server.shutdown.clone();
+        tokio::spawn(projector::run(deps, projections(), None, config.projector, shutdown));
+        server
     }
 
-    pub async fn with(database: &Database, config: Config, commands: Commands) -> Self {
+    /// Nobody follows the log.
+    pub async fn without_projections(database: &Database, settings: &[(&str, &str)]) -> Self {
+        let settings = [&[("auth", "dev")], settings].concat();
+        let config = database.config(&settings);
+        let commands = database.commands(&settings).await;
+        let folders = projections();
+        let names = folders.iter().map(|folder| folder.name.as_str());
+        let read_models = ReadModels::new(
+            database.pool(),
+            database.reader(),
+            false,
+            Progress::new(names),
+            config.reads.clone(),
+        );
         let deps = api::Deps {
             registry: Arc::new(super::registry()),
-            commands,
+            commands: commands.clone(),
             log: database.reader(),
             log_id: database.identity().await.log_id,
+            read_models,
+            folders,
             keys: database.pool(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             health: Arc::new(|| {
@@ -111,20 +122,15 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let shutdown = CancellationToken::new();
+        tokio::spawn(background::run(commands, shutdown.clone()));
         let ending = shutdown.clone();
         let running = tokio::spawn(async move { api::serve(deps, &config, listener, ending).await });
-        Self {
-            address,
-            shutdown,
-            running,
-            client: reqwest::Client::new(),
-        }
+        Self { address, shutdown, running, client: reqwest::Client::new() }
     }
 
     /// A request without any key.
     pub fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client
-            .request(method, format!("http://{}{path}", self.address))
+        self.client.request(method, format!("http://{}{path}", self.address))
     }
 
     /// A request of the consumer.
@@ -142,9 +148,7 @@ impl Server {
 
     /// Sends a body as it is, as JSON.
     pub async fn post_text(&self, path: &str, body: &str) -> Answer {
-        let request = self
-            .request(Method::POST, path)
-            .header("content-type", "application/json");
+        let request = self.request(Method::POST, path).header("content-type", "application/json");
         Answer::of(request.body(body.to_owned())).await
     }
 
@@ -160,6 +164,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
+}
+
+fn projections() -> Vec<Folder> {
+    serve::folders(Path::new("projections")).expect("the folders load")
 }
 
 /// A body that creates an order.

@@ -13,15 +13,8 @@ pub struct Stack {
 
 impl Stack {
     pub fn up() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("annals-stack")
-            .tempdir()
-            .expect("a folder");
-        let mut stack = Self {
-            dir,
-            database_url: String::new(),
-            kafka_brokers: String::new(),
-        };
+        let dir = tempfile::Builder::new().prefix("annals-stack").tempdir().expect("a folder");
+        let mut stack = Self { dir, database_url: String::new(), kafka_brokers: String::new() };
         stack.services("up", None);
         let env = std::fs::read_to_string(stack.dir.path().join("env")).expect("the servers' addresses");
         let env: HashMap<_, _> = env.lines().filter_map(|line| line.split_once('=')).collect();
@@ -45,13 +38,7 @@ impl Stack {
         let status = self.services("status", Some(server));
         let (_, pid) = status.split_once("pid ").expect("it runs");
         let pid: String = pid.chars().take_while(char::is_ascii_digit).collect();
-        assert!(
-            Command::new("kill")
-                .args(["-9", &pid])
-                .status()
-                .expect("kill runs")
-                .success()
-        );
+        assert!(Command::new("kill").args(["-9", &pid]).status().expect("kill runs").success());
     }
 
     fn services(&self, command: &str, server: Option<&str>) -> String {

@@ -29,10 +29,7 @@ impl Seen {
             partition: message.partition(),
             key: text(message.key()),
             value: text(message.payload()),
-            headers: headers
-                .iter()
-                .map(|header| (header.key.to_owned(), text(header.value)))
-                .collect(),
+            headers: headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect(),
         }
     }
 
@@ -56,8 +53,7 @@ pub fn read(brokers: &str, topic: &str) -> Vec<Seen> {
     let partitions = metadata.topics()[0].partitions().len();
     let mut all = TopicPartitionList::new();
     for partition in 0..partitions {
-        all.add_partition_offset(topic, partition as i32, Offset::Beginning)
-            .expect("a partition");
+        all.add_partition_offset(topic, partition as i32, Offset::Beginning).expect("a partition");
     }
     consumer.assign(&all).expect("assigned");
     let (mut seen, mut ended) = (Vec::new(), 0);
@@ -77,9 +73,7 @@ pub fn assert_in_order(records: &[Seen]) {
     let mut last_positions = BTreeMap::new();
     let mut last_versions = BTreeMap::new();
     for record in records {
-        let before = last_positions
-            .insert(record.partition, record.number("ce_position"))
-            .unwrap_or(0);
+        let before = last_positions.insert(record.partition, record.number("ce_position")).unwrap_or(0);
         assert_eq!(record.number("ce_prevposition"), before, "{record:?}");
         assert!(record.number("ce_position") > before, "{record:?}");
         let version = last_versions.entry(record.key.clone()).or_insert(0);

@@ -62,16 +62,7 @@ pub async fn create(
     roles.dedup();
     let client = pool.get().await.map_err(postgres::Error::from)?;
     let row = client
-        .query_one(
-            INSERT,
-            &[
-                &Uuid::now_v7(),
-                &hash(&secret).as_slice(),
-                &name,
-                &roles,
-                &expires_at,
-            ],
-        )
+        .query_one(INSERT, &[&Uuid::now_v7(), &hash(&secret).as_slice(), &name, &roles, &expires_at])
         .await
         .map_err(postgres::Error::from)?;
     Ok((key(&row), secret.into()))
@@ -87,10 +78,7 @@ pub async fn list(pool: &Pool) -> Result<Vec<Key>, Error> {
 /// Revokes a key for good. `false`: there is no such key that still worked.
 pub async fn revoke(pool: &Pool, id: Uuid) -> Result<bool, Error> {
     let client = pool.get().await.map_err(postgres::Error::from)?;
-    let revoked = client
-        .execute(REVOKE, &[&id])
-        .await
-        .map_err(postgres::Error::from)?;
+    let revoked = client.execute(REVOKE, &[&id]).await.map_err(postgres::Error::from)?;
     Ok(revoked == 1)
 }
 

@@ -27,12 +27,7 @@ pub(crate) struct KeyVerifier {
 
 impl KeyVerifier {
     pub(crate) fn new(pool: Pool, tick: Duration) -> Self {
-        Self {
-            pool,
-            started: Instant::now(),
-            tick,
-            seen: Cache::new(KEYS_MAX),
-        }
+        Self { pool, started: Instant::now(), tick, seen: Cache::new(KEYS_MAX) }
     }
 
     /// Whose key it is, if it works. Those who ask for the same key at once share one look at the database.
@@ -42,9 +37,7 @@ impl KeyVerifier {
         }
         let hash = keys::hash(key);
         let tick = self.started.elapsed().as_nanos() / self.tick.as_nanos().max(1);
-        self.seen
-            .get_or_insert_async(&(hash, tick as u64), self.look_up(hash))
-            .await
+        self.seen.get_or_insert_async(&(hash, tick as u64), self.look_up(hash)).await
     }
 
     async fn look_up(&self, hash: [u8; 32]) -> Result<Option<Caller>, postgres::Error> {

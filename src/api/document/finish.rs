@@ -2,23 +2,23 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::{auth::Role, money};
+use super::read_models;
+use crate::{
+    api::{auth::Role, money},
+    projector::Folder,
+};
 
 /// What holds for many operations alike: parameters, headers, problem answers, schemes, and the open routes.
 const COMMON: &str = include_str!("common.json");
 
-/// Finishes the framework's document.
-pub fn finish(mut document: Value) -> Value {
+/// Finishes the framework's document and adds these read models to it.
+pub fn finish(mut document: Value, folders: &[Folder]) -> Value {
+    merge(&mut document, read_models::of(folders));
     let common: Value = serde_json::from_str(COMMON).expect("common.json is JSON, as the tests see");
     merge(&mut document, common);
     let reads_nothing = |document: &Value, schema: &Value| {
-        let pointer = schema["$ref"]
-            .as_str()
-            .unwrap_or_default()
-            .trim_start_matches('#');
-        document
-            .pointer(pointer)
-            .is_some_and(|schema| schema.get("required").is_none())
+        let pointer = schema["$ref"].as_str().unwrap_or_default().trim_start_matches('#');
+        document.pointer(pointer).is_some_and(|schema| schema.get("required").is_none())
     };
     let snapshot = document.clone();
     let paths = document["paths"].as_object_mut().into_iter().flatten();
@@ -74,9 +74,7 @@ fn finish_operation(path: &str, operation: &mut Value) {
     }
     refer_to_headers(operation);
     let own = operation["parameters"].as_array().cloned().unwrap_or_default();
-    let common = parameters
-        .iter()
-        .map(|name| json!({"$ref": format!("#/components/parameters/{name}")}));
+    let common = parameters.iter().map(|name| json!({"$ref": format!("#/components/parameters/{name}")}));
     operation["parameters"] = own.into_iter().chain(common).collect();
     for status in statuses {
         operation["responses"][status.to_string()] =
@@ -87,18 +85,12 @@ fn finish_operation(path: &str, operation: &mut Value) {
 /// Whether its success carries this header, which tells commands and reads apart.
 fn answers_with(operation: &Value, header: &str) -> bool {
     let responses = operation["responses"].as_object().into_iter().flatten();
-    responses
-        .into_iter()
-        .any(|(_, response)| response["headers"].get(header).is_some())
+    responses.into_iter().any(|(_, response)| response["headers"].get(header).is_some())
 }
 
 /// Headers are explained once, in the components.
 fn refer_to_headers(operation: &mut Value) {
-    for response in operation["responses"]
-        .as_object_mut()
-        .into_iter()
-        .flat_map(Map::values_mut)
-    {
+    for response in operation["responses"].as_object_mut().into_iter().flat_map(Map::values_mut) {
         let Some(headers) = response.get_mut("headers").and_then(Value::as_object_mut) else {
             continue;
         };
@@ -127,10 +119,7 @@ fn merge(into: &mut Value, more: Value) {
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            if members
-                .get("format")
-                .is_some_and(|format| format == money::FORMAT)
-            {
+            if members.get("format").is_some_and(|format| format == money::FORMAT) {
                 members.entry("minimum").or_insert(json!(0));
                 members.insert("maximum".into(), exact("99999999999999.99"));
                 members.insert("multipleOf".into(), exact("0.01"));
@@ -146,10 +135,7 @@ fn tidy(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(tidy),
         Value::Number(number) => {
             let text = number.to_string();
-            if let Some(whole) = text
-                .strip_suffix(".0")
-                .and_then(|whole| whole.parse::<i64>().ok())
-            {
+            if let Some(whole) = text.strip_suffix(".0").and_then(|whole| whole.parse::<i64>().ok()) {
                 *number = whole.into();
             }
         }
@@ -168,16 +154,11 @@ mod tests {
     fn operation(path: &str, operation: Value) -> Value {
         let mut paths = json!({"paths": {}, "components": {"schemas": {"Body": {"type": "object"}}}});
         paths["paths"][path] = json!({"post": operation});
-        finish(paths)["paths"][path]["post"].take()
+        finish(paths, &[])["paths"][path]["post"].take()
     }
 
     fn statuses(operation: &Value) -> Vec<&str> {
-        operation["responses"]
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect()
+        operation["responses"].as_object().unwrap().keys().map(String::as_str).collect()
     }
 
     #[test]
@@ -187,9 +168,7 @@ mod tests {
             "responses": {"200": {"headers": {"Consistency-Token": {}}}},
         });
         let finished = operation("/api/things/{id}", command);
-        let expected = [
-            "200", "400", "401", "403", "404", "409", "412", "413", "415", "422", "500", "503",
-        ];
+        let expected = ["200", "400", "401", "403", "404", "409", "412", "413", "415", "422", "500", "503"];
         assert_eq!(statuses(&finished), expected);
         assert_eq!(finished["security"], json!([{"consumer": []}]));
         assert_eq!(finished["requestBody"]["required"], false);

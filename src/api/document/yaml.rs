@@ -35,9 +35,7 @@ fn write_value(yaml: &mut String, value: &Value, depth: usize) {
     match value {
         Value::Object(members) if !members.is_empty() => {
             yaml.push('\n');
-            members
-                .iter()
-                .for_each(|(name, member)| write_member(yaml, name, member, depth + 1));
+            members.iter().for_each(|(name, member)| write_member(yaml, name, member, depth + 1));
         }
         Value::Array(items) if !items.is_empty() => {
             yaml.push('\n');
@@ -47,9 +45,8 @@ fn write_value(yaml: &mut String, value: &Value, depth: usize) {
                 let mut nested = String::new();
                 write_value(&mut nested, item, depth + 1);
                 // What would begin on a line of its own begins right behind the dash, which is as wide as an indent.
-                let behind = nested
-                    .strip_prefix('\n')
-                    .map(|lines| format!(" {}", lines.trim_start_matches(' ')));
+                let behind =
+                    nested.strip_prefix('\n').map(|lines| format!(" {}", lines.trim_start_matches(' ')));
                 yaml.push_str(behind.as_ref().unwrap_or(&nested));
             }
         }
@@ -88,16 +85,10 @@ fn is_literal(text: &str) -> bool {
 /// A text on one line: plain where that is safe, else quoted as in JSON, which YAML reads alike.
 fn text(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '$')
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || " _-./${}()'".contains(c))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || " _-./${}()'".contains(c))
         && !text.ends_with(' ')
         && !WORDS.contains(&text.to_ascii_lowercase().as_str());
-    if plain {
-        text.to_owned()
-    } else {
-        Value::from(text).to_string()
-    }
+    if plain { text.to_owned() } else { Value::from(text).to_string() }
 }
 
 #[cfg(test)]

@@ -18,19 +18,11 @@ pub struct CounterState {
 }
 
 const fn command(name: &'static str, schema: &'static str, creates: bool, secret: bool) -> CommandType {
-    CommandType {
-        name,
-        schema,
-        creates,
-        secret,
-    }
+    CommandType { name, schema, creates, secret }
 }
 
 const fn event(name: &'static str) -> EventType {
-    EventType {
-        name,
-        schema_version: 1,
-    }
+    EventType { name, schema_version: 1 }
 }
 
 impl Aggregate for Counter {
@@ -41,11 +33,8 @@ impl Aggregate for Counter {
         command("counter.increment", "IncrementCounter", false, false),
         command("counter.submit-code", "SubmitCode", false, true),
     ];
-    const EVENTS: &'static [EventType] = &[
-        event("counter.created"),
-        event("counter.incremented"),
-        event("counter.reset"),
-    ];
+    const EVENTS: &'static [EventType] =
+        &[event("counter.created"), event("counter.incremented"), event("counter.reset")];
 
     type State = CounterState;
     type Command = CounterCommand;
@@ -80,14 +69,12 @@ impl Aggregate for Counter {
 
     fn evolve(state: CounterState, event: &CounterEvent) -> CounterState {
         match event {
-            CounterEvent::Created { code_hash } => CounterState {
-                code_hash: Some(code_hash.clone()),
-                counter: 0,
-            },
-            CounterEvent::Incremented { by } => CounterState {
-                counter: state.counter.saturating_add(*by),
-                ..state
-            },
+            CounterEvent::Created { code_hash } => {
+                CounterState { code_hash: Some(code_hash.clone()), counter: 0 }
+            }
+            CounterEvent::Incremented { by } => {
+                CounterState { counter: state.counter.saturating_add(*by), ..state }
+            }
             CounterEvent::Reset {} => CounterState { counter: 0, ..state },
         }
     }

@@ -5,9 +5,12 @@ use uuid::Uuid;
 
 use crate::api::{
     problem::Problem,
+    read::{Read, Row},
     reply::{Created, Done},
     sent::{Id, Sent},
 };
+
+const READ_MODEL: &str = "counters";
 
 /// The routes.
 pub(crate) struct CountersApi;
@@ -26,6 +29,12 @@ impl CountersApi {
     #[oai(path = "/", method = "post", operation_id = "createCounter")]
     async fn create(&self, counter: Sent<CreateCounter>) -> Result<Created<CounterCreated>, Problem> {
         counter.create("counter.create").await
+    }
+
+    /// Get a counter
+    #[oai(path = "/:id", method = "get", operation_id = "getCounter")]
+    async fn get(&self, id: Id, read: Read) -> Result<Row<Counter>, Problem> {
+        read.row(READ_MODEL, &[&id.0.to_string()]).await
     }
 
     /// Count
@@ -79,11 +88,18 @@ struct CounterValue {
     counter: i64,
 }
 
+/// A counter as it stands.
+#[derive(Object)]
+struct Counter {
+    id: Uuid,
+    counter: i64,
+    /// How many events the counter has.
+    version: i64,
+}
+
 impl Example for CreateCounter {
     fn example() -> Self {
-        Self {
-            code: "open sesame".into(),
-        }
+        Self { code: "open sesame".into() }
     }
 }
 
@@ -95,8 +111,6 @@ impl Example for IncrementCounter {
 
 impl Example for SubmitCode {
     fn example() -> Self {
-        Self {
-            code: "open sesame".into(),
-        }
+        Self { code: "open sesame".into() }
     }
 }

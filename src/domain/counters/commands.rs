@@ -36,10 +36,7 @@ impl CounterCommand {
             "counter.submit-code" => {
                 typed::<Code>(body).map(|Code { code }| Self::SubmitCode { code_hash: code })
             }
-            other => Err(vec![Violation::at(
-                "",
-                format!("a counter has no command `{other}`"),
-            )]),
+            other => Err(vec![Violation::at("", format!("a counter has no command `{other}`"))]),
         }
     }
 

@@ -4,15 +4,11 @@ use super::{Counter, CounterCommand, CounterEvent};
 use crate::aggregate::{RejectionKind, testing::given};
 
 fn created() -> CounterEvent {
-    CounterEvent::Created {
-        code_hash: "#1234".into(),
-    }
+    CounterEvent::Created { code_hash: "#1234".into() }
 }
 
 fn submit(code_hash: &str) -> CounterCommand {
-    CounterCommand::SubmitCode {
-        code_hash: code_hash.into(),
-    }
+    CounterCommand::SubmitCode { code_hash: code_hash.into() }
 }
 
 #[test]
@@ -28,17 +24,9 @@ fn a_counter_counts() {
 #[test]
 fn the_right_code_resets_and_a_wrong_one_does_not() {
     let history = vec![created(), CounterEvent::Incremented { by: 7 }];
-    assert_eq!(
-        given::<Counter>(history.clone()).when(submit("#1234")),
-        Ok(vec![CounterEvent::Reset {}])
-    );
-    let wrong = given::<Counter>(history)
-        .when(submit("#4321"))
-        .expect_err("wrong code");
-    assert_eq!(
-        (wrong.kind, wrong.detail.as_str()),
-        (RejectionKind::Rule, "the code is wrong")
-    );
+    assert_eq!(given::<Counter>(history.clone()).when(submit("#1234")), Ok(vec![CounterEvent::Reset {}]));
+    let wrong = given::<Counter>(history).when(submit("#4321")).expect_err("wrong code");
+    assert_eq!((wrong.kind, wrong.detail.as_str()), (RejectionKind::Rule, "the code is wrong"));
 }
 
 #[test]
@@ -53,18 +41,11 @@ fn an_unknown_counter_is_not_found() {
 fn a_code_is_sealed_before_anyone_reads_it() {
     let mut body = json!({"code": "1234"});
     CounterCommand::seal(&mut body, &|code| format!("#{code}"));
-    assert_eq!(
-        CounterCommand::read("counter.submit-code", &body),
-        Ok(submit("#1234"))
-    );
+    assert_eq!(CounterCommand::read("counter.submit-code", &body), Ok(submit("#1234")));
 }
 
 #[test]
 fn a_counter_never_wraps() {
     let full = vec![created(), CounterEvent::Incremented { by: i64::MAX }];
-    assert!(
-        given::<Counter>(full)
-            .when(CounterCommand::Increment { by: 1 })
-            .is_err()
-    );
+    assert!(given::<Counter>(full).when(CounterCommand::Increment { by: 1 }).is_err());
 }

@@ -81,33 +81,20 @@ impl OrderState {
         if allowed.contains(&action) {
             return Ok(());
         }
-        Err(self.refuse(format!(
-            "an order that is {} does not allow `{action}`",
-            status.as_str()
-        )))
+        Err(self.refuse(format!("an order that is {} does not allow `{action}`", status.as_str())))
     }
 
     fn refuse(&self, detail: String) -> Rejection {
-        Rejection::rule(detail)
-            .with("state", self.status.map(Status::as_str))
-            .with("allowed", self.allowed())
+        Rejection::rule(detail).with("state", self.status.map(Status::as_str)).with("allowed", self.allowed())
     }
 }
 
 const fn command(name: &'static str, schema: &'static str, creates: bool) -> CommandType {
-    CommandType {
-        name,
-        schema,
-        creates,
-        secret: false,
-    }
+    CommandType { name, schema, creates, secret: false }
 }
 
 const fn event(name: &'static str) -> EventType {
-    EventType {
-        name,
-        schema_version: 1,
-    }
+    EventType { name, schema_version: 1 }
 }
 
 impl Aggregate for Order {
@@ -144,21 +131,11 @@ impl Aggregate for Order {
 
     fn decide(state: &OrderState, command: OrderCommand) -> Result<Vec<OrderEvent>, Rejection> {
         let event = match command {
-            OrderCommand::Create {
-                customer_id,
-                items,
-                total,
-                external_id,
-            } => {
+            OrderCommand::Create { customer_id, items, total, external_id } => {
                 if state.status.is_some() {
                     return Err(state.refuse("the order exists already".into()));
                 }
-                OrderEvent::Created {
-                    customer_id,
-                    items,
-                    total,
-                    external_id,
-                }
+                OrderEvent::Created { customer_id, items, total, external_id }
             }
             OrderCommand::ReplaceItems { items, total } => {
                 state.require("items")?;
@@ -195,45 +172,25 @@ impl Aggregate for Order {
                 if amount > refundable {
                     return Err(state.refuse(format!("at most {refundable} can be refunded")));
                 }
-                OrderEvent::Refunded {
-                    amount,
-                    reason,
-                    in_full: amount == refundable,
-                }
+                OrderEvent::Refunded { amount, reason, in_full: amount == refundable }
             }
         };
         Ok(vec![event])
     }
 
     fn evolve(state: OrderState, event: &OrderEvent) -> OrderState {
-        let to = |status| OrderState {
-            status: Some(status),
-            ..state.clone()
-        };
+        let to = |status| OrderState { status: Some(status), ..state.clone() };
         match event {
-            OrderEvent::Created { total, .. } => OrderState {
-                total: *total,
-                ..to(Status::Created)
-            },
-            OrderEvent::ItemsReplaced { total, .. } => OrderState {
-                total: *total,
-                ..state
-            },
+            OrderEvent::Created { total, .. } => OrderState { total: *total, ..to(Status::Created) },
+            OrderEvent::ItemsReplaced { total, .. } => OrderState { total: *total, ..state },
             OrderEvent::Confirmed {} => to(Status::Confirmed),
-            OrderEvent::Paid { amount, .. } => OrderState {
-                paid: *amount,
-                ..to(Status::Paid)
-            },
+            OrderEvent::Paid { amount, .. } => OrderState { paid: *amount, ..to(Status::Paid) },
             OrderEvent::Shipped { .. } => to(Status::Shipped),
             OrderEvent::Delivered {} => to(Status::Delivered),
             OrderEvent::Cancelled { .. } => to(Status::Cancelled),
             OrderEvent::Refunded { amount, in_full, .. } => OrderState {
                 refunded: state.refunded.checked_add(*amount).unwrap_or(Money::MAX),
-                status: if *in_full {
-                    Some(Status::Refunded)
-                } else {
-                    state.status
-                },
+                status: if *in_full { Some(Status::Refunded) } else { state.status },
                 ..state
             },
         }
@@ -249,10 +206,7 @@ impl Aggregate for Order {
 
     fn claims(_before: &OrderState, event: &OrderEvent) -> Vec<Claim> {
         match event {
-            OrderEvent::Created {
-                external_id: Some(external_id),
-                ..
-            } => vec![Claim::Take(UniqueValue {
+            OrderEvent::Created { external_id: Some(external_id), .. } => vec![Claim::Take(UniqueValue {
                 scope: "order.external_id",
                 value: external_id.clone(),
                 taken: Violation::at("/external_id", "an order with this external_id already exists"),

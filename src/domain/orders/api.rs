@@ -1,14 +1,18 @@
 //! Orders over HTTP: the shapes that are published, and which route is which command.
 
+use chrono::{DateTime, Utc};
 use poem_openapi::{Enum, Object, OpenApi, Tags, types::Example};
 use uuid::Uuid;
 
 use crate::api::{
     money::{Amount, PositiveAmount},
     problem::Problem,
+    read::{Filter, Page, Read, Row},
     reply::{Created, Done},
     sent::{Id, Sent},
 };
+
+const READ_MODEL: &str = "orders";
 
 /// The routes.
 pub(crate) struct OrdersApi;
@@ -28,6 +32,27 @@ impl OrdersApi {
     #[oai(path = "/", method = "post", operation_id = "createOrder")]
     async fn create(&self, order: Sent<CreateOrder>) -> Result<Created<OrderCreated>, Problem> {
         order.create("order.create").await
+    }
+
+    /// List orders
+    #[oai(path = "/", method = "get", operation_id = "listOrders")]
+    async fn list(
+        &self,
+        read: Read,
+        /// Whose orders.
+        #[oai(name = "customer_id")]
+        _customer_id: Filter<String>,
+        /// In which state.
+        #[oai(name = "status")]
+        _status: Filter<OrderStatus>,
+    ) -> Result<Page<Order>, Problem> {
+        read.page(READ_MODEL).await
+    }
+
+    /// Get an order
+    #[oai(path = "/:id", method = "get", operation_id = "getOrder")]
+    async fn get(&self, id: Id, read: Read) -> Result<Row<Order>, Problem> {
+        read.row(READ_MODEL, &[&id.0.to_string()]).await
     }
 
     /// Replace an order's items
@@ -189,64 +214,59 @@ struct OrderChanged {
 }
 
 fn tea() -> Vec<OrderItem> {
-    vec![OrderItem {
-        sku: "tea".into(),
-        quantity: 2,
-        unit_price: Some(Amount::example("4.50")),
-    }]
+    vec![OrderItem { sku: "tea".into(), quantity: 2, unit_price: Some(Amount::example("4.50")) }]
+}
+
+/// An order as it stands.
+#[derive(Object)]
+struct Order {
+    id: Uuid,
+    customer_id: String,
+    status: OrderStatus,
+    total: Amount,
+    paid: Amount,
+    refunded: Amount,
+    items: Vec<OrderItem>,
+    #[oai(nullable)]
+    external_id: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    /// How many events the order has.
+    version: i64,
 }
 
 impl Example for CreateOrder {
     fn example() -> Self {
-        Self {
-            customer_id: "c-17".into(),
-            items: tea(),
-            total: Amount::example("9.00"),
-            external_id: None,
-        }
+        Self { customer_id: "c-17".into(), items: tea(), total: Amount::example("9.00"), external_id: None }
     }
 }
 
 impl Example for ReplaceOrderItems {
     fn example() -> Self {
-        Self {
-            items: tea(),
-            total: Amount::example("9.00"),
-        }
+        Self { items: tea(), total: Amount::example("9.00") }
     }
 }
 
 impl Example for PayOrder {
     fn example() -> Self {
-        Self {
-            amount: Amount::example("9.00"),
-            reference: "bank-0815".into(),
-        }
+        Self { amount: Amount::example("9.00"), reference: "bank-0815".into() }
     }
 }
 
 impl Example for ShipOrder {
     fn example() -> Self {
-        Self {
-            carrier: "dhl".into(),
-            tracking: "JD0146".into(),
-        }
+        Self { carrier: "dhl".into(), tracking: "JD0146".into() }
     }
 }
 
 impl Example for CancelOrder {
     fn example() -> Self {
-        Self {
-            reason: "changed my mind".into(),
-        }
+        Self { reason: "changed my mind".into() }
     }
 }
 
 impl Example for RefundOrder {
     fn example() -> Self {
-        Self {
-            amount: PositiveAmount::example("4.50"),
-            reason: "one was damaged".into(),
-        }
+        Self { amount: PositiveAmount::example("4.50"), reason: "one was damaged".into() }
     }
 }

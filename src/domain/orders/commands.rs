@@ -8,33 +8,14 @@ use crate::{aggregate::Violation, domain::money::Money};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OrderCommand {
-    Create {
-        customer_id: String,
-        items: Vec<Item>,
-        total: Money,
-        external_id: Option<String>,
-    },
-    ReplaceItems {
-        items: Vec<Item>,
-        total: Money,
-    },
+    Create { customer_id: String, items: Vec<Item>, total: Money, external_id: Option<String> },
+    ReplaceItems { items: Vec<Item>, total: Money },
     Confirm,
-    Pay {
-        amount: Money,
-        reference: String,
-    },
-    Ship {
-        carrier: String,
-        tracking: String,
-    },
+    Pay { amount: Money, reference: String },
+    Ship { carrier: String, tracking: String },
     Deliver,
-    Cancel {
-        reason: String,
-    },
-    Refund {
-        amount: Money,
-        reason: String,
-    },
+    Cancel { reason: String },
+    Refund { amount: Money, reason: String },
 }
 
 #[derive(Deserialize)]
@@ -80,19 +61,9 @@ impl OrderCommand {
         check_money(body)?;
         let command = match name {
             "order.create" => {
-                let Create {
-                    customer_id,
-                    items,
-                    total,
-                    external_id,
-                } = typed(body)?;
+                let Create { customer_id, items, total, external_id } = typed(body)?;
                 check_total(&items, total)?;
-                Self::Create {
-                    customer_id,
-                    items,
-                    total,
-                    external_id,
-                }
+                Self::Create { customer_id, items, total, external_id }
             }
             "order.replace-items" => {
                 let ReplaceItems { items, total } = typed(body)?;
@@ -109,9 +80,7 @@ impl OrderCommand {
                 Self::Ship { carrier, tracking }
             }
             "order.deliver" => Self::Deliver,
-            "order.cancel" => Self::Cancel {
-                reason: typed::<Cancel>(body)?.reason,
-            },
+            "order.cancel" => Self::Cancel { reason: typed::<Cancel>(body)?.reason },
             "order.refund" => {
                 let Refund { amount, reason } = typed(body)?;
                 if amount == Money::ZERO {
@@ -120,10 +89,7 @@ impl OrderCommand {
                 Self::Refund { amount, reason }
             }
             other => {
-                return Err(vec![Violation::at(
-                    "",
-                    format!("an order has no command `{other}`"),
-                )]);
+                return Err(vec![Violation::at("", format!("an order has no command `{other}`"))]);
             }
         };
         Ok(command)
@@ -136,29 +102,18 @@ fn check_money(body: &Value) -> Result<(), Vec<Violation>> {
     let pointers = ["/total".to_owned(), "/amount".to_owned()]
         .into_iter()
         .chain((0..items).map(|index| format!("/items/{index}/unit_price")));
-    let violations: Vec<_> = pointers
-        .filter_map(|pointer| Money::violation(body, &pointer))
-        .collect();
-    if violations.is_empty() {
-        Ok(())
-    } else {
-        Err(violations)
-    }
+    let violations: Vec<_> = pointers.filter_map(|pointer| Money::violation(body, &pointer)).collect();
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
 }
 
 /// Where every item has a price, the total is their sum.
 fn check_total(items: &[Item], total: Money) -> Result<(), Vec<Violation>> {
-    let sum: Option<i128> = items
-        .iter()
-        .map(|item| Some(item.unit_price?.minor() * i128::from(item.quantity)))
-        .sum();
+    let sum: Option<i128> =
+        items.iter().map(|item| Some(item.unit_price?.minor() * i128::from(item.quantity))).sum();
     match sum {
         Some(sum) if sum != total.minor() => {
             let sum = format!("{}.{:02}", sum / 100, sum % 100);
-            Err(vec![Violation::at(
-                "/total",
-                format!("must be the sum of quantity × unit_price, {sum}"),
-            )])
+            Err(vec![Violation::at("/total", format!("must be the sum of quantity × unit_price, {sum}"))])
         }
         _ => Ok(()),
     }

@@ -21,19 +21,11 @@ pub struct Content {
 }
 
 const fn command(name: &'static str, schema: &'static str, creates: bool) -> CommandType {
-    CommandType {
-        name,
-        schema,
-        creates,
-        secret: false,
-    }
+    CommandType { name, schema, creates, secret: false }
 }
 
 const fn event(name: &'static str) -> EventType {
-    EventType {
-        name,
-        schema_version: 1,
-    }
+    EventType { name, schema_version: 1 }
 }
 
 impl Aggregate for Project {
@@ -44,11 +36,8 @@ impl Aggregate for Project {
         command("project.update", "UpdateProject", false),
         command("project.delete", "DeleteProject", false),
     ];
-    const EVENTS: &'static [EventType] = &[
-        event("project.created"),
-        event("project.changed"),
-        event("project.deleted"),
-    ];
+    const EVENTS: &'static [EventType] =
+        &[event("project.created"), event("project.changed"), event("project.deleted")];
 
     type State = ProjectState;
     type Command = ProjectCommand;
@@ -78,10 +67,7 @@ impl Aggregate for Project {
     fn evolve(_state: ProjectState, event: &ProjectEvent) -> ProjectState {
         match event {
             ProjectEvent::Created { name, description } | ProjectEvent::Changed { name, description } => {
-                ProjectState(Some(Content {
-                    name: name.clone(),
-                    description: description.clone(),
-                }))
+                ProjectState(Some(Content { name: name.clone(), description: description.clone() }))
             }
             ProjectEvent::Deleted {} => ProjectState(None),
         }
@@ -98,10 +84,7 @@ impl Aggregate for Project {
 
     /// A name belongs to one project, whatever its case, until that project is renamed or deleted.
     fn claims(before: &ProjectState, event: &ProjectEvent) -> Vec<Claim> {
-        let released = before
-            .0
-            .iter()
-            .map(|content| Claim::Release(unique(&content.name)));
+        let released = before.0.iter().map(|content| Claim::Release(unique(&content.name)));
         match event {
             ProjectEvent::Created { name, .. } | ProjectEvent::Changed { name, .. } => {
                 released.chain([Claim::Take(unique(name))]).collect()

@@ -1,13 +1,17 @@
 //! Projects over HTTP: the shapes that are published, and which route is which command.
 
+use chrono::{DateTime, Utc};
 use poem_openapi::{Object, OpenApi, Tags, types::Example};
 use uuid::Uuid;
 
 use crate::api::{
     problem::Problem,
+    read::{Filter, Page, Read, Row},
     reply::{Created, Done, Gone},
     sent::{Bare, Id, Sent},
 };
+
+const READ_MODEL: &str = "projects";
 
 /// The routes.
 pub(crate) struct ProjectsApi;
@@ -26,6 +30,24 @@ impl ProjectsApi {
     #[oai(path = "/", method = "post", operation_id = "createProject")]
     async fn create(&self, project: Sent<CreateProject>) -> Result<Created<ProjectCreated>, Problem> {
         project.create("project.create").await
+    }
+
+    /// List projects
+    #[oai(path = "/", method = "get", operation_id = "listProjects")]
+    async fn list(
+        &self,
+        read: Read,
+        /// The whole name, in its case. For a part of it see the query `search` of the read model.
+        #[oai(name = "name")]
+        _name: Filter<String>,
+    ) -> Result<Page<Project>, Problem> {
+        read.page(READ_MODEL).await
+    }
+
+    /// Get a project
+    #[oai(path = "/:id", method = "get", operation_id = "getProject")]
+    async fn get(&self, id: Id, read: Read) -> Result<Row<Project>, Problem> {
+        read.row(READ_MODEL, &[&id.0.to_string()]).await
     }
 
     /// Rename or describe a project
@@ -80,20 +102,27 @@ struct ProjectChanged {
     version: i64,
 }
 
+/// A project as it stands.
+#[derive(Object)]
+struct Project {
+    id: Uuid,
+    name: String,
+    #[oai(nullable)]
+    description: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    /// How many events the project has.
+    version: i64,
+}
+
 impl Example for CreateProject {
     fn example() -> Self {
-        Self {
-            name: "Apollo".into(),
-            description: Some("To the moon and back.".into()),
-        }
+        Self { name: "Apollo".into(), description: Some("To the moon and back.".into()) }
     }
 }
 
 impl Example for UpdateProject {
     fn example() -> Self {
-        Self {
-            name: "Apollo 13".into(),
-            description: None,
-        }
+        Self { name: "Apollo 13".into(), description: None }
     }
 }

@@ -10,14 +10,8 @@ const NAME_MAX: usize = 25;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProjectCommand {
-    Create {
-        name: String,
-        description: Option<String>,
-    },
-    Update {
-        name: String,
-        description: Option<String>,
-    },
+    Create { name: String, description: Option<String> },
+    Update { name: String, description: Option<String> },
     Delete,
 }
 
@@ -34,10 +28,7 @@ impl ProjectCommand {
             "project.create" => content(body).map(|(name, description)| Self::Create { name, description }),
             "project.update" => content(body).map(|(name, description)| Self::Update { name, description }),
             "project.delete" => Ok(Self::Delete),
-            other => Err(vec![Violation::at(
-                "",
-                format!("a project has no command `{other}`"),
-            )]),
+            other => Err(vec![Violation::at("", format!("a project has no command `{other}`"))]),
         }
     }
 }

@@ -5,10 +5,7 @@ use super::*;
 use crate::{json::RawJson, log::Version};
 
 fn partition() -> Partition {
-    Partition {
-        stream_type: "order".into(),
-        number: 0,
-    }
+    Partition { stream_type: "order".into(), number: 0 }
 }
 
 fn event(position: i64) -> Event {
@@ -33,14 +30,8 @@ fn chunk(records: &[(i64, i64)], logged: i64) -> Chunk {
         previous: Position(*previous),
         offset: position + 99,
     };
-    let feed = Feed {
-        records: records.iter().map(received).collect(),
-        logged: Position(logged),
-    };
-    Chunk {
-        feeds: BTreeMap::from([(partition(), feed)]),
-        scope: Scope::Named,
-    }
+    let feed = Feed { records: records.iter().map(received).collect(), logged: Position(logged) };
+    Chunk { feeds: BTreeMap::from([(partition(), feed)]), scope: Scope::Named }
 }
 
 fn at(position: i64) -> Checkpoints {
@@ -49,14 +40,8 @@ fn at(position: i64) -> Checkpoints {
 
 fn filled(from: i64, events: &[i64], scanned_to: i64) -> Filled {
     let events = events.iter().map(|position| event(*position)).collect();
-    let hole = FilledHole {
-        from: Position(from),
-        events,
-    };
-    Filled {
-        holes: BTreeMap::from([(partition(), hole)]),
-        scanned_to: Position(scanned_to),
-    }
+    let hole = FilledHole { from: Position(from), events };
+    Filled { holes: BTreeMap::from([(partition(), hole)]), scanned_to: Position(scanned_to) }
 }
 
 /// Positions staged, where the partition stands, its next offset, and the hole.
@@ -76,50 +61,29 @@ fn staged(chunk: &Chunk, checkpoint: i64, filled: &Filled) -> Staged {
 #[test]
 fn what_was_folded_is_skipped() {
     let chunk = chunk(&[(0, 2), (2, 5), (5, 9)], 0);
-    assert_eq!(
-        staged(&chunk, 0, &Filled::default()),
-        (vec![2, 5, 9], 9, Some(109), None)
-    );
-    assert_eq!(
-        staged(&chunk, 5, &Filled::default()),
-        (vec![9], 9, Some(109), None)
-    );
+    assert_eq!(staged(&chunk, 0, &Filled::default()), (vec![2, 5, 9], 9, Some(109), None));
+    assert_eq!(staged(&chunk, 5, &Filled::default()), (vec![9], 9, Some(109), None));
     assert_eq!(staged(&chunk, 9, &Filled::default()), (vec![], 9, None, None));
 }
 
 #[test]
 fn a_hole_stops_the_partition_until_the_log_fills_it() {
     let chunk = chunk(&[(0, 2), (7, 9)], 0);
-    assert_eq!(
-        staged(&chunk, 0, &Filled::default()),
-        (vec![2], 2, Some(102), Some((2, 7)))
-    );
-    assert_eq!(
-        staged(&chunk, 2, &filled(2, &[4, 7], 7)),
-        (vec![4, 7, 9], 9, Some(109), None)
-    );
+    assert_eq!(staged(&chunk, 0, &Filled::default()), (vec![2], 2, Some(102), Some((2, 7))));
+    assert_eq!(staged(&chunk, 2, &filled(2, &[4, 7], 7)), (vec![4, 7, 9], 9, Some(109), None));
 }
 
 #[test]
 fn a_hole_larger_than_a_batch_is_filled_piece_by_piece() {
     let chunk = chunk(&[(7, 9)], 0);
-    assert_eq!(
-        staged(&chunk, 0, &filled(0, &[2, 4], 5)),
-        (vec![2, 4], 5, None, Some((5, 7)))
-    );
-    assert_eq!(
-        staged(&chunk, 5, &filled(5, &[7], 8)),
-        (vec![7, 9], 9, Some(109), None)
-    );
+    assert_eq!(staged(&chunk, 0, &filled(0, &[2, 4], 5)), (vec![2, 4], 5, None, Some((5, 7))));
+    assert_eq!(staged(&chunk, 5, &filled(5, &[7], 8)), (vec![7, 9], 9, Some(109), None));
 }
 
 #[test]
 fn a_tail_that_was_lost_comes_from_the_log() {
     let chunk = chunk(&[], 8);
-    assert_eq!(
-        staged(&chunk, 3, &Filled::default()),
-        (vec![], 3, None, Some((3, 8)))
-    );
+    assert_eq!(staged(&chunk, 3, &Filled::default()), (vec![], 3, None, Some((3, 8))));
     assert_eq!(staged(&chunk, 3, &filled(3, &[6], 8)), (vec![6], 8, None, None));
 }
 
@@ -130,14 +94,7 @@ fn a_cut_keeps_what_is_before_it() {
     let mut batch = Batch::stage(&chunk, &at(0), &nothing);
     batch.cut(Position(5));
     assert_eq!(batch.events.len(), 1);
-    assert_eq!(
-        batch.moved[&partition()],
-        Moved {
-            from: Position(0),
-            to: Position(4),
-            next_offset: None
-        }
-    );
+    assert_eq!(batch.moved[&partition()], Moved { from: Position(0), to: Position(4), next_offset: None });
     batch.cut(Position(1));
     assert!(batch.events.is_empty() && batch.moved.is_empty());
 }

@@ -69,9 +69,7 @@ impl Poison {
             stream_id: event.stream_id,
             event_type: event.event_type.clone(),
             statement: statement_file(&event.event_type),
-            error: error
-                .as_db_error()
-                .map_or_else(|| error.to_string(), |said| said.message().to_owned()),
+            error: error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned()),
             sqlstate: error.code().map(|state| state.code().to_owned()),
         }
     }

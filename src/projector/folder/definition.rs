@@ -144,23 +144,12 @@ impl Definition {
         let name_form = format!("must be 1 to {NAME_LENGTH_MAX} of a-z, 0-9 and _, beginning with a letter");
         require(is_name(&self.name), format!("`name` {name_form}"));
         require(self.version > 0, "`version` must be at least 1".into());
-        require(
-            !self.events.is_empty(),
-            "`events` is empty: there is nothing to fold".into(),
-        );
+        require(!self.events.is_empty(), "`events` is empty: there is nothing to fold".into());
         for event in &self.events {
-            let named = event
-                .split_once('.')
-                .is_some_and(|(stream, verb)| is_name(stream) && is_name(verb));
-            require(
-                named,
-                format!("`{event}` in `events` is not like `order.created`"),
-            );
+            let named = event.split_once('.').is_some_and(|(stream, verb)| is_name(stream) && is_name(verb));
+            require(named, format!("`{event}` in `events` is not like `order.created`"));
         }
-        require(
-            !self.key.is_empty(),
-            "`key` is empty: rows could not be told apart".into(),
-        );
+        require(!self.key.is_empty(), "`key` is empty: rows could not be told apart".into());
         for column in [&self.key, &self.filter, &self.sort].into_iter().flatten() {
             require(is_column(column), format!("column `{column}` {name_form}"));
             require(
@@ -168,17 +157,11 @@ impl Definition {
                 format!("column `{column}` is called like a parameter of every request"),
             );
         }
-        for (list, columns) in [
-            ("events", &self.events),
-            ("key", &self.key),
-            ("filter", &self.filter),
-            ("sort", &self.sort),
-        ] {
+        for (list, columns) in
+            [("events", &self.events), ("key", &self.key), ("filter", &self.filter), ("sort", &self.sort)]
+        {
             for (index, column) in columns.iter().enumerate() {
-                require(
-                    !columns[..index].contains(column),
-                    format!("`{column}` stands twice in `{list}`"),
-                );
+                require(!columns[..index].contains(column), format!("`{column}` stands twice in `{list}`"));
             }
         }
         for name in self.queries.keys() {
@@ -203,7 +186,5 @@ fn is_name(text: &str) -> bool {
 fn is_column(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_lowercase())
         && text.len() <= 63
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }

@@ -26,29 +26,18 @@ fn event(position: i64, stream: u8, event_type: usize) -> Event {
 fn history() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec((0u8..6, 0usize..3), 0..200).prop_map(|drawn| {
         let numbered = (1..).zip(drawn);
-        numbered
-            .map(|(position, (stream, kind))| event(position, stream, kind))
-            .collect()
+        numbered.map(|(position, (stream, kind))| event(position, stream, kind)).collect()
     })
 }
 
 fn shape<'a>(groups: &[Group<'a>]) -> Vec<(&'a str, Vec<i64>)> {
     let positions = |group: &Group<'a>| group.events.iter().map(|event| event.position.0).collect();
-    groups
-        .iter()
-        .map(|group| (group.event_type, positions(group)))
-        .collect()
+    groups.iter().map(|group| (group.event_type, positions(group))).collect()
 }
 
 #[test]
 fn the_second_event_of_a_stream_waits_for_the_second_wave() {
-    let events = [
-        event(1, 1, 0),
-        event(2, 1, 1),
-        event(3, 2, 0),
-        event(4, 1, 1),
-        event(5, 2, 2),
-    ];
+    let events = [event(1, 1, 0), event(2, 1, 1), event(3, 2, 0), event(4, 1, 1), event(5, 2, 2)];
     assert_eq!(
         shape(&cut(events.iter(), Order::Stream)),
         [
@@ -62,13 +51,7 @@ fn the_second_event_of_a_stream_waits_for_the_second_wave() {
 
 #[test]
 fn global_order_makes_runs() {
-    let events = [
-        event(1, 1, 0),
-        event(2, 2, 0),
-        event(3, 1, 0),
-        event(4, 3, 1),
-        event(5, 4, 0),
-    ];
+    let events = [event(1, 1, 0), event(2, 2, 0), event(3, 1, 0), event(4, 3, 1), event(5, 4, 0)];
     assert_eq!(
         shape(&cut(events.iter(), Order::Global)),
         [

@@ -69,23 +69,13 @@ impl Worker {
         };
         let stored = checkpoint::read(&self.deps.read, &self.folder.name, self.generations[0].number).await?;
         let assigned = source.assigned();
-        let own: Vec<_> = stored
-            .into_iter()
-            .filter(|stored| assigned.contains(&stored.partition))
-            .collect();
+        let own: Vec<_> = stored.into_iter().filter(|stored| assigned.contains(&stored.partition)).collect();
         self.report_lag(&own, |stored| sent(&stored.partition));
-        let seen = own
-            .iter()
-            .map(|stored| (stored.partition.clone(), stored.position));
+        let seen = own.iter().map(|stored| (stored.partition.clone(), stored.position));
         self.deps.progress.advance(&self.folder.name, seen);
         Ok(own
             .into_iter()
-            .map(|stored| {
-                (
-                    stored.partition.clone(),
-                    (stored.position, sent(&stored.partition)),
-                )
-            })
+            .map(|stored| (stored.partition.clone(), (stored.position, sent(&stored.partition))))
             .collect())
     }
 }
@@ -96,18 +86,7 @@ fn lost(before: &Sighting, now: &Sighting) -> Chunk {
     let feeds = now.iter().filter_map(|(partition, (checkpoint, _))| {
         let (checkpoint_before, sent) = before.get(partition)?;
         let stuck = checkpoint == checkpoint_before && checkpoint < sent;
-        stuck.then(|| {
-            (
-                partition.clone(),
-                Feed {
-                    records: Vec::new(),
-                    logged: *sent,
-                },
-            )
-        })
+        stuck.then(|| (partition.clone(), Feed { records: Vec::new(), logged: *sent }))
     });
-    Chunk {
-        feeds: feeds.collect(),
-        scope: Scope::Named,
-    }
+    Chunk { feeds: feeds.collect(), scope: Scope::Named }
 }

@@ -48,15 +48,9 @@ impl Worker {
     /// Every partition, up to the log's head.
     fn up_to(&self, head: Position) -> Chunk {
         let partitions = self.stream_types.iter().flat_map(|(stream_type, known)| {
-            (0..known.partitions).map(|number| Partition {
-                stream_type: stream_type.clone(),
-                number,
-            })
+            (0..known.partitions).map(|number| Partition { stream_type: stream_type.clone(), number })
         });
-        let feed = Feed {
-            records: Vec::new(),
-            logged: head,
-        };
+        let feed = Feed { records: Vec::new(), logged: head };
         let feeds: BTreeMap<_, _> = partitions.map(|partition| (partition, feed.clone())).collect();
         let scope = match self.folder.order {
             Order::Stream => Scope::Free(feeds.len() as i64),

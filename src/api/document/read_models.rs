@@ -1,0 +1,212 @@
+//! Read models in the document: each folder's rows, filters and queries, with the types that its `table.sql` declares.
+
+use serde_json::{Map, Value, json};
+use sqlparser::{
+    ast::{ColumnOption, DataType, Statement, TableConstraint},
+    dialect::PostgreSqlDialect,
+    parser::Parser,
+};
+
+use crate::{
+    api::read_models::COLLECTION,
+    projector::{Folder, Parameter, ParameterType},
+};
+
+const TABLE_FILE: &str = "table.sql";
+const TAG: &str = "Read models";
+const OPERATORS: [(&str, &str); 4] =
+    [("gte", "At least"), ("gt", "More than"), ("lte", "At most"), ("lt", "Less than")];
+
+/// The paths and schemas of these folders, fit to be merged into the framework's document.
+pub(super) fn of(folders: &[Folder]) -> Value {
+    let mut paths = Map::new();
+    let mut schemas = Map::new();
+    paths.insert(COLLECTION.to_owned(), json!({"get": index()}));
+    for folder in folders {
+        let columns = columns(folder);
+        let schema = format!("{}Row", pascal(&folder.name));
+        let base = format!("{COLLECTION}/{}", folder.name);
+        let rows = json!({"$ref": format!("#/components/schemas/{schema}")});
+        paths.insert(base.clone(), json!({"get": list(folder, &columns, &rows)}));
+        paths.insert(format!("{base}/{{key}}"), json!({"get": row(folder, &rows)}));
+        for (name, query) in &folder.queries {
+            let parameters: Vec<_> = query.parameters.iter().map(query_parameter).collect();
+            let id = format!("query{}{}", pascal(&folder.name), pascal(name));
+            let operation =
+                operation(&id, &query.description, parameters, page(&json!({"type": "object"}), false));
+            paths.insert(format!("{base}/queries/{name}"), json!({"get": operation}));
+        }
+        schemas.insert(schema, row_schema(folder, &columns));
+    }
+    let tag = json!({"name": TAG, "description": "Each is a folder of SQL; what there is, is found here."});
+    json!({"paths": paths, "components": {"schemas": schemas}, "tags": [tag]})
+}
+
+fn index() -> Value {
+    let names = ["name", "description", "path"].map(|name| (name.to_owned(), json!({"type": "string"})));
+    let lists = ["key", "filter", "sort"]
+        .map(|name| (name.to_owned(), json!({"type": "array", "items": {"type": "string"}})));
+    let mut properties: Map<String, Value> = names.into_iter().chain(lists).collect();
+    properties.insert("version".into(), json!({"type": "integer"}));
+    properties.insert("queries".into(), json!({"type": "array", "items": {"type": "object"}}));
+    let item = json!({"type": "object", "required": properties.keys().collect::<Vec<_>>(), "properties": properties});
+    let content = json!({"application/json": {"schema": page_schema(&item)}});
+    let answer = json!({"description": "All of them.", "content": content, "headers": {}});
+    operation("listReadModels", "What read models there are", vec![], answer)
+}
+
+fn list(folder: &Folder, columns: &[Column], rows: &Value) -> Value {
+    let mut parameters = Vec::new();
+    for name in &folder.filter {
+        let schema = columns.iter().find(|column| column.name == *name).map_or(json!({}), Column::plain);
+        let parameter = |name: String, description: String| json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema});
+        parameters.push(parameter(name.clone(), format!("Equal to `{name}`.")));
+        let compared = OPERATORS
+            .iter()
+            .map(|(suffix, words)| parameter(format!("{name}.{suffix}"), format!("{words}.")));
+        parameters.extend(compared);
+    }
+    operation(&format!("list{}Rows", pascal(&folder.name)), &folder.description, parameters, page(rows, true))
+}
+
+fn row(folder: &Folder, rows: &Value) -> Value {
+    let key = json!({
+        "name": "key", "in": "path", "required": true, "schema": {"type": "string"},
+        "description": format!("{}; parts separated by commas, each percent-encoded.", folder.key.join(", ")),
+    });
+    let mut headers = moment();
+    headers.insert("ETag".into(), json!({}));
+    let content = json!({"application/json": {"schema": rows}});
+    let answer = json!({"description": "The row.", "content": content, "headers": headers});
+    let summary = format!("A row of {}", folder.name);
+    operation(&format!("get{}Row", pascal(&folder.name)), &summary, vec![key], answer)
+}
+
+fn operation(id: &str, summary: &str, parameters: Vec<Value>, answer: Value) -> Value {
+    let summary = if summary.is_empty() { id } else { summary };
+    json!({
+        "operationId": id,
+        "summary": summary.trim_end_matches('.'),
+        "tags": [TAG],
+        "parameters": parameters,
+        "responses": {"200": answer},
+    })
+}
+
+fn page(items: &Value, continued: bool) -> Value {
+    let mut headers = moment();
+    if continued {
+        headers.insert("Link".into(), json!({}));
+    }
+    let content = json!({"application/json": {"schema": page_schema(items)}});
+    json!({"description": "A page.", "content": content, "headers": headers})
+}
+
+fn page_schema(items: &Value) -> Value {
+    json!({
+        "type": "object",
+        "required": ["items", "next"],
+        "properties": {
+            "items": {"type": "array", "items": items},
+            "next": {"type": "string", "nullable": true},
+        },
+    })
+}
+
+fn moment() -> Map<String, Value> {
+    ["Annals-Position", "Annals-Generation", "Annals-Parked"]
+        .map(|name| (name.to_owned(), json!({})))
+        .into_iter()
+        .collect()
+}
+
+fn row_schema(folder: &Folder, columns: &[Column]) -> Value {
+    let names: Vec<_> = columns.iter().map(|column| &column.name).collect();
+    let properties: Map<_, _> = columns.iter().map(|column| (column.name.clone(), column.schema())).collect();
+    json!({"type": "object", "description": folder.description, "required": names, "properties": properties})
+}
+
+fn query_parameter(parameter: &Parameter) -> Value {
+    let schema = match parameter.parameter_type {
+        ParameterType::Text => json!({"type": "string"}),
+        ParameterType::Uuid => json!({"type": "string", "format": "uuid"}),
+        ParameterType::Bigint => json!({"type": "integer", "format": "int64"}),
+        ParameterType::Numeric => json!({"type": "number"}),
+        ParameterType::Boolean => json!({"type": "boolean"}),
+        ParameterType::Date => json!({"type": "string", "format": "date"}),
+        ParameterType::Timestamptz => json!({"type": "string", "format": "date-time"}),
+    };
+    json!({"name": parameter.name, "in": "query", "required": parameter.required, "schema": schema})
+}
+
+/// A column as `table.sql` declares it.
+struct Column {
+    name: String,
+    schema: Value,
+    nullable: bool,
+}
+
+impl Column {
+    fn plain(&self) -> Value {
+        self.schema.clone()
+    }
+
+    fn schema(&self) -> Value {
+        let mut schema = self.schema.clone();
+        if self.nullable {
+            schema["nullable"] = true.into();
+        }
+        schema
+    }
+}
+
+/// The main table's columns; none where the parser cannot read the file, which the database can all the same.
+fn columns(folder: &Folder) -> Vec<Column> {
+    let sql = folder.files().get(TABLE_FILE).map_or("", String::as_str);
+    let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap_or_default();
+    let main = statements.into_iter().find_map(|statement| match statement {
+        Statement::CreateTable(table) if table.name.to_string() == folder.table => Some(table),
+        _ => None,
+    });
+    let Some(table) = main else {
+        return Vec::new();
+    };
+    let keyed =
+        table.constraints.iter().any(|constraint| matches!(constraint, TableConstraint::PrimaryKey { .. }));
+    let columns = table.columns.iter().map(|column| {
+        let name = column.name.value.clone();
+        let required = column
+            .options
+            .iter()
+            .any(|option| matches!(option.option, ColumnOption::NotNull | ColumnOption::PrimaryKey(_)));
+        let in_key = keyed && folder.key.contains(&name);
+        Column { schema: schema(&column.data_type), nullable: !(required || in_key), name }
+    });
+    columns.collect()
+}
+
+fn schema(data_type: &DataType) -> Value {
+    match data_type {
+        DataType::Uuid => json!({"type": "string", "format": "uuid"}),
+        DataType::Text | DataType::Varchar(_) | DataType::Char(_) => json!({"type": "string"}),
+        DataType::SmallInt(_) | DataType::Int(_) | DataType::Integer(_) => {
+            json!({"type": "integer", "format": "int32"})
+        }
+        DataType::BigInt(_) => json!({"type": "integer", "format": "int64"}),
+        DataType::Numeric(_) | DataType::Decimal(_) => json!({"type": "number"}),
+        DataType::Boolean | DataType::Bool => json!({"type": "boolean"}),
+        DataType::Date => json!({"type": "string", "format": "date"}),
+        DataType::Timestamp(..) => json!({"type": "string", "format": "date-time"}),
+        // JSON of any kind, and types that only Postgres knows.
+        _ => json!({}),
+    }
+}
+
+/// `customer_summary` as `CustomerSummary`.
+fn pascal(name: &str) -> String {
+    let words = name.split(['_', '-']).map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        format!("{}{rest}", first.to_ascii_uppercase())
+    });
+    words.collect()
+}

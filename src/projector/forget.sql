@@ -1,0 +1,2 @@
+-- Drops every generation; explained in schema/read: projections.forget.
+select projections.forget()
