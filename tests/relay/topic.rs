@@ -1,9 +1,6 @@
 //! A topic as tests look at it and tamper with it.
 
-#![allow(
-    dead_code,
-    reason = "each test file is a crate of its own and uses a part of it"
-)]
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part of it")]
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -77,10 +77,9 @@ impl Fold<'_> {
             .iter()
             .map(|step| async {
                 match step {
-                    Step::Plan(plan) => transaction
-                        .execute(&planning, &plan.parameters())
-                        .await
-                        .map_err(Error::from),
+                    Step::Plan(plan) => {
+                        transaction.execute(&planning, &plan.parameters()).await.map_err(Error::from)
+                    }
                     Step::Group(columns, first) => columns
                         .execute(transaction, &statements[first.event_type.as_str()])
                         .await
@@ -99,17 +98,13 @@ impl Fold<'_> {
         let mut steps = Vec::with_capacity(groups.len() + 2);
         let mut plan = Plan::Kept;
         for group in groups {
-            let wanted = if group.events.len() < OWN_PLAN_EVENTS_MIN {
-                Plan::Kept
-            } else {
-                Plan::Own
-            };
+            let wanted = if group.events.len() < OWN_PLAN_EVENTS_MIN { Plan::Kept } else { Plan::Own };
             if plan != wanted {
                 plan = wanted;
                 steps.push(Step::Plan(plan));
             }
             let version = schema_version(&self.deps.registry, group.event_type).unwrap_or_default();
-            steps.push(Step::Group(Columns::new(&group.events, version), group.events[0]));
+            steps.push(Step::Group(Box::new(Columns::new(&group.events, version)), group.events[0]));
         }
         steps
     }
@@ -118,7 +113,7 @@ impl Fold<'_> {
 /// Something to be sent, in its turn.
 enum Step<'a> {
     Plan(Plan),
-    Group(Columns<'a>, &'a Event),
+    Group(Box<Columns<'a>>, &'a Event),
 }
 
 /// Events of one type as the parameters of a statement over `events`.
