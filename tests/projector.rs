@@ -94,6 +94,66 @@ async fn a_worker_goes_on_where_another_holds_partitions() {
 }
 
 #[tokio::test]
+async fn small_batches_never_read_a_whole_table() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(500);
+    let _process = stage.process(&[&shipped("counters")], &[]).await;
+    // The first statements meet an empty table, where reading it whole is the cheapest plan.
+    stage.count(&mut counters, 300).await;
+    stage.folded("counters").await;
+    let client = stage.database.client().await;
+    let scans = async || {
+        let row = client.query_one(include_str!("projector/scans.sql"), &[]).await.expect("a row");
+        (row.get::<_, i64>(0), row.get::<_, i64>(1))
+    };
+    until("the statistics know of the updates", async || scans().await.1 > 10).await;
+    // Making the primary key counts as one.
+    assert_eq!(scans().await.0, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_gather_streams_are_summed_exactly_by_several_workers() {
+    let stage = Stage::new().await;
+    let folders = [&shipped("orders"), &shipped("customer_summary")];
+    let small = [("projector_batch_events_max", "7")];
+    let _processes = (stage.process(&folders, &small).await, stage.process(&folders, &small).await);
+    for number in 0..90 {
+        let created = format!(r#"{{"customer_id":"c-{}","items":[],"total":{number}.10}}"#, number % 4);
+        let replaced = format!(r#"{{"items":[],"total":{number}.35}}"#);
+        let refunded = r#"{"amount":0.05,"reason":"r","in_full":false}"#;
+        let events = [
+            ("order.created", created.as_str()),
+            ("order.items_replaced", &replaced),
+            ("order.cancelled", r#"{"reason":"r"}"#),
+            ("order.refunded", refunded),
+        ];
+        stage.append(append_to(Uuid::now_v7(), Expected::NoStream, &events[..1 + number % 4])).await;
+    }
+    stage.folded("orders").await;
+    stage.folded("customer_summary").await;
+    let client = stage.database.client().await;
+    let wrong = client.query(include_str!("projector/unlike_orders.sql"), &[]).await.expect("readable");
+    assert_eq!(wrong.len(), 0, "{wrong:?}");
+    let count = client.query_one(include_str!("projector/summed.sql"), &[]).await.expect("a row");
+    assert_eq!(count.get::<_, i64>(0), 90);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_of_the_whole_log_is_kept_by_one_worker_at_a_time() {
+    let stage = Stage::new().await;
+    let definition = shipped("counters").files()["projection.toml"].replace("\"stream\"", "\"global\"");
+    let folder = changed("counters", &[("projection.toml", Some(&definition))]).expect("it loads");
+    let mut counters = Counters::new(10);
+    let small = [("projector_batch_events_max", "7")];
+    let _processes = (stage.process(&[&folder], &small).await, stage.process(&[&folder], &small).await);
+    stage.count(&mut counters, 100).await;
+    stage.assert_counted(&counters).await;
+    let client = stage.database.client().await;
+    let row = client.query_one(include_str!("projector/positions.sql"), &[]).await.expect("a row");
+    assert_eq!(row.get::<_, i64>(0), 1, "all partitions move together");
+}
+
+#[tokio::test]
 async fn a_poison_event_stops_its_projection_by_name_and_no_other() {
     let stage = Stage::new().await;
     let (before, poison) = (Uuid::now_v7(), Uuid::now_v7());

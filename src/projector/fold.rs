@@ -12,6 +12,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use deadpool_postgres::Transaction;
 pub(super) use error::{Error, Poison};
+use tokio_postgres::types::ToSql;
 
 use super::{
     Deps,
@@ -30,6 +31,7 @@ use crate::{
 
 const SETTINGS: &str = include_str!("fold/settings.sql");
 const SEARCH_PATH: &str = include_str!("fold/search_path.sql");
+const PLAN: &str = include_str!("fold/plan.sql");
 const STATE: &str = include_str!("fold/state.sql");
 const LOCK_ROWS: &str = include_str!("fold/lock_rows.sql");
 
@@ -62,6 +64,26 @@ enum Manner {
     Together,
     /// Event by event, to find the one that the database refuses.
     Singly,
+}
+
+/// How a statement over events is planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    /// Once per session, for a few events: planning would take longer than running. Never by reading a whole table: a
+    /// plan made while the table was empty would go on doing so when it is large.
+    Kept,
+    /// For the very number of events and size of the tables.
+    Own,
+}
+
+impl Plan {
+    /// The parameters of [`PLAN`].
+    fn parameters(self) -> [&'static (dyn ToSql + Sync); 2] {
+        match self {
+            Self::Kept => [&"force_generic_plan", &"off"],
+            Self::Own => [&"force_custom_plan", &"on"],
+        }
+    }
 }
 
 /// A batch's events as they are folded: of today's schema version, without those that the folder ignores.
@@ -212,6 +234,8 @@ impl Fold<'_> {
         let path = format!("{}, pg_temp", Identifier::new(&generation.schema));
         let search_path = transaction.prepare_cached(SEARCH_PATH).await?;
         transaction.execute(&search_path, &[&path]).await?;
+        let planning = transaction.prepare_cached(PLAN).await?;
+        transaction.execute(&planning, &Plan::Kept.parameters()).await?;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream::FuturesOrdered};
 use tokio_postgres::Statement;
 use uuid::Uuid;
 
-use super::{Error, Fold, Poison, error::of_statement};
+use super::{Error, Fold, PLAN, Plan, Poison, error::of_statement};
 use crate::{
     json::RawJson,
     log::Event,
@@ -20,8 +20,6 @@ use crate::{
         waves::{self, Group},
     },
 };
-
-const PLAN: &str = include_str!("plan.sql");
 
 /// From how many events on a statement is planned for its very size; below, planning would take longer than running.
 const OWN_PLAN_EVENTS_MIN: usize = 256;
@@ -62,7 +60,7 @@ impl Fold<'_> {
         generation: &Generation,
         groups: &[Group<'_>],
     ) -> Result<(), Error> {
-        let plan = transaction.prepare_cached(PLAN).await?;
+        let planning = transaction.prepare_cached(PLAN).await?;
         let mut statements: BTreeMap<&str, Statement> = BTreeMap::new();
         for group in groups {
             if !statements.contains_key(group.event_type) {
@@ -79,7 +77,9 @@ impl Fold<'_> {
             .iter()
             .map(|step| async {
                 match step {
-                    Step::Plan(mode) => transaction.execute(&plan, &[mode]).await.map_err(Error::from),
+                    Step::Plan(plan) => {
+                        transaction.execute(&planning, &plan.parameters()).await.map_err(Error::from)
+                    }
                     Step::Group(columns, first) => columns
                         .execute(transaction, &statements[first.event_type.as_str()])
                         .await
@@ -96,18 +96,15 @@ impl Fold<'_> {
     /// What is sent: the groups, and before them how they are to be planned where that changes.
     fn steps<'g>(&self, groups: &[Group<'g>]) -> Vec<Step<'g>> {
         let mut steps = Vec::with_capacity(groups.len() + 2);
-        let mut mode = "";
+        let mut plan = Plan::Kept;
         for group in groups {
-            let wanted = match group.events.len() {
-                OWN_PLAN_EVENTS_MIN.. => "force_custom_plan",
-                _ => "force_generic_plan",
-            };
-            if mode != wanted {
-                mode = wanted;
-                steps.push(Step::Plan(mode));
+            let wanted = if group.events.len() < OWN_PLAN_EVENTS_MIN { Plan::Kept } else { Plan::Own };
+            if plan != wanted {
+                plan = wanted;
+                steps.push(Step::Plan(plan));
             }
             let version = schema_version(&self.deps.registry, group.event_type).unwrap_or_default();
-            steps.push(Step::Group(Columns::new(&group.events, version), group.events[0]));
+            steps.push(Step::Group(Box::new(Columns::new(&group.events, version)), group.events[0]));
         }
         steps
     }
@@ -115,8 +112,8 @@ impl Fold<'_> {
 
 /// Something to be sent, in its turn.
 enum Step<'a> {
-    Plan(&'static str),
-    Group(Columns<'a>, &'a Event),
+    Plan(Plan),
+    Group(Box<Columns<'a>>, &'a Event),
 }
 
 /// Events of one type as the parameters of a statement over `events`.
