@@ -145,11 +145,13 @@ begin
     from placed p;
 
     if cardinality(event_requests) > 0 then
-        insert into log.stream_types (stream_type, partitions)
-        select distinct stream_types[e.request], new_partitions
-        from unnest(event_requests) as e (request)
-        where ok[e.request]
-          and not exists (select from log.stream_types s where s.stream_type = stream_types[e.request]);
+        if not stream_types <@ array(select s.stream_type from log.stream_types s) then
+            insert into log.stream_types (stream_type, partitions)
+            select distinct stream_types[e.request], new_partitions
+            from unnest(event_requests) as e (request)
+            where ok[e.request]
+              and not exists (select from log.stream_types s where s.stream_type = stream_types[e.request]);
+        end if;
 
         insert into log.events (position, version, recorded_at, stream_id, event_id, schema_version, stream_type,
                                 event_type, data, metadata)
