@@ -1,5 +1,6 @@
 //! The commands, each in a file of its own. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
+mod command;
 mod configuration;
 mod keys;
 mod serve;
@@ -54,6 +55,12 @@ enum Command {
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Carries a command out, straight on the database, and prints what became of it.
+    #[command(
+        name = "command",
+        after_help = "Example:\n  annals command project.create --json '{\"name\": \"apollo\"}'"
+    )]
+    Execute(command::Options),
     /// Shows the configuration in force; secrets are hidden.
     #[command(after_help = "Example:\n  annals config --json")]
     Config(configuration::Options),
@@ -105,7 +112,11 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("annals: {error:#}");
+            match error.downcast_ref::<command::Refused>() {
+                // For machines: nothing but the problem.
+                Some(refused) => eprintln!("{refused}"),
+                None => eprintln!("annals: {error:#}"),
+            }
             ExitCode::FAILURE
         }
     }
@@ -120,6 +131,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
             println!("{}", begin_incarnation(&config).await?);
             Ok(())
         }
+        Command::Execute(options) => command::run(config, options).await,
         Command::Keys(keys) => keys::run(config, keys).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,

@@ -136,6 +136,24 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The command pipeline alone, for one command from the command line. Servers hear of it by their slow poll.
+pub async fn pipeline(config: &Config) -> anyhow::Result<Commands> {
+    let writer = postgres::pool(&config.databases.writer, &config.databases)?;
+    postgres::check_log(&writer).await?;
+    let (url, patience) = (config.databases.writer.clone(), config.databases.tcp_user_timeout);
+    let (appended, _) = watch::channel(Position::default());
+    let (appender, task) = Appender::new(url, patience, config.append.clone(), appended);
+    tokio::spawn(task.run());
+    Ok(Commands::new(
+        Arc::new(domain::registry()),
+        LogReader::new(writer.clone()),
+        appender,
+        CommandLog::new(writer.clone()),
+        Identity::read(&writer).await?,
+        config.command.clone(),
+    ))
+}
+
 /// Makes the log another one, after a restore that left it behind Kafka and the read models: its topics are deleted and
 /// sent anew, its read models are dropped and built anew. Every step may be done again. No server may run meanwhile.
 pub async fn begin_incarnation(config: &Config) -> anyhow::Result<Uuid> {
