@@ -128,6 +128,8 @@ pub struct Append {
     pub event_bytes_max: usize,
     /// How long a batch whose outcome is unknown is sent again before its callers are told so.
     pub resend_time_max: Duration,
+    /// Events that a subscriber within the process may be behind before it misses some.
+    pub subscriber_events_max: usize,
     /// Partition count given to a stream type at its first event (`kafka.partitions`).
     pub partitions: i32,
 }
@@ -290,6 +292,7 @@ fn append(from: &mut Sources, partitions: i32) -> Append {
         batch_bytes_max: from.ranged("append_batch_bytes_max", 8 << 20, 1_024..=256 << 20),
         event_bytes_max: from.ranged("append_event_bytes_max", 768 << 10, 1_024..=16 << 20),
         resend_time_max: from.seconds("append_resend_time_max_seconds", 30, 1..=600),
+        subscriber_events_max: from.ranged("append_subscriber_events_max", 4_096, 1..=1_000_000),
         partitions,
     }
 }
