@@ -7,6 +7,7 @@
 pub mod auth;
 mod body;
 mod commands;
+mod contract;
 mod cors;
 pub mod document;
 mod drain;
@@ -27,6 +28,7 @@ mod token;
 use std::{collections::HashMap, io, sync::Arc};
 
 use auth::{Authenticator, KeyVerifier};
+pub use contract::contract;
 use cors::Cors;
 use deadpool_postgres::Pool;
 use edge::Edge;

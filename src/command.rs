@@ -5,8 +5,10 @@
 
 mod attempt;
 pub mod background;
+pub mod contract;
 mod hot;
 mod seal;
+pub mod topic;
 
 use std::{future::Future, sync::Arc};
 
@@ -31,6 +33,8 @@ use seal::Sealer;
 /// A command as it comes in. Its body satisfies the published schema already.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// Where the sender chose it: a repeat with the same id gets the first answer. `None`: a new one.
+    pub command_id: Option<Uuid>,
     /// Its full name, such as `order.confirm`.
     pub command: String,
     /// The aggregate; `None` where the command begins one.
@@ -199,7 +203,8 @@ impl Deps {
         if command.secret {
             request.body = self.sealer.seal(&self.registry, command.name, stream_id, request.body).await;
         }
-        Ok(Prepared { command_id: Uuid::now_v7(), stream_id, fingerprint, request })
+        let command_id = request.command_id.unwrap_or_else(Uuid::now_v7);
+        Ok(Prepared { command_id, stream_id, fingerprint, request })
     }
 
     /// Loads, decides and appends.

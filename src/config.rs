@@ -4,10 +4,12 @@
 //! `ANNALS_TOPIC_PREFIX` in the environment). Everything is read and checked before anything starts; all faults
 //! are reported at once. Every bound of the program has its name, its default and its reason here.
 
+mod command;
 mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use command::{Command, CommandTopic};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
 
@@ -35,6 +37,7 @@ pub struct Config {
     pub api: Api,
     pub append: Append,
     pub command: Command,
+    pub command_topic: CommandTopic,
     pub relay: Relay,
     pub projector: Projector,
     pub reads: Reads,
@@ -127,31 +130,6 @@ pub struct Append {
     pub resend_time_max: Duration,
     /// Partition count given to a stream type at its first event (`kafka.partitions`).
     pub partitions: i32,
-}
-
-/// Bounds of the command pipeline.
-#[derive(Debug, Clone)]
-pub struct Command {
-    /// How often a command that met a conflict is decided again.
-    pub retries_max: usize,
-    /// Aggregates kept in memory, by count; 0 switches the cache off.
-    pub cache_aggregates_max: usize,
-    /// Events read per round trip when an aggregate is rebuilt.
-    pub load_events_max: i64,
-    /// Accepted commands carried out at once by one process.
-    pub background_concurrency: usize,
-    /// How often an accepted command is tried before it is given up.
-    pub background_attempts_max: i32,
-    /// How long an accepted command that was taken is left to its taker.
-    pub background_lease: Duration,
-    /// The slow poll for commands that other processes accepted.
-    pub background_poll_interval: Duration,
-    /// How long answered commands, and with them idempotency keys, are kept.
-    pub keep: Duration,
-    /// Wait between two rounds of cleaning.
-    pub clean_interval: Duration,
-    /// Rows deleted per step of cleaning.
-    pub clean_rows_max: i32,
 }
 
 /// Mode and bounds of the relay.
@@ -255,7 +233,8 @@ impl Config {
                 key_memory: from.millis("api_key_memory_ms", 1_000, 1..=10_000),
             },
             append,
-            command: command(&mut from),
+            command: command::command(&mut from),
+            command_topic: command::topic(&mut from),
             relay: relay(&mut from),
             projector: projector(&mut from),
             reads: Reads {
@@ -312,21 +291,6 @@ fn append(from: &mut Sources, partitions: i32) -> Append {
         event_bytes_max: from.ranged("append_event_bytes_max", 768 << 10, 1_024..=16 << 20),
         resend_time_max: from.seconds("append_resend_time_max_seconds", 30, 1..=600),
         partitions,
-    }
-}
-
-fn command(from: &mut Sources) -> Command {
-    Command {
-        retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
-        cache_aggregates_max: from.ranged("command_cache_aggregates_max", 100_000, 0..=10_000_000),
-        load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
-        background_concurrency: from.ranged("command_background_concurrency", 64, 1..=10_000),
-        background_attempts_max: from.ranged("command_background_attempts_max", 10, 1..=1_000),
-        background_lease: from.millis("command_background_lease_ms", 10_000, 100..=600_000),
-        background_poll_interval: from.millis("command_background_poll_interval_ms", 500, 1..=60_000),
-        keep: from.seconds("command_keep_seconds", 7 * 24 * 3_600, 1..=3_650 * 24 * 3_600),
-        clean_interval: from.millis("command_clean_interval_ms", 60_000, 10..=86_400_000),
-        clean_rows_max: from.ranged("command_clean_rows_max", 1_000, 1..=100_000),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
         self,
         health::{Check, Dependencies, Dependency},
     },
-    command::{Commands, background},
+    command::{Commands, background, topic},
     config::Config,
     domain, kafka,
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
@@ -96,6 +96,7 @@ pub async fn run(
     }
     if roles.contains(&Role::Api) {
         let commands = process.commands(appended, last_appended)?;
+        process.command_topic(&commands, &folders);
         process.api(commands, folders, metrics, listening, shutdown).await?;
     } else {
         shutdown.cancelled().await;
@@ -222,6 +223,23 @@ impl Process {
         self.spawn(background::run(commands.clone(), self.shutdown.clone()));
         self.spawn(background::clean(commands.clone(), self.shutdown.clone()));
         Ok(commands)
+    }
+
+    /// Commands from Kafka, where there is one and somebody they count for.
+    fn command_topic(&self, commands: &Commands, folders: &[Folder]) {
+        let (Some(kafka), Some(principal)) =
+            (self.config.kafka.clone(), self.config.command_topic.principal.clone())
+        else {
+            return;
+        };
+        let document = api::document::of_program(folders);
+        let deps = topic::Deps {
+            commands: commands.clone(),
+            contract: Arc::new(api::contract(&document, self.config.body_limit_bytes)),
+            log_id: self.identity.log_id,
+            principal,
+        };
+        self.spawn(topic::run(deps, kafka, self.config.command_topic.clone(), self.shutdown.clone()));
     }
 
     /// Serves until `shutdown`, and until what was accepted is answered.

@@ -38,7 +38,7 @@ const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ),
     (
         "command",
-        &["crate::domain", "crate::api", "poem", "rdkafka"],
+        &["crate::domain", "crate::api", "poem"],
         "the pipeline knows no concrete domain and no HTTP",
     ),
     (

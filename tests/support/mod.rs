@@ -241,6 +241,7 @@ impl Database {
 /// A command of the caller `test`.
 pub fn request(command: &str, stream_id: Option<Uuid>, body: serde_json::Value) -> Request {
     Request {
+        command_id: None,
         command: command.into(),
         stream_id,
         body,
