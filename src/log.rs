@@ -19,7 +19,7 @@ pub use appender::{Appender, AppenderTask};
 pub use check::{Unfit, check};
 use chrono::{DateTime, Utc};
 pub use identity::Identity;
-pub use read::{LogReader, Relayed, StreamType, StreamTypes};
+pub use read::{Lag, LogReader, Relayed, StreamType, StreamTypes};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
