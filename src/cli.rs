@@ -5,7 +5,7 @@ mod configuration;
 mod keys;
 mod serve;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use annals::{
     api, bench,
@@ -142,7 +142,10 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
 /// stdout is for results.
 fn log_to_stderr(output: &LogOutput) {
     let filter = EnvFilter::try_new(&output.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     if output.json {
         log.json().init();
     } else {

@@ -226,7 +226,7 @@ impl Config {
             body_limit_bytes: from.ranged("body_limit", 1 << 20, 1_024..=64 << 20),
             cors_origins: from.list("cors_origins"),
             log: LogOutput {
-                filter: from.value("log", "info".into()),
+                filter: from.value("log", "info,refinery_core=warn".into()),
                 json: from.choice("log_format", &[("text", false), ("json", true)]),
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
