@@ -188,6 +188,9 @@ pub struct Reads {
     pub query_rows_max: usize,
     /// Requests that may wait for a projection at once; one more is refused as overloaded.
     pub waiters_max: usize,
+    /// How old what is known of the relay may be: an answer's position lags behind its rows by that much at most, and
+    /// the log is asked that often at most.
+    pub relay_age_max: Duration,
 }
 
 impl Config {
@@ -245,6 +248,7 @@ impl Config {
                 wait_max: from.millis("read_wait_max_ms", 30_000, 0..=30_000),
                 query_rows_max: from.ranged("read_query_rows_max", 1_000, 1..=100_000),
                 waiters_max: from.ranged("read_waiters_max", 1_000, 1..=1_000_000),
+                relay_age_max: from.millis("read_relay_age_max_ms", 100, 1..=60_000),
             },
             shown: Vec::new(),
         };
