@@ -4,10 +4,12 @@
 //! `ANNALS_TOPIC_PREFIX` in the environment). Everything is read and checked before anything starts; all faults
 //! are reported at once. Every bound of the program has its name, its default and its reason here.
 
+mod audit;
 mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use audit::Audit;
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
 
@@ -38,6 +40,7 @@ pub struct Config {
     pub relay: Relay,
     pub projector: Projector,
     pub reads: Reads,
+    pub audit: Audit,
     /// Each setting in force, for `annals config`; secrets are hidden.
     pub shown: Vec<Shown>,
 }
@@ -265,6 +268,7 @@ impl Config {
                 query_rows_max: from.ranged("read_query_rows_max", 1_000, 1..=100_000),
                 waiters_max: from.ranged("read_waiters_max", 1_000, 1..=1_000_000),
             },
+            audit: Audit::read(&mut from),
             shown: Vec::new(),
         };
         if config.auth == Auth::Dev && !config.listen.ip().is_loopback() {

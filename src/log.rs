@@ -12,7 +12,7 @@ mod identity;
 mod read;
 mod statement;
 
-use std::fmt;
+use std::{fmt, num::ParseIntError, str::FromStr};
 
 pub use accepted::{Acceptance, Accepted, CommandLog};
 pub use appender::{Appender, AppenderTask};
@@ -42,6 +42,14 @@ pub struct Version(pub i64);
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl FromStr for Position {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        text.parse().map(Self)
     }
 }
 
@@ -75,7 +83,7 @@ pub struct Metadata {
 }
 
 /// An event of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
     pub position: Position,
     pub stream_type: String,
