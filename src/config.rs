@@ -4,11 +4,13 @@
 //! `ANNALS_TOPIC_PREFIX` in the environment). Everything is read and checked before anything starts; all faults
 //! are reported at once. Every bound of the program has its name, its default and its reason here.
 
+mod audit;
 mod command;
 mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use audit::Audit;
 pub use command::{Command, CommandTopic};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
@@ -41,6 +43,7 @@ pub struct Config {
     pub relay: Relay,
     pub projector: Projector,
     pub reads: Reads,
+    pub audit: Audit,
     /// Each setting in force, for `annals config`; secrets are hidden.
     pub shown: Vec<Shown>,
 }
@@ -250,6 +253,7 @@ impl Config {
                 waiters_max: from.ranged("read_waiters_max", 1_000, 1..=1_000_000),
                 relay_age_max: from.millis("read_relay_age_max_ms", 100, 1..=60_000),
             },
+            audit: Audit::read(&mut from),
             shown: Vec::new(),
         };
         if config.auth == Auth::Dev && !config.listen.ip().is_loopback() {

@@ -16,6 +16,8 @@ pub mod relay;
 pub mod projector;
 pub mod read_model;
 
+pub mod audit;
+
 pub mod api;
 
 pub mod serve;

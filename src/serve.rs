@@ -20,6 +20,7 @@ use self::observe::Watched;
 use crate::{
     aggregate::Registry,
     api::{self, health::Check},
+    audit::{Audit, index},
     command::{Commands, background, topic},
     config::Config,
     domain, kafka,
@@ -288,6 +289,7 @@ impl Process {
             log: LogReader::new(self.writer.clone()),
             log_id: self.identity.log_id,
             read_models: self.read_models()?,
+            audit: self.audit()?,
             folders,
             keys: self.writer.clone(),
             metrics,
@@ -309,6 +311,16 @@ impl Process {
             self.progress.clone(),
             self.config.reads.clone(),
         ))
+    }
+
+    /// What auditors ask, and what fills their index.
+    fn audit(&self) -> anyhow::Result<Audit> {
+        let (databases, limits) = (&self.config.databases, self.config.audit.clone());
+        let (told, indexed) = watch::channel(Position::default());
+        let deps = index::Deps { pool: self.writer.clone(), head: self.head.clone(), indexed: told };
+        self.spawn(index::run(deps, limits.clone(), self.shutdown.clone()));
+        let reader = postgres::pool(&databases.reader, databases)?;
+        Ok(Audit::new(reader, self.writer.clone(), self.registry.clone(), indexed, limits))
     }
 
     /// How each dependency is.
