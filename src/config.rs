@@ -175,8 +175,12 @@ pub struct Projector {
     pub poll_interval: Duration,
     /// Longest wait between tries after an error that may pass.
     pub backoff_max: Duration,
-    /// Kafka group session: a worker silent this long loses its partitions.
+    /// Kafka group session: a worker silent this long loses its partitions, and a rebuild its process.
     pub session_timeout: Duration,
+    /// Whether a folder of a higher version is a rebuild by itself.
+    pub rebuild_on_new_version: bool,
+    /// How long the generation that served before a swap is fed, so that going back is possible.
+    pub keep_old: Duration,
 }
 
 /// Bounds of reads.
@@ -333,6 +337,9 @@ fn projector(from: &mut Sources) -> Projector {
         poll_interval: from.millis("projector_poll_interval_ms", 500, 1..=60_000),
         backoff_max: from.millis("projector_backoff_max_ms", 5_000, 10..=60_000),
         session_timeout: from.millis("projector_session_timeout_ms", 10_000, 6_000..=300_000),
+        rebuild_on_new_version: from
+            .choice("projector_rebuild_on_new_version", &[("true", true), ("false", false)]),
+        keep_old: from.seconds("projector_keep_old_seconds", 24 * 3_600, 0..=365 * 24 * 3_600),
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     postgres,
     projector::{self, Folder, Progress},
     read_model::ReadModels,
-    relay,
+    rebuild, relay,
 };
 
 /// A part of the program that can run alone.
@@ -223,7 +223,9 @@ impl Process {
             progress: self.progress.clone(),
         };
         let (kafka, limits) = (self.config.kafka.clone(), self.config.projector.clone());
-        self.spawn(projector::run(deps, folders, kafka, limits, self.shutdown.clone()));
+        let shutdown = || self.shutdown.clone();
+        self.spawn(rebuild::run(deps.clone(), folders.clone(), limits.clone(), shutdown()));
+        self.spawn(projector::run(deps, folders, kafka, limits, shutdown()));
         Ok(())
     }
 
