@@ -13,7 +13,7 @@ mod published;
 mod read;
 mod statement;
 
-use std::fmt;
+use std::{fmt, num::ParseIntError, str::FromStr};
 
 pub use accepted::{Acceptance, Accepted, CommandLog};
 pub use appender::{Appender, AppenderTask};
@@ -47,6 +47,14 @@ impl fmt::Display for Position {
     }
 }
 
+impl FromStr for Position {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        text.parse().map(Self)
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -77,7 +85,7 @@ pub struct Metadata {
 }
 
 /// An event of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
     pub position: Position,
     pub stream_type: String,

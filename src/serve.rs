@@ -20,6 +20,7 @@ use self::observe::Watched;
 use crate::{
     aggregate::Registry,
     api::{self, health::Check},
+    audit::{Audit, index},
     command::{Commands, background, topic},
     config::Config,
     domain, kafka,
@@ -27,7 +28,7 @@ use crate::{
     postgres,
     projector::{self, Folder, Progress},
     read_model::ReadModels,
-    relay,
+    rebuild, relay,
 };
 
 /// A part of the program that can run alone.
@@ -222,7 +223,9 @@ impl Process {
             progress: self.progress.clone(),
         };
         let (kafka, limits) = (self.config.kafka.clone(), self.config.projector.clone());
-        self.spawn(projector::run(deps, folders, kafka, limits, self.shutdown.clone()));
+        let shutdown = || self.shutdown.clone();
+        self.spawn(rebuild::run(deps.clone(), folders.clone(), limits.clone(), shutdown()));
+        self.spawn(projector::run(deps, folders, kafka, limits, shutdown()));
         Ok(())
     }
 
@@ -288,6 +291,7 @@ impl Process {
             log: LogReader::new(self.writer.clone()),
             log_id: self.identity.log_id,
             read_models: self.read_models()?,
+            audit: self.audit()?,
             folders,
             keys: self.writer.clone(),
             metrics,
@@ -309,6 +313,16 @@ impl Process {
             self.progress.clone(),
             self.config.reads.clone(),
         ))
+    }
+
+    /// What auditors ask, and what fills their index.
+    fn audit(&self) -> anyhow::Result<Audit> {
+        let (databases, limits) = (&self.config.databases, self.config.audit.clone());
+        let (told, indexed) = watch::channel(Position::default());
+        let deps = index::Deps { pool: self.writer.clone(), head: self.head.clone(), indexed: told };
+        self.spawn(index::run(deps, limits.clone(), self.shutdown.clone()));
+        let reader = postgres::pool(&databases.reader, databases)?;
+        Ok(Audit::new(reader, self.writer.clone(), self.registry.clone(), indexed, limits))
     }
 
     /// How each dependency is.
