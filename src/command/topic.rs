@@ -261,19 +261,22 @@ impl Work {
         Some(answered)
     }
 
-    /// Carries a command out, however long the log is away; `None` when the program ends first.
+    /// Carries a command out, however long the log is away, and a bounded number of times while others keep changing the
+    /// aggregate; `None` when the program ends first.
     async fn execute(&self, request: Request) -> Option<Result<Answer, Error>> {
         let waits = ExponentialBuilder::default()
             .with_min_delay(BACKOFF_MIN)
             .with_max_delay(self.limits.backoff_max)
             .without_max_times();
-        for wait in waits.build() {
+        let conflicts_max = self.deps.commands.0.config.background_attempts_max as usize;
+        for (tries, wait) in (1..).zip(waits.build()) {
             let error = match self.deps.contract.execute(&self.deps.commands, request.clone()).await {
                 Err(Error::Log(log::Error::Closed)) => return None,
+                Err(error @ Error::Conflict { .. }) if tries < conflicts_max => error,
                 Err(error) if may_pass(&error) => error,
                 outcome => return Some(outcome),
             };
-            warn!(command_id = ?request.command_id, %error, "a command of the topic waits for the log");
+            warn!(command_id = ?request.command_id, %error, "a command of the topic waits");
             self.stop.run_until_cancelled(tokio::time::sleep(wait)).await?;
         }
         None
