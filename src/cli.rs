@@ -70,6 +70,12 @@ enum Bench {
     /// Appends of new streams, by a number of clients.
     #[command(after_help = "Example:\n  annals bench append --clients 1,64 --seconds 10")]
     Append(bench::append::Options),
+    /// Commands on aggregates that exist, by a number of clients.
+    #[command(after_help = "Example:\n  annals bench command --clients 64 --streams 1")]
+    Command(bench::command::Options),
+    /// The relay: how fast a backlog drains, and how long after its commit a consumer has an event.
+    #[command(after_help = "Example:\n  annals bench relay --mode exactly-once --rate 1000 --seconds 10")]
+    Relay(bench::relay::Options),
 }
 
 /// Runs the command; its errors go to stderr.
@@ -123,6 +129,8 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Keys(keys) => keys::run(config, keys).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
+        Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,
+        Command::Bench(Bench::Relay(options)) => bench::relay::run(config, options).await,
         Command::Openapi { .. } | Command::Completions { .. } => Ok(()),
     }
 }
