@@ -2,6 +2,7 @@
 
 mod configuration;
 mod keys;
+mod relay;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -54,6 +55,9 @@ enum Command {
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Shows how the relay is doing, and compares its topics with the log.
+    #[command(subcommand)]
+    Relay(relay::Relay),
     /// Shows the configuration in force; secrets are hidden.
     #[command(after_help = "Example:\n  annals config --json")]
     Config(configuration::Options),
@@ -127,6 +131,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Keys(keys) => keys::run(config, keys).await,
+        Command::Relay(relay) => relay::run(config, relay).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
         Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,

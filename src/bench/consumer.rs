@@ -20,6 +20,7 @@ impl Consumer {
     pub(super) fn at_end(kafka: &config::Kafka, topic: &str, partitions: i32) -> anyhow::Result<Self> {
         let consumer: BaseConsumer<kafka::Quiet> = kafka::client(kafka)
             .set("group.id", "bench")
+            .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
             .set("fetch.wait.max.ms", "5")
             .set("fetch.queue.backoff.ms", "5")
