@@ -8,6 +8,7 @@ pub mod background;
 pub mod contract;
 mod hot;
 mod seal;
+pub mod subscriber;
 pub mod topic;
 
 use std::{future::Future, sync::Arc};
@@ -22,7 +23,8 @@ use crate::{
     config,
     json::RawJson,
     log::{
-        self, Appender, CommandLog, CommandRecord, Identity, LogReader, Position, Status, StreamId, Version,
+        self, Appender, CommandLog, CommandRecord, Identity, LogReader, Position, Status, StreamId,
+        Subscription, Version,
     },
     postgres,
 };
@@ -166,6 +168,11 @@ impl Commands {
             deps.accept(prepared).await
         })
         .await
+    }
+
+    /// The events that commands of this process lead to, from now on (see [`subscriber`]).
+    pub fn subscribe(&self) -> Subscription {
+        self.0.appender.subscribe()
     }
 
     /// What became of a command of this principal; `None` where there is no such.

@@ -4,11 +4,13 @@
 //! `ANNALS_TOPIC_PREFIX` in the environment). Everything is read and checked before anything starts; all faults
 //! are reported at once. Every bound of the program has its name, its default and its reason here.
 
+mod audit;
 mod command;
 mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use audit::Audit;
 pub use command::{Command, CommandTopic};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
@@ -41,6 +43,7 @@ pub struct Config {
     pub relay: Relay,
     pub projector: Projector,
     pub reads: Reads,
+    pub audit: Audit,
     /// Each setting in force, for `annals config`; secrets are hidden.
     pub shown: Vec<Shown>,
 }
@@ -128,6 +131,8 @@ pub struct Append {
     pub event_bytes_max: usize,
     /// How long a batch whose outcome is unknown is sent again before its callers are told so.
     pub resend_time_max: Duration,
+    /// Events that a subscriber within the process may be behind before it misses some.
+    pub subscriber_events_max: usize,
     /// Partition count given to a stream type at its first event (`kafka.partitions`).
     pub partitions: i32,
 }
@@ -170,8 +175,12 @@ pub struct Projector {
     pub poll_interval: Duration,
     /// Longest wait between tries after an error that may pass.
     pub backoff_max: Duration,
-    /// Kafka group session: a worker silent this long loses its partitions.
+    /// Kafka group session: a worker silent this long loses its partitions, and a rebuild its process.
     pub session_timeout: Duration,
+    /// Whether a folder of a higher version is a rebuild by itself.
+    pub rebuild_on_new_version: bool,
+    /// How long the generation that served before a swap is fed, so that going back is possible.
+    pub keep_old: Duration,
 }
 
 /// Bounds of reads.
@@ -186,6 +195,9 @@ pub struct Reads {
     pub query_rows_max: usize,
     /// Requests that may wait for a projection at once; one more is refused as overloaded.
     pub waiters_max: usize,
+    /// How old what is known of the relay may be: an answer's position lags behind its rows by that much at most, and
+    /// the log is asked that often at most.
+    pub relay_age_max: Duration,
 }
 
 impl Config {
@@ -224,7 +236,7 @@ impl Config {
             body_limit_bytes: from.ranged("body_limit", 1 << 20, 1_024..=64 << 20),
             cors_origins: from.list("cors_origins"),
             log: LogOutput {
-                filter: from.value("log", "info".into()),
+                filter: from.value("log", "info,refinery_core=warn".into()),
                 json: from.choice("log_format", &[("text", false), ("json", true)]),
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
@@ -243,7 +255,9 @@ impl Config {
                 wait_max: from.millis("read_wait_max_ms", 30_000, 0..=30_000),
                 query_rows_max: from.ranged("read_query_rows_max", 1_000, 1..=100_000),
                 waiters_max: from.ranged("read_waiters_max", 1_000, 1..=1_000_000),
+                relay_age_max: from.millis("read_relay_age_max_ms", 100, 1..=60_000),
             },
+            audit: Audit::read(&mut from),
             shown: Vec::new(),
         };
         if config.auth == Auth::Dev && !config.listen.ip().is_loopback() {
@@ -290,6 +304,7 @@ fn append(from: &mut Sources, partitions: i32) -> Append {
         batch_bytes_max: from.ranged("append_batch_bytes_max", 8 << 20, 1_024..=256 << 20),
         event_bytes_max: from.ranged("append_event_bytes_max", 768 << 10, 1_024..=16 << 20),
         resend_time_max: from.seconds("append_resend_time_max_seconds", 30, 1..=600),
+        subscriber_events_max: from.ranged("append_subscriber_events_max", 4_096, 1..=1_000_000),
         partitions,
     }
 }
@@ -322,6 +337,9 @@ fn projector(from: &mut Sources) -> Projector {
         poll_interval: from.millis("projector_poll_interval_ms", 500, 1..=60_000),
         backoff_max: from.millis("projector_backoff_max_ms", 5_000, 10..=60_000),
         session_timeout: from.millis("projector_session_timeout_ms", 10_000, 6_000..=300_000),
+        rebuild_on_new_version: from
+            .choice("projector_rebuild_on_new_version", &[("true", true), ("false", false)]),
+        keep_old: from.seconds("projector_keep_old_seconds", 24 * 3_600, 0..=365 * 24 * 3_600),
     }
 }
 

@@ -83,7 +83,7 @@ const RESERVED: &[(&str, &[&str])] = &[
             "bench/",
         ],
     ),
-    ("anyhow", &["main.rs", "cli", "serve.rs", "bench"]),
+    ("anyhow", &["main.rs", "cli", "serve", "bench"]),
     ("std::env", &["config/", "bench/"]),
 ];
 
