@@ -9,8 +9,9 @@ mod serve;
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use annals::{
-    api, bench,
+    api, asyncapi, bench,
     config::{Config, LogOutput},
+    domain,
     serve::{Role, begin_incarnation, folders, migrate},
 };
 use clap::{CommandFactory, Parser, Subcommand};
@@ -53,6 +54,9 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "projections")]
         projections: PathBuf,
     },
+    /// Prints the AsyncAPI document: topics, and the records in them.
+    #[command(after_help = "Example:\n  annals asyncapi > asyncapi.yaml")]
+    Asyncapi,
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -95,6 +99,10 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Openapi { projections } => {
             return ended(folders(&projections).map(|folders| print!("{}", api::document::yaml(&folders))));
+        }
+        Command::Asyncapi => {
+            print!("{}", asyncapi::yaml(&domain::registry()));
+            return ExitCode::SUCCESS;
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "annals", &mut std::io::stdout());
@@ -148,7 +156,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
         Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,
         Command::Bench(Bench::Relay(options)) => bench::relay::run(config, options).await,
-        Command::Openapi { .. } | Command::Completions { .. } => Ok(()),
+        Command::Openapi { .. } | Command::Asyncapi | Command::Completions { .. } => Ok(()),
     }
 }
 
