@@ -10,7 +10,7 @@ use crate::{
     log::Position,
     projector::{
         batch::{Chunk, Feed, Partition, Scope},
-        checkpoint,
+        checkpoint, generation,
         kafka_source::{KafkaSource, Subscription, Told},
     },
 };
@@ -33,7 +33,7 @@ impl Worker {
             limits: self.limits.clone(),
             projection: self.folder.name.clone(),
             generation: self.generations[0].number,
-            stream_types: self.folder.stream_types(),
+            stream_types: generation::stream_types(&self.generations),
         })?;
         self.away = None;
         let mut ticks = interval(self.limits.poll_interval);
