@@ -4,6 +4,8 @@
 mod folders;
 #[path = "projector/over_kafka.rs"]
 mod over_kafka;
+#[path = "projector/parked.rs"]
+mod parked;
 #[path = "projector/stage.rs"]
 mod stage;
 mod support;

@@ -178,10 +178,6 @@ impl Definition {
             !(self.order == Order::Global && self.on_error == OnError::Park),
             "`on_error = \"park\"` sets streams apart, which would break `order = \"global\"`".into(),
         );
-        require(
-            self.on_error == OnError::Stop,
-            "`on_error = \"park\"` is not supported by this version; use \"stop\"".into(),
-        );
         faults
     }
 }
