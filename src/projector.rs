@@ -12,6 +12,7 @@ mod fold;
 mod folder;
 pub(crate) mod generation;
 mod kafka_source;
+pub mod parked;
 mod progress;
 pub(crate) mod sql;
 mod statement;
