@@ -102,8 +102,7 @@ async fn migrate(
 }
 
 async fn check(pool: &Pool, applied: &str, runner: &refinery::Runner) -> Result<(), MigrationError> {
-    let needed =
-        runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or(0);
+    let needed = runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or(0);
     let client = pool.get().await.map_err(super::Error::from)?;
     let found: i32 = client.query_one(applied, &[]).await?.get(0);
     match found.cmp(&needed) {
