@@ -222,15 +222,9 @@ impl Fold<'_> {
         let statement = transaction.prepare_cached(STATE).await?;
         let state = transaction.query_opt(&statement, &[&self.generations[0].folder.name]).await?;
         let state = state.ok_or(Error::Changed)?;
-        let (live, followers): (i32, BTreeSet<i32>) =
-            (state.get(2), state.get::<_, Vec<_>>(3).into_iter().collect());
-        if live != self.generations[0].number
-            || !followers.iter().eq(self
-                .generations
-                .iter()
-                .map(|known| &known.number)
-                .collect::<BTreeSet<_>>())
-        {
+        let followers: BTreeSet<i32> = state.get::<_, Vec<_>>(3).into_iter().collect();
+        let known: BTreeSet<i32> = self.generations.iter().map(|generation| generation.number).collect();
+        if state.get::<_, i32>(2) != self.generations[0].number || followers != known {
             return Err(Error::Changed);
         }
         if state.get(0) {
