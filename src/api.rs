@@ -4,9 +4,11 @@
 //! form of the body (415, 413, 400), all its faults at once (422); then the command pipeline decides. Leaves deciding
 //! to `command`, reading to the read models and every statement on the log to `log`.
 
+mod audit;
 pub mod auth;
 mod body;
 mod commands;
+mod contract;
 mod cors;
 pub mod document;
 mod drain;
@@ -27,6 +29,7 @@ mod token;
 use std::{collections::HashMap, io, sync::Arc};
 
 use auth::{Authenticator, KeyVerifier};
+pub use contract::contract;
 use cors::Cors;
 use deadpool_postgres::Pool;
 use edge::Edge;
@@ -41,6 +44,7 @@ use uuid::Uuid;
 
 use crate::{
     aggregate::Registry,
+    audit::Audit,
     command::Commands,
     config::{self, Config},
     log::LogReader,
@@ -55,6 +59,7 @@ pub struct Deps {
     pub log: LogReader,
     pub log_id: Uuid,
     pub read_models: ReadModels,
+    pub audit: Audit,
     /// What read models there are.
     pub folders: Vec<Folder>,
     /// Where keys are looked up; of the writer, since it notes their use.
@@ -70,6 +75,7 @@ struct Core {
     schemas: Schemas,
     tokens: Tokens,
     read_models: ReadModels,
+    audit: Audit,
     reads: config::Reads,
     body_bytes_max: usize,
 }
@@ -99,6 +105,7 @@ pub fn app(
     let document = document::of_program(&deps.folders);
     let mut table = HashMap::new();
     document::apis().add_routes(&mut table);
+    audit::add_routes(&mut table);
     read_models::add_routes(&mut table, &deps.folders);
     open::add_routes(&mut table, &document, deps.health, deps.metrics, draining);
     let core = Core {
@@ -107,6 +114,7 @@ pub fn app(
         schemas: Schemas::of(&document),
         tokens: Tokens::new(deps.log_id, deps.log),
         read_models: deps.read_models,
+        audit: deps.audit,
         reads: config.reads.clone(),
         body_bytes_max: config.body_limit_bytes,
     };

@@ -6,7 +6,8 @@ use std::error::Error;
 
 use bytes::{BufMut, BytesMut};
 use postgres_types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Serialize, Serializer, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 /// The version byte that begins a jsonb value on the wire.
 const JSONB_VERSION: u8 = 1;
@@ -36,6 +37,14 @@ impl RawJson {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// As part of a larger value; its digits stay as they are.
+impl Serialize for RawJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
+        raw.serialize(serializer)
     }
 }
 

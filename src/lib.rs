@@ -17,6 +17,8 @@ pub mod projector;
 pub mod read_model;
 pub mod rebuild;
 
+pub mod audit;
+
 pub mod api;
 
 pub mod serve;

@@ -9,17 +9,19 @@ mod batch;
 mod check;
 pub mod head;
 mod identity;
+mod published;
 mod read;
 mod statement;
 
-use std::fmt;
+use std::{fmt, num::ParseIntError, str::FromStr};
 
 pub use accepted::{Acceptance, Accepted, CommandLog};
 pub use appender::{Appender, AppenderTask};
 pub use check::{Unfit, check};
 use chrono::{DateTime, Utc};
 pub use identity::Identity;
-pub use read::{LogReader, Relayed, StreamType, StreamTypes};
+pub use published::{Published, Subscription};
+pub use read::{Lag, LogReader, Relayed, StreamType, StreamTypes};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -42,6 +44,14 @@ pub struct Version(pub i64);
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl FromStr for Position {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        text.parse().map(Self)
     }
 }
 
@@ -75,7 +85,7 @@ pub struct Metadata {
 }
 
 /// An event of the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event {
     pub position: Position,
     pub stream_type: String,

@@ -2,7 +2,7 @@
 --
 --   appended     stored: its events (or none, for a rejection) and its command's row
 --   duplicate    the command was answered before; `first` is that row
---   fingerprint  the principal's key was used before for something else
+--   fingerprint  the command's id, or its principal's key, was used before for something else
 --   conflict     the stream is not at the expected version; `version` is where it is
 --   claimed      a value it takes belongs to another stream; `claim` is the index of that claim, from 1
 --
@@ -93,9 +93,9 @@ begin
                    rows between unbounded preceding and 1 preceding), 0) as before,
                case
                    when earlier.command_id is null then null
+                   when earlier.fingerprint <> r.fingerprint then 'fingerprint'
                    when earlier.status = 'pending' and earlier.command_id = r.command_id then null
-                   when earlier.fingerprint = r.fingerprint then 'duplicate'
-                   else 'fingerprint'
+                   else 'duplicate'
                end as repeat
         from unnest(command_ids, principals, idempotency_keys, fingerprints, stream_types, stream_ids,
                     expected_versions, event_counts)
@@ -145,11 +145,13 @@ begin
     from placed p;
 
     if cardinality(event_requests) > 0 then
-        insert into log.stream_types (stream_type, partitions)
-        select distinct stream_types[e.request], new_partitions
-        from unnest(event_requests) as e (request)
-        where ok[e.request]
-          and not exists (select from log.stream_types s where s.stream_type = stream_types[e.request]);
+        if not stream_types <@ array(select s.stream_type from log.stream_types s) then
+            insert into log.stream_types (stream_type, partitions)
+            select distinct stream_types[e.request], new_partitions
+            from unnest(event_requests) as e (request)
+            where ok[e.request]
+              and not exists (select from log.stream_types s where s.stream_type = stream_types[e.request]);
+        end if;
 
         insert into log.events (position, version, recorded_at, stream_id, event_id, schema_version, stream_type,
                                 event_type, data, metadata)
@@ -173,10 +175,9 @@ begin
           and not exists (select from log.claims h where h.scope = c.scope and h.value = c.value);
     end if;
 
-    -- A row that is there already can only be a pending one: it is done now, and its body is no longer needed.
-    insert into log.commands as earlier (first_position, last_position, version, recorded_at, command_id, stream_id,
-                                         status, command_type, stream_type, principal, idempotency_key,
-                                         correlation_id, fingerprint, answer)
+    insert into log.commands (first_position, last_position, version, recorded_at, command_id, stream_id, status,
+                              command_type, stream_type, principal, idempotency_key, correlation_id, fingerprint,
+                              answer)
     select case when r.event_count > 0 then firsts[r.n] end,
            case when r.event_count > 0 then firsts[r.n] + r.event_count - 1 end,
            before[r.n] + r.event_count, head_time, r.command_id, r.stream_id, r.status, r.command_type, r.stream_type,
@@ -185,15 +186,19 @@ begin
                 correlation_ids, fingerprints, answers, event_counts)
          with ordinality as r (command_id, stream_id, status, command_type, stream_type, principal, idempotency_key,
                                correlation_id, fingerprint, answer, event_count, n)
-    where ok[r.n]
-    on conflict (command_id) do update
-        set first_position = excluded.first_position, last_position = excluded.last_position,
-            version = excluded.version, status = excluded.status, answer = excluded.answer
-        where earlier.status = 'pending';
+    where ok[r.n] and known[r.n] is null;
 
+    -- One that goes through and is known was pending: it is done now, and what was kept of its request is wiped.
     if exists (select from log.accepted) then
+        update log.commands c
+        set first_position = case when event_counts[r.n] > 0 then firsts[r.n] end,
+            last_position = case when event_counts[r.n] > 0 then firsts[r.n] + event_counts[r.n] - 1 end,
+            version = before[r.n] + event_counts[r.n], status = statuses[r.n], answer = answers[r.n]
+        from unnest(known) with ordinality as r (command_id, n)
+        where ok[r.n] and c.command_id = r.command_id;
+
         delete from log.accepted a
-        using unnest(command_ids) with ordinality as r (command_id, n)
+        using unnest(known) with ordinality as r (command_id, n)
         where ok[r.n] and a.command_id = r.command_id;
     end if;
 

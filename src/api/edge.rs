@@ -15,12 +15,13 @@ use tracing::Instrument;
 
 use super::{
     Core,
-    auth::{Authenticator, Role},
+    auth::{Authenticator, Caller, Role},
     cors::Cors,
     drain, headers,
     problem::Problem,
     sent::CorrelationId,
 };
+use crate::audit::Access;
 
 /// On every answer that does not say otherwise itself: nothing here is to be framed, sniffed or kept.
 const SAFE_HEADERS: [(HeaderName, &str); 5] = [
@@ -81,9 +82,23 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         }
         if let Some(role) = Role::of_path(request.uri().path()) {
             let caller = self.authenticator.admit(role, request.headers()).await?;
+            if role == Role::Auditor {
+                self.core.audit.note(&access(&request, &caller)).await?;
+            }
             request.set_data(caller);
         }
         request.set_data(self.core.clone());
         self.routes.call(request).await.map_err(Problem::of)
+    }
+}
+
+/// A look at the audit, as it is noted.
+fn access(request: &Request, caller: &Caller) -> Access {
+    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    Access {
+        principal: caller.principal.clone(),
+        method: request.method().to_string(),
+        target: target.to_owned(),
+        correlation_id: request.data::<CorrelationId>().map_or_else(String::new, |id| id.0.clone()),
     }
 }

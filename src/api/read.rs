@@ -26,7 +26,7 @@ use crate::{
     read_model::{self, Answer, Freshness, ListQuery},
 };
 
-const POSITION: HeaderName = HeaderName::from_static("annals-position");
+pub(super) const POSITION: HeaderName = HeaderName::from_static("annals-position");
 const GENERATION: HeaderName = HeaderName::from_static("annals-generation");
 const PARKED: HeaderName = HeaderName::from_static("annals-parked");
 /// The token where headers cannot be set.
@@ -96,7 +96,8 @@ impl Read {
         let answer = self.core.read_models.list(read_model, &query, self.freshness).await?;
         let headers = moment(&answer);
         let page = answer.value;
-        let link = page.next.as_deref().map(|next| (header::LINK, self.link(next)));
+        let link =
+            page.next.as_deref().map(|next| (header::LINK, next_link(&self.path, &self.parameters, next)));
         let json = page_json(&page.items, page.next.as_deref());
         Ok(Page(Answered { json, headers: headers.chain(link).collect(), shape: PhantomData }))
     }
@@ -124,16 +125,16 @@ impl Read {
         }
         Ok(ListQuery::parse(parameters())?)
     }
+}
 
-    /// The same request, from the cursor on.
-    fn link(&self, cursor: &str) -> String {
-        let kept = self.parameters.iter().filter(|(name, _)| name != "cursor");
-        let query = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(kept)
-            .append_pair("cursor", cursor)
-            .finish();
-        format!("<{}?{query}>; rel=\"next\"", self.path)
-    }
+/// The same request, from the cursor on.
+pub(super) fn next_link(path: &str, parameters: &[(String, String)], cursor: &str) -> String {
+    let kept = parameters.iter().filter(|(name, _)| name != "cursor");
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(kept)
+        .append_pair("cursor", cursor)
+        .finish();
+    format!("<{path}?{query}>; rel=\"next\"")
 }
 
 fn absent() -> Problem {
@@ -149,7 +150,7 @@ fn moment<T>(answer: &Answer<T>) -> impl Iterator<Item = (HeaderName, String)> +
 }
 
 /// The rows go through as the database wrote them.
-fn page_json(items: &[RawJson], next: Option<&str>) -> String {
+pub(super) fn page_json(items: &[RawJson], next: Option<&str>) -> String {
     let items: Vec<_> = items.iter().map(RawJson::as_str).collect();
     format!("{{\"items\":[{}],\"next\":{}}}", items.join(","), Value::from(next))
 }

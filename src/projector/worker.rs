@@ -39,7 +39,7 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) {
     let (generations, stream_types) = (Vec::new(), StreamTypes::new());
-    let mut worker = Worker { deps, folder, limits, generations, stream_types, begun: false };
+    let mut worker = Worker { deps, folder, limits, generations, stream_types, begun: false, away: None };
     shutdown.run_until_cancelled(worker.work(kafka.as_ref())).await;
     worker.say(Status::Idle);
 }
@@ -54,6 +54,8 @@ struct Worker {
     stream_types: StreamTypes,
     /// Whether it worked before; a new process tries a stopped projection once more.
     begun: bool,
+    /// Why its source delivers nothing for now.
+    away: Option<String>,
 }
 
 /// Why a worker begins again.
@@ -224,10 +226,15 @@ impl Worker {
             .build()
     }
 
+    /// The status of a worker whom nothing stops.
+    fn going(&self) -> Status {
+        self.away.clone().map_or(Status::Running, |reason| Status::Waiting { reason })
+    }
+
     fn report(&self, folded: &Folded) {
         let name = || self.folder.name.clone();
         if !folded.taken {
-            self.say(Status::Running);
+            self.say(self.going());
         }
         metrics::counter!("annals_projection_applied_total", "projection" => name())
             .increment(folded.applied);

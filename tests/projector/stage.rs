@@ -7,6 +7,7 @@ use std::{
 };
 
 use annals::{
+    aggregate::Registry,
     log::{Append, Appender, Expected, Position},
     postgres,
     projector::{self, Deps, Folder, Progress, Status},
@@ -25,6 +26,8 @@ const CHECKPOINT: &str = include_str!("checkpoint.sql");
 pub(crate) struct Stage {
     pub(crate) database: Database,
     pub(crate) prefix: String,
+    /// What the processes know of events.
+    pub(crate) registry: fn() -> Registry,
     appender: Appender,
     head: watch::Receiver<Position>,
 }
@@ -67,7 +70,7 @@ impl Stage {
     pub(crate) async fn new() -> Self {
         let database = Database::new().await;
         let (appender, head) = database.appender(&[("topic_partitions", "4")]);
-        Self { database, prefix: support::topic_prefix(), appender, head }
+        Self { database, prefix: support::topic_prefix(), registry: support::registry, appender, head }
     }
 
     /// Projectors that tail the log.
@@ -79,7 +82,7 @@ impl Stage {
         let deps = Deps {
             reader: self.database.reader(),
             read: postgres::pool(&config.databases.projector, &config.databases).expect("a pool"),
-            registry: Arc::new(support::registry()),
+            registry: Arc::new((self.registry)()),
             log_id: self.database.identity().await.log_id,
             head: self.head.clone(),
             progress: progress.clone(),

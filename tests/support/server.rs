@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use annals::{
     api::{self, health},
+    audit::{Audit, index},
     command::background,
     log::Position,
     projector::{self, Folder, Progress},
@@ -99,7 +100,7 @@ impl Server {
 
     /// Nobody follows the log, and dependencies are as `health` says.
     pub async fn with_health(database: &Database, settings: &[(&str, &str)], health: health::Check) -> Self {
-        let settings = [&[("auth", "dev")], settings].concat();
+        let settings = [&[("auth", "dev"), ("audit_index_poll_interval_ms", "5")], settings].concat();
         let config = database.config(&settings);
         let commands = database.commands(&settings).await;
         let folders = projections();
@@ -111,12 +112,23 @@ impl Server {
             Progress::new(names),
             config.reads.clone(),
         );
+        let (told, indexed) = watch::channel(Position::default());
+        let audit = Audit::new(
+            database.pool(),
+            database.pool(),
+            Arc::new(super::registry()),
+            indexed,
+            config.audit.clone(),
+        );
+        let indexing =
+            index::Deps { pool: database.pool(), head: watch::channel(Position::default()).1, indexed: told };
         let deps = api::Deps {
             registry: Arc::new(super::registry()),
             commands: commands.clone(),
             log: database.reader(),
             log_id: database.identity().await.log_id,
             read_models,
+            audit,
             folders,
             keys: database.pool(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),
@@ -126,6 +138,7 @@ impl Server {
         let address = listener.local_addr().expect("bound");
         let shutdown = CancellationToken::new();
         tokio::spawn(background::run(commands, shutdown.clone()));
+        tokio::spawn(index::run(indexing, config.audit.clone(), shutdown.clone()));
         let ending = shutdown.clone();
         let running = tokio::spawn(async move { api::serve(deps, &config, listener, ending).await });
         Self { address, shutdown, running, client: reqwest::Client::new() }

@@ -10,12 +10,15 @@ use crate::{
 
 /// What holds for many operations alike: parameters, headers, problem answers, schemes, and the open routes.
 const COMMON: &str = include_str!("common.json");
+/// Routes that no macro makes.
+const AUDIT: &str = include_str!("audit.json");
 
 /// Finishes the framework's document and adds these read models to it.
 pub fn finish(mut document: Value, folders: &[Folder]) -> Value {
     merge(&mut document, read_models::of(folders));
-    let common: Value = serde_json::from_str(COMMON).expect("common.json is JSON, as the tests see");
-    merge(&mut document, common);
+    for more in [AUDIT, COMMON] {
+        merge(&mut document, serde_json::from_str(more).expect("it is JSON, as the tests see"));
+    }
     let reads_nothing = |document: &Value, schema: &Value| {
         let pointer = schema["$ref"].as_str().unwrap_or_default().trim_start_matches('#');
         document.pointer(pointer).is_some_and(|schema| schema.get("required").is_none())
@@ -45,8 +48,9 @@ fn finish_operation(path: &str, operation: &mut Value) {
     let has_id = path.contains('{');
     let has_body = operation.get("requestBody").is_some();
     let is_command = answers_with(operation, "Consistency-Token");
-    let is_read = answers_with(operation, "Annals-Position");
+    let is_read = answers_with(operation, "Annals-Generation");
     let is_list = is_read && !has_id;
+    let is_audit = role == Some(Role::Auditor);
 
     let mut parameters = vec!["CorrelationId"];
     let mut statuses = vec![401, 403, 500, 503];
@@ -67,6 +71,9 @@ fn finish_operation(path: &str, operation: &mut Value) {
     if is_read {
         parameters.extend(["ConsistencyToken", "ConsistencyTokenInQuery", "PreferWait"]);
         statuses.push(400);
+    }
+    if is_audit && !has_body {
+        statuses.extend([400, 422]);
     }
     if is_list {
         parameters.extend(["Limit", "Sort", "Cursor"]);

@@ -1,0 +1,107 @@
+//! What auditors ask of the log: its events, streams and commands, who asked before, and whether all of it holds.
+//!
+//! Leaves HTTP to `api`. The invariant: nothing here writes to the log it reads; each look is noted in `log.access`,
+//! before it is answered.
+
+mod access;
+mod commands;
+mod events;
+pub mod index;
+mod streams;
+
+use std::sync::Arc;
+
+pub use access::Access;
+use deadpool_postgres::{Object, Pool};
+pub use events::{Filter, Found, Traced};
+pub use streams::{At, State, Summary};
+use tokio::{sync::watch, time::timeout};
+use tokio_postgres::{Row, types::ToSql};
+
+use crate::{
+    aggregate::{DecodeError, Registry},
+    config,
+    json::RawJson,
+    log::{LogReader, Position},
+    postgres,
+};
+
+const STATEMENT_TIMEOUT: &str = include_str!("audit/statement_timeout.sql");
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The history holds what this program cannot read.
+    #[error(transparent)]
+    Unreadable(#[from] DecodeError),
+    #[error(transparent)]
+    Database(#[from] postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for Error {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// Some of what was asked for, newest or oldest first, and where the rest begins.
+#[derive(Debug, Clone)]
+pub struct Page<C> {
+    pub items: Vec<RawJson>,
+    pub next: Option<C>,
+}
+
+/// Answers auditors. Cheap to clone.
+#[derive(Clone)]
+pub struct Audit {
+    /// Of the role that may only read.
+    reader: Pool,
+    /// Notes accesses, nothing else.
+    writer: Pool,
+    log: LogReader,
+    registry: Arc<Registry>,
+    /// How far the index reaches.
+    indexed: watch::Receiver<Position>,
+    config: config::Audit,
+}
+
+impl Audit {
+    /// `indexed` is what [`index::run`] tells.
+    pub fn new(
+        reader: Pool,
+        writer: Pool,
+        registry: Arc<Registry>,
+        indexed: watch::Receiver<Position>,
+        config: config::Audit,
+    ) -> Self {
+        Self { log: LogReader::new(reader.clone()), reader, writer, registry, indexed, config }
+    }
+
+    /// How far the index reaches: to the head there was when asked, unless it takes too long.
+    async fn reach(&self) -> Result<Position, Error> {
+        let head = self.log.head().await?;
+        let mut indexed = self.indexed.clone();
+        // What comes of waiting is looked at below either way.
+        let _ = timeout(self.config.index_wait, indexed.wait_for(|indexed| *indexed >= head)).await;
+        let reached = *indexed.borrow();
+        Ok(reached)
+    }
+
+    /// Rows of one statement, within its time.
+    async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+        let mut client: Object = self.reader.get().await?;
+        let transaction = client.transaction().await?;
+        let time = self.config.statement_timeout.as_millis().to_string();
+        transaction.execute(STATEMENT_TIMEOUT, &[&time]).await?;
+        let statement = transaction.prepare_cached(sql).await?;
+        let rows = transaction.query(&statement, parameters).await?;
+        transaction.commit().await?;
+        Ok(rows)
+    }
+}

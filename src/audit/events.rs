@@ -1,0 +1,141 @@
+//! Events by what is known of them, and one event with what led to it.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{Audit, Error, Page};
+use crate::{
+    json::RawJson,
+    log::{Event, Metadata, Position, Version},
+};
+
+const FIND: &str = include_str!("find_events.sql");
+const TRACE: &str = include_str!("trace_event.sql");
+
+/// Which events are asked for; what is `None` is not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub stream_type: Option<String>,
+    pub event_type: Option<String>,
+    pub actor: Option<String>,
+    pub correlation_id: Option<String>,
+    pub causation_id: Option<Uuid>,
+    pub command_id: Option<Uuid>,
+    /// Recorded at or after.
+    pub from: Option<DateTime<Utc>>,
+    /// Recorded before.
+    pub to: Option<DateTime<Utc>>,
+}
+
+impl Filter {
+    /// Whether an event at hand is asked for.
+    pub fn takes(&self, event: &Event) -> bool {
+        let plain = self.stream_type.as_ref().is_none_or(|wanted| *wanted == event.stream_type)
+            && self.event_type.as_ref().is_none_or(|wanted| *wanted == event.event_type)
+            && self.from.is_none_or(|from| event.recorded_at >= from)
+            && self.to.is_none_or(|to| event.recorded_at < to);
+        plain && (!self.asks_for_metadata() || self.takes_metadata(event))
+    }
+
+    fn asks_for_metadata(&self) -> bool {
+        self.actor.is_some()
+            || self.correlation_id.is_some()
+            || self.causation_id.is_some()
+            || self.command_id.is_some()
+    }
+
+    fn takes_metadata(&self, event: &Event) -> bool {
+        event.metadata.parse::<Metadata>().is_ok_and(|metadata| {
+            self.actor.as_ref().is_none_or(|wanted| *wanted == metadata.actor)
+                && self.correlation_id.as_ref().is_none_or(|wanted| *wanted == metadata.correlation_id)
+                && self.causation_id.is_none_or(|wanted| Some(wanted) == metadata.causation_id)
+                && self.command_id.is_none_or(|wanted| wanted == metadata.command_id)
+        })
+    }
+}
+
+/// A page of events, and how far in the log it has looked.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub page: Page<Position>,
+    pub reached: Position,
+}
+
+/// An event and what led to it, its own cause first.
+#[derive(Debug, Clone, Serialize)]
+pub struct Traced {
+    #[serde(flatten)]
+    pub event: Event,
+    pub causes: Vec<Event>,
+}
+
+impl Audit {
+    /// Events in the log's order, or `backwards`, from where an earlier page ended.
+    pub async fn events(
+        &self,
+        filter: &Filter,
+        cursor: Option<Position>,
+        backwards: bool,
+        limit: usize,
+    ) -> Result<Found, Error> {
+        let reached = self.reach().await?;
+        let (after, until) = match (cursor, backwards) {
+            (Some(cursor), false) => (cursor.0, reached.0),
+            (Some(cursor), true) => (0, reached.0.min(cursor.0 - 1)),
+            (None, _) => (0, reached.0),
+        };
+        let most = limit as i32 + 1;
+        let Filter { stream_type, event_type, actor, correlation_id, causation_id, command_id, from, to } =
+            filter;
+        let rows = self
+            .rows(
+                FIND,
+                &[
+                    &after,
+                    &until,
+                    stream_type,
+                    event_type,
+                    actor,
+                    correlation_id,
+                    causation_id,
+                    command_id,
+                    &backwards,
+                    &most,
+                    from,
+                    to,
+                ],
+            )
+            .await?;
+        let events: Vec<_> = rows.iter().take(limit).map(event).collect();
+        let next = (rows.len() > limit).then(|| events.last().map(|event| event.position)).flatten();
+        Ok(Found { page: Page { items: events.iter().map(RawJson::of).collect(), next }, reached })
+    }
+
+    /// One event with its chain of causes.
+    pub async fn event(&self, event_id: Uuid) -> Result<Option<Traced>, Error> {
+        self.reach().await?;
+        let rows = self.rows(TRACE, &[&event_id]).await?;
+        let mut chain = rows.iter().map(event);
+        let Some(event) = chain.next() else {
+            return Ok(None);
+        };
+        Ok(Some(Traced { event, causes: chain.collect() }))
+    }
+}
+
+fn event(row: &Row) -> Event {
+    Event {
+        position: Position(row.get(0)),
+        stream_type: row.get(1),
+        stream_id: row.get(2),
+        version: Version(row.get(3)),
+        event_id: row.get(4),
+        event_type: row.get(5),
+        schema_version: row.get(6),
+        data: row.get(7),
+        metadata: row.get(8),
+        recorded_at: row.get(9),
+    }
+}

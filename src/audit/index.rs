@@ -1,0 +1,61 @@
+//! Fills the auditors' index behind the log, in every process that answers auditors. The database lets one do it at a
+//! time; the others are told how far it reaches.
+
+use deadpool_postgres::Pool;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{config, log::Position, postgres};
+
+const INDEX: &str = include_str!("index_events.sql");
+
+/// What filling stands on.
+pub struct Deps {
+    /// Of the writer.
+    pub pool: Pool,
+    pub head: watch::Receiver<Position>,
+    /// Told how far the index reaches.
+    pub indexed: watch::Sender<Position>,
+}
+
+/// Follows the log until `shutdown`.
+pub async fn run(deps: Deps, config: config::Audit, shutdown: CancellationToken) {
+    shutdown.run_until_cancelled(follow(deps, &config)).await;
+}
+
+async fn follow(deps: Deps, config: &config::Audit) {
+    let Deps { pool, mut head, indexed } = deps;
+    loop {
+        let before = *indexed.borrow();
+        match step(&pool, config.index_batch_events_max).await {
+            Ok(reached) => {
+                indexed.send_replace(reached);
+            }
+            Err(error) => {
+                warn!(%error, "the auditors' index cannot be filled; trying again");
+                sleep(config.index_poll_interval).await;
+            }
+        }
+        let reached = *indexed.borrow();
+        let is_done = reached >= *head.borrow_and_update();
+        if is_done || reached == before {
+            // Also where another process is at it. Nobody may be left who tells of the head; then the time is waited out.
+            let moved = async {
+                if head.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let _ = timeout(config.index_poll_interval, moved).await;
+        }
+    }
+}
+
+async fn step(pool: &Pool, most: i32) -> Result<Position, postgres::Error> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(INDEX).await?;
+    Ok(Position(client.query_one(&statement, &[&most]).await?.get(0)))
+}
