@@ -3,6 +3,7 @@
 mod command;
 mod configuration;
 mod keys;
+mod projections;
 mod serve;
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
@@ -55,6 +56,9 @@ enum Command {
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Shows, checks, makes and rebuilds read models.
+    #[command(subcommand)]
+    Projections(projections::Projections),
     /// Carries a command out, straight on the database, and prints what became of it.
     #[command(
         name = "command",
@@ -86,6 +90,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Openapi { projections } => {
             return ended(folders(&projections).map(|folders| print!("{}", api::document::yaml(&folders))));
         }
+        Command::Projections(command) if command.is_offline() => return ended(command.offline()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "annals", &mut std::io::stdout());
             return ExitCode::SUCCESS;
@@ -132,6 +137,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Execute(options) => command::run(config, options).await,
+        Command::Projections(command) => projections::run(config, command).await,
         Command::Keys(keys) => keys::run(config, keys).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
