@@ -3,6 +3,7 @@
 mod command;
 mod configuration;
 mod keys;
+mod projections;
 mod relay;
 mod serve;
 
@@ -63,6 +64,9 @@ enum Command {
     /// Shows how the relay is doing, and compares its topics with the log.
     #[command(subcommand)]
     Relay(relay::Relay),
+    /// Shows, checks, makes and rebuilds read models.
+    #[command(subcommand)]
+    Projections(projections::Projections),
     /// Carries a command out, straight on the database, and prints what became of it.
     #[command(
         name = "command",
@@ -104,6 +108,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             print!("{}", asyncapi::yaml(&domain::registry()));
             return ExitCode::SUCCESS;
         }
+        Command::Projections(command) if command.is_offline() => return ended(command.offline()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "annals", &mut std::io::stdout());
             return ExitCode::SUCCESS;
@@ -150,6 +155,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Execute(options) => command::run(config, options).await,
+        Command::Projections(command) => projections::run(config, command).await,
         Command::Keys(keys) => keys::run(config, keys).await,
         Command::Relay(relay) => relay::run(config, relay).await,
         Command::Config(options) => configuration::print(&config, options),
