@@ -6,7 +6,9 @@
 mod access;
 mod commands;
 mod events;
+mod export;
 pub mod index;
+mod live;
 mod streams;
 
 use std::sync::Arc;
@@ -14,8 +16,12 @@ use std::sync::Arc;
 pub use access::Access;
 use deadpool_postgres::{Object, Pool};
 pub use events::{Filter, Found, Traced};
+pub use export::Format;
 pub use streams::{At, State, Summary};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 use tokio_postgres::{Row, types::ToSql};
 
 use crate::{
@@ -31,6 +37,8 @@ const STATEMENT_TIMEOUT: &str = include_str!("audit/statement_timeout.sql");
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("too many listen already")]
+    Overloaded,
     /// The history holds what this program cannot read.
     #[error(transparent)]
     Unreadable(#[from] DecodeError),
@@ -66,8 +74,11 @@ pub struct Audit {
     writer: Pool,
     log: LogReader,
     registry: Arc<Registry>,
+    /// Of the log, as far as this process has heard.
+    head: watch::Receiver<Position>,
     /// How far the index reaches.
     indexed: watch::Receiver<Position>,
+    listeners: Arc<Semaphore>,
     config: config::Audit,
 }
 
@@ -77,10 +88,13 @@ impl Audit {
         reader: Pool,
         writer: Pool,
         registry: Arc<Registry>,
+        head: watch::Receiver<Position>,
         indexed: watch::Receiver<Position>,
         config: config::Audit,
     ) -> Self {
-        Self { log: LogReader::new(reader.clone()), reader, writer, registry, indexed, config }
+        let listeners = Arc::new(Semaphore::new(config.listeners_max));
+        let log = LogReader::new(reader.clone());
+        Self { reader, writer, log, registry, head, indexed, listeners, config }
     }
 
     /// How far the index reaches: to the head there was when asked, unless it takes too long.

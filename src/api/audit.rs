@@ -3,6 +3,7 @@
 //! Leaves the questions to `audit`, and the noting of each of them to the outer layer.
 
 mod parameters;
+mod streaming;
 
 use parameters::{CursorText, Parameters};
 use poem::{EndpointExt, IntoResponse, Request, Response, endpoint::BoxEndpoint, handler, http::Method};
@@ -35,6 +36,8 @@ pub(super) fn add_routes(table: &mut Table) {
     get("/streams/:type/:id/events", list_stream_events.map_to_response().boxed());
     get("/streams/:type/:id/state", get_state.map_to_response().boxed());
     get("/events", list_events.map_to_response().boxed());
+    get("/events/live", streaming::listen.map_to_response().boxed());
+    get("/export", streaming::export.map_to_response().boxed());
     get("/events/:event_id", get_event.map_to_response().boxed());
     get("/commands", list_commands.map_to_response().boxed());
     get("/commands/:command_id", get_command.map_to_response().boxed());
@@ -186,6 +189,7 @@ fn json(operation: &'static str, body: String) -> Response {
 impl From<audit::Error> for Problem {
     fn from(error: audit::Error) -> Self {
         match error {
+            audit::Error::Overloaded => Self::overloaded("Too many listen already."),
             audit::Error::Database(error) => error.into(),
             error @ audit::Error::Unreadable(_) => Self::internal(&error),
         }
