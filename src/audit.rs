@@ -10,6 +10,8 @@ mod export;
 pub mod index;
 mod live;
 mod streams;
+mod verifications;
+mod verify;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_postgres::{Row, types::ToSql};
+pub use verify::{Fault, Progress, Report};
 
 use crate::{
     aggregate::{DecodeError, Registry},
@@ -37,7 +40,9 @@ const STATEMENT_TIMEOUT: &str = include_str!("audit/statement_timeout.sql");
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("too many listen already")]
+    #[error("the auditors' index does not follow the log")]
+    Behind,
+    #[error("too many ask for the same already")]
     Overloaded,
     /// The history holds what this program cannot read.
     #[error(transparent)]
@@ -79,6 +84,8 @@ pub struct Audit {
     /// How far the index reaches.
     indexed: watch::Receiver<Position>,
     listeners: Arc<Semaphore>,
+    /// One verification at a time.
+    verifying: Arc<Semaphore>,
     config: config::Audit,
 }
 
@@ -94,7 +101,8 @@ impl Audit {
     ) -> Self {
         let listeners = Arc::new(Semaphore::new(config.listeners_max));
         let log = LogReader::new(reader.clone());
-        Self { reader, writer, log, registry, head, indexed, listeners, config }
+        let verifying = Arc::new(Semaphore::new(1));
+        Self { reader, writer, log, registry, head, indexed, listeners, verifying, config }
     }
 
     /// How far the index reaches: to the head there was when asked, unless it takes too long.
@@ -105,6 +113,20 @@ impl Audit {
         let _ = timeout(self.config.index_wait, indexed.wait_for(|indexed| *indexed >= head)).await;
         let reached = *indexed.borrow();
         Ok(reached)
+    }
+
+    /// Waits until the index reaches a position, as long as it moves.
+    async fn reach_all(&self, position: Position) -> Result<(), Error> {
+        let mut before = None;
+        loop {
+            let reached = self.reach().await?;
+            if reached >= position {
+                return Ok(());
+            }
+            if before.replace(reached) == Some(reached) {
+                return Err(Error::Behind);
+            }
+        }
     }
 
     /// Rows of one statement, within its time.

@@ -1,5 +1,6 @@
 //! The commands, each in a file of its own. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
+mod audit;
 mod configuration;
 mod keys;
 mod serve;
@@ -54,6 +55,9 @@ enum Command {
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Verifies the log, or takes its events away.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Shows the configuration in force; secrets are hidden.
     #[command(after_help = "Example:\n  annals config --json")]
     Config(configuration::Options),
@@ -121,6 +125,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Keys(keys) => keys::run(config, keys).await,
+        Command::Audit(command) => audit::run(config, command).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
         Command::Openapi { .. } | Command::Completions { .. } => Ok(()),

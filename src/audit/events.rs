@@ -127,7 +127,8 @@ impl Audit {
 
     /// One event with its chain of causes.
     pub async fn event(&self, event_id: Uuid) -> Result<Option<Traced>, Error> {
-        self.reach().await?;
+        let head = self.log.head().await?;
+        self.reach_all(head).await?;
         let rows = self.rows(TRACE, &[&event_id]).await?;
         let mut chain = rows.iter().map(event);
         let Some(event) = chain.next() else {

@@ -55,7 +55,8 @@ impl Audit {
         filter: Filter,
         format: Format,
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
-        let until = self.reach().await?;
+        let until = self.log.head().await?;
+        self.reach_all(until).await?;
         let begun = Export {
             audit: self.clone(),
             filter,
