@@ -8,6 +8,7 @@ mod audit;
 pub mod auth;
 mod body;
 mod commands;
+mod contract;
 mod cors;
 pub mod document;
 mod drain;
@@ -28,6 +29,7 @@ mod token;
 use std::{collections::HashMap, io, sync::Arc};
 
 use auth::{Authenticator, KeyVerifier};
+pub use contract::contract;
 use cors::Cors;
 use deadpool_postgres::Pool;
 use edge::Edge;

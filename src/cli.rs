@@ -1,11 +1,12 @@
 //! The commands, each in a file of its own. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
 mod audit;
+mod command;
 mod configuration;
 mod keys;
 mod serve;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use annals::{
     api, bench,
@@ -58,6 +59,12 @@ enum Command {
     /// Verifies the log, or takes its events away.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Carries a command out, straight on the database, and prints what became of it.
+    #[command(
+        name = "command",
+        after_help = "Example:\n  annals command project.create --json '{\"name\": \"apollo\"}'"
+    )]
+    Execute(command::Options),
     /// Shows the configuration in force; secrets are hidden.
     #[command(after_help = "Example:\n  annals config --json")]
     Config(configuration::Options),
@@ -109,7 +116,11 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("annals: {error:#}");
+            match error.downcast_ref::<command::Refused>() {
+                // For machines: nothing but the problem.
+                Some(refused) => eprintln!("{refused}"),
+                None => eprintln!("annals: {error:#}"),
+            }
             ExitCode::FAILURE
         }
     }
@@ -124,6 +135,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
             println!("{}", begin_incarnation(&config).await?);
             Ok(())
         }
+        Command::Execute(options) => command::run(config, options).await,
         Command::Keys(keys) => keys::run(config, keys).await,
         Command::Audit(command) => audit::run(config, command).await,
         Command::Config(options) => configuration::print(&config, options),
@@ -135,7 +147,10 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
 /// stdout is for results.
 fn log_to_stderr(output: &LogOutput) {
     let filter = EnvFilter::try_new(&output.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     if output.json {
         log.json().init();
     } else {

@@ -5,8 +5,11 @@
 
 mod attempt;
 pub mod background;
+pub mod contract;
 mod hot;
 mod seal;
+pub mod subscriber;
+pub mod topic;
 
 use std::{future::Future, sync::Arc};
 
@@ -20,7 +23,8 @@ use crate::{
     config,
     json::RawJson,
     log::{
-        self, Appender, CommandLog, CommandRecord, Identity, LogReader, Position, Status, StreamId, Version,
+        self, Appender, CommandLog, CommandRecord, Identity, LogReader, Position, Status, StreamId,
+        Subscription, Version,
     },
     postgres,
 };
@@ -31,6 +35,8 @@ use seal::Sealer;
 /// A command as it comes in. Its body satisfies the published schema already.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// Where the sender chose it: a repeat with the same id gets the first answer. `None`: a new one.
+    pub command_id: Option<Uuid>,
     /// Its full name, such as `order.confirm`.
     pub command: String,
     /// The aggregate; `None` where the command begins one.
@@ -164,6 +170,11 @@ impl Commands {
         .await
     }
 
+    /// The events that commands of this process lead to, from now on (see [`subscriber`]).
+    pub fn subscribe(&self) -> Subscription {
+        self.0.appender.subscribe()
+    }
+
     /// What became of a command of this principal; `None` where there is no such.
     pub async fn find(&self, command_id: Uuid, principal: &str) -> Result<Option<Answer>, Error> {
         let record = self.0.rows.find(command_id).await?;
@@ -199,7 +210,8 @@ impl Deps {
         if command.secret {
             request.body = self.sealer.seal(&self.registry, command.name, stream_id, request.body).await;
         }
-        Ok(Prepared { command_id: Uuid::now_v7(), stream_id, fingerprint, request })
+        let command_id = request.command_id.unwrap_or_else(Uuid::now_v7);
+        Ok(Prepared { command_id, stream_id, fingerprint, request })
     }
 
     /// Loads, decides and appends.

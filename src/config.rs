@@ -5,11 +5,13 @@
 //! are reported at once. Every bound of the program has its name, its default and its reason here.
 
 mod audit;
+mod command;
 mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use audit::Audit;
+pub use command::{Command, CommandTopic};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
 
@@ -37,6 +39,7 @@ pub struct Config {
     pub api: Api,
     pub append: Append,
     pub command: Command,
+    pub command_topic: CommandTopic,
     pub relay: Relay,
     pub projector: Projector,
     pub reads: Reads,
@@ -128,33 +131,10 @@ pub struct Append {
     pub event_bytes_max: usize,
     /// How long a batch whose outcome is unknown is sent again before its callers are told so.
     pub resend_time_max: Duration,
+    /// Events that a subscriber within the process may be behind before it misses some.
+    pub subscriber_events_max: usize,
     /// Partition count given to a stream type at its first event (`kafka.partitions`).
     pub partitions: i32,
-}
-
-/// Bounds of the command pipeline.
-#[derive(Debug, Clone)]
-pub struct Command {
-    /// How often a command that met a conflict is decided again.
-    pub retries_max: usize,
-    /// Aggregates kept in memory, by count; 0 switches the cache off.
-    pub cache_aggregates_max: usize,
-    /// Events read per round trip when an aggregate is rebuilt.
-    pub load_events_max: i64,
-    /// Accepted commands carried out at once by one process.
-    pub background_concurrency: usize,
-    /// How often an accepted command is tried before it is given up.
-    pub background_attempts_max: i32,
-    /// How long an accepted command that was taken is left to its taker.
-    pub background_lease: Duration,
-    /// The slow poll for commands that other processes accepted.
-    pub background_poll_interval: Duration,
-    /// How long answered commands, and with them idempotency keys, are kept.
-    pub keep: Duration,
-    /// Wait between two rounds of cleaning.
-    pub clean_interval: Duration,
-    /// Rows deleted per step of cleaning.
-    pub clean_rows_max: i32,
 }
 
 /// Mode and bounds of the relay.
@@ -195,8 +175,12 @@ pub struct Projector {
     pub poll_interval: Duration,
     /// Longest wait between tries after an error that may pass.
     pub backoff_max: Duration,
-    /// Kafka group session: a worker silent this long loses its partitions.
+    /// Kafka group session: a worker silent this long loses its partitions, and a rebuild its process.
     pub session_timeout: Duration,
+    /// Whether a folder of a higher version is a rebuild by itself.
+    pub rebuild_on_new_version: bool,
+    /// How long the generation that served before a swap is fed, so that going back is possible.
+    pub keep_old: Duration,
 }
 
 /// Bounds of reads.
@@ -211,6 +195,9 @@ pub struct Reads {
     pub query_rows_max: usize,
     /// Requests that may wait for a projection at once; one more is refused as overloaded.
     pub waiters_max: usize,
+    /// How old what is known of the relay may be: an answer's position lags behind its rows by that much at most, and
+    /// the log is asked that often at most.
+    pub relay_age_max: Duration,
 }
 
 impl Config {
@@ -249,7 +236,7 @@ impl Config {
             body_limit_bytes: from.ranged("body_limit", 1 << 20, 1_024..=64 << 20),
             cors_origins: from.list("cors_origins"),
             log: LogOutput {
-                filter: from.value("log", "info".into()),
+                filter: from.value("log", "info,refinery_core=warn".into()),
                 json: from.choice("log_format", &[("text", false), ("json", true)]),
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
@@ -258,7 +245,8 @@ impl Config {
                 key_memory: from.millis("api_key_memory_ms", 1_000, 1..=10_000),
             },
             append,
-            command: command(&mut from),
+            command: command::command(&mut from),
+            command_topic: command::topic(&mut from),
             relay: relay(&mut from),
             projector: projector(&mut from),
             reads: Reads {
@@ -267,6 +255,7 @@ impl Config {
                 wait_max: from.millis("read_wait_max_ms", 30_000, 0..=30_000),
                 query_rows_max: from.ranged("read_query_rows_max", 1_000, 1..=100_000),
                 waiters_max: from.ranged("read_waiters_max", 1_000, 1..=1_000_000),
+                relay_age_max: from.millis("read_relay_age_max_ms", 100, 1..=60_000),
             },
             audit: Audit::read(&mut from),
             shown: Vec::new(),
@@ -315,22 +304,8 @@ fn append(from: &mut Sources, partitions: i32) -> Append {
         batch_bytes_max: from.ranged("append_batch_bytes_max", 8 << 20, 1_024..=256 << 20),
         event_bytes_max: from.ranged("append_event_bytes_max", 768 << 10, 1_024..=16 << 20),
         resend_time_max: from.seconds("append_resend_time_max_seconds", 30, 1..=600),
+        subscriber_events_max: from.ranged("append_subscriber_events_max", 4_096, 1..=1_000_000),
         partitions,
-    }
-}
-
-fn command(from: &mut Sources) -> Command {
-    Command {
-        retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
-        cache_aggregates_max: from.ranged("command_cache_aggregates_max", 100_000, 0..=10_000_000),
-        load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
-        background_concurrency: from.ranged("command_background_concurrency", 64, 1..=10_000),
-        background_attempts_max: from.ranged("command_background_attempts_max", 10, 1..=1_000),
-        background_lease: from.millis("command_background_lease_ms", 10_000, 100..=600_000),
-        background_poll_interval: from.millis("command_background_poll_interval_ms", 500, 1..=60_000),
-        keep: from.seconds("command_keep_seconds", 7 * 24 * 3_600, 1..=3_650 * 24 * 3_600),
-        clean_interval: from.millis("command_clean_interval_ms", 60_000, 10..=86_400_000),
-        clean_rows_max: from.ranged("command_clean_rows_max", 1_000, 1..=100_000),
     }
 }
 
@@ -362,6 +337,9 @@ fn projector(from: &mut Sources) -> Projector {
         poll_interval: from.millis("projector_poll_interval_ms", 500, 1..=60_000),
         backoff_max: from.millis("projector_backoff_max_ms", 5_000, 10..=60_000),
         session_timeout: from.millis("projector_session_timeout_ms", 10_000, 6_000..=300_000),
+        rebuild_on_new_version: from
+            .choice("projector_rebuild_on_new_version", &[("true", true), ("false", false)]),
+        keep_old: from.seconds("projector_keep_old_seconds", 24 * 3_600, 0..=365 * 24 * 3_600),
     }
 }
 

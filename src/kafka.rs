@@ -13,7 +13,7 @@ use rdkafka::{
 };
 pub use record::{Malformed, Record, decode, headers, source};
 pub use tails::{Tail, TailError, read_tails};
-pub use topics::{Topic, TopicError, delete_topics, ensure_topics};
+pub use topics::{Topic, TopicError, delete_topics, ensure_exchange, ensure_topics};
 use tracing::debug;
 use uuid::Uuid;
 

@@ -15,6 +15,7 @@ pub mod relay;
 
 pub mod projector;
 pub mod read_model;
+pub mod rebuild;
 
 pub mod audit;
 

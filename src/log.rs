@@ -9,6 +9,7 @@ mod batch;
 mod check;
 pub mod head;
 mod identity;
+mod published;
 mod read;
 mod statement;
 
@@ -19,7 +20,8 @@ pub use appender::{Appender, AppenderTask};
 pub use check::{Unfit, check};
 use chrono::{DateTime, Utc};
 pub use identity::Identity;
-pub use read::{LogReader, Relayed, StreamType, StreamTypes};
+pub use published::{Published, Subscription};
+pub use read::{Lag, LogReader, Relayed, StreamType, StreamTypes};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -5,11 +5,12 @@
 //! of its own, so that one that stands still holds up no other.
 
 mod batch;
+pub(crate) mod candidate;
 mod check;
 pub(crate) mod checkpoint;
 mod fold;
 mod folder;
-mod generation;
+pub(crate) mod generation;
 mod kafka_source;
 mod progress;
 pub(crate) mod sql;

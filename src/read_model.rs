@@ -8,6 +8,7 @@ mod cursor;
 mod list;
 mod parameter;
 mod query;
+mod relay;
 mod snapshot;
 mod wait;
 
@@ -20,6 +21,7 @@ use std::{
 pub use catalog::{Catalog, Column};
 use deadpool_postgres::{Object, Pool};
 pub use list::{Filter, ListQuery, Operator, Page};
+use relay::Relay;
 use snapshot::Snapshot;
 use tokio::sync::Semaphore;
 use tokio_postgres::error::SqlState;
@@ -36,7 +38,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Answer<T> {
     pub value: T,
-    /// The smallest checkpoint: everything up to here is in it.
+    /// Everything up to here is in it. It may name less than there is, by [`config::Reads::relay_age_max`].
     pub position: Position,
     pub generation: i32,
     /// Events that are passed but set apart.
@@ -91,8 +93,8 @@ struct Shared {
     /// The read models' database, as the reader's role.
     read: Pool,
     log: LogReader,
-    /// Whether events come through Kafka.
-    relayed: bool,
+    /// Where events come through Kafka.
+    relay: Option<Relay>,
     progress: Progress,
     limits: config::Reads,
     waiters: Semaphore,
@@ -113,8 +115,8 @@ impl ReadModels {
     pub fn new(read: Pool, log: LogReader, relayed: bool, progress: Progress, limits: config::Reads) -> Self {
         Self(Arc::new(Shared {
             read,
+            relay: relayed.then(|| Relay::new(log.clone(), limits.relay_age_max)),
             log,
-            relayed,
             progress,
             waiters: Semaphore::new(limits.waiters_max),
             limits,
@@ -186,7 +188,13 @@ impl ReadModels {
         client: &'c mut Object,
         catalog: &'c Catalog,
     ) -> Result<Option<Snapshot<'c>>, Error> {
-        let snapshot = Snapshot::open(&self.0.read, client, catalog, self.0.limits.statement_timeout).await?;
+        // Before the snapshot, so that what was sent by then is known to be in it.
+        let relayed = match &self.0.relay {
+            Some(relay) => Some(relay.lately().await),
+            None => None,
+        };
+        let timeout = self.0.limits.statement_timeout;
+        let snapshot = Snapshot::open(&self.0.read, client, catalog, relayed.as_deref(), timeout).await?;
         if snapshot.is_none() {
             self.load(&catalog.folder.name).await?;
         }

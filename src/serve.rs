@@ -3,31 +3,32 @@
 //! Ends in the order of the flow: the API first (nothing new comes in, what was accepted is answered), then those that
 //! carry events on. What they leave undone another process, or the next start, goes on with.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
+mod health;
+mod observe;
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, ensure};
 use deadpool_postgres::Pool;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::watch, task::spawn_blocking, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use self::observe::Watched;
 use crate::{
     aggregate::Registry,
-    api::{
-        self,
-        health::{Check, Dependencies, Dependency},
-    },
+    api::{self, health::Check},
     audit::{Audit, index},
-    command::{Commands, background},
+    command::{Commands, background, topic},
     config::Config,
     domain, kafka,
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
-    postgres::{self, MigrationError},
+    postgres,
     projector::{self, Folder, Progress},
     read_model::ReadModels,
-    relay,
+    rebuild, relay,
 };
 
 /// A part of the program that can run alone.
@@ -68,7 +69,7 @@ pub async fn run(
     listening: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
     prepare_schema(&config).await?;
-    let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be recorded")?;
+    let metrics = observe::recorder()?;
     let folders = folders(&config.projections_dir)?;
     let writer = postgres::pool(&config.databases.writer, &config.databases)?;
     let identity = Identity::read(&writer).await.context("the log cannot be read")?;
@@ -97,8 +98,10 @@ pub async fn run(
     }
     if roles.contains(&Role::Api) {
         let commands = process.commands(appended, last_appended)?;
+        process.command_topic(&commands, &folders);
         process.api(commands, folders, metrics, listening, shutdown).await?;
     } else {
+        process.observe(None);
         shutdown.cancelled().await;
     }
     process.end().await;
@@ -136,6 +139,24 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The command pipeline alone, for one command from the command line. Servers hear of it by their slow poll.
+pub async fn pipeline(config: &Config) -> anyhow::Result<Commands> {
+    let writer = postgres::pool(&config.databases.writer, &config.databases)?;
+    postgres::check_log(&writer).await?;
+    let (url, patience) = (config.databases.writer.clone(), config.databases.tcp_user_timeout);
+    let (appended, _) = watch::channel(Position::default());
+    let (appender, task) = Appender::new(url, patience, config.append.clone(), appended);
+    tokio::spawn(task.run());
+    Ok(Commands::new(
+        Arc::new(domain::registry()),
+        LogReader::new(writer.clone()),
+        appender,
+        CommandLog::new(writer.clone()),
+        Identity::read(&writer).await?,
+        config.command.clone(),
+    ))
+}
+
 /// Makes the log another one, after a restore that left it behind Kafka and the read models: its topics are deleted and
 /// sent anew, its read models are dropped and built anew. Every step may be done again. No server may run meanwhile.
 pub async fn begin_incarnation(config: &Config) -> anyhow::Result<Uuid> {
@@ -163,6 +184,11 @@ pub async fn begin_incarnation(config: &Config) -> anyhow::Result<Uuid> {
 impl Process {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(task);
+    }
+
+    fn observe(&self, appender: Option<Appender>) {
+        let watched = Watched { log: self.writer.clone(), appender, has_relay: self.config.kafka.is_some() };
+        self.spawn(observe::run(watched, self.shutdown.clone()));
     }
 
     fn relay(&self) -> anyhow::Result<()> {
@@ -197,7 +223,9 @@ impl Process {
             progress: self.progress.clone(),
         };
         let (kafka, limits) = (self.config.kafka.clone(), self.config.projector.clone());
-        self.spawn(projector::run(deps, folders, kafka, limits, self.shutdown.clone()));
+        let shutdown = || self.shutdown.clone();
+        self.spawn(rebuild::run(deps.clone(), folders.clone(), limits.clone(), shutdown()));
+        self.spawn(projector::run(deps, folders, kafka, limits, shutdown()));
         Ok(())
     }
 
@@ -212,6 +240,7 @@ impl Process {
         self.spawn(head::announce(url.clone(), patience, last_appended, self.shutdown.clone()));
         let (appender, task) = Appender::new(url, patience, self.config.append.clone(), appended);
         self.spawn(task.run());
+        self.observe(Some(appender.clone()));
         let commands = Commands::new(
             self.registry.clone(),
             LogReader::new(self.writer.clone()),
@@ -223,6 +252,23 @@ impl Process {
         self.spawn(background::run(commands.clone(), self.shutdown.clone()));
         self.spawn(background::clean(commands.clone(), self.shutdown.clone()));
         Ok(commands)
+    }
+
+    /// Commands from Kafka, where there is one and somebody they count for.
+    fn command_topic(&self, commands: &Commands, folders: &[Folder]) {
+        let (Some(kafka), Some(principal)) =
+            (self.config.kafka.clone(), self.config.command_topic.principal.clone())
+        else {
+            return;
+        };
+        let document = api::document::of_program(folders);
+        let deps = topic::Deps {
+            commands: commands.clone(),
+            contract: Arc::new(api::contract(&document, self.config.body_limit_bytes)),
+            log_id: self.identity.log_id,
+            principal,
+        };
+        self.spawn(topic::run(deps, kafka, self.config.command_topic.clone(), self.shutdown.clone()));
     }
 
     /// Serves until `shutdown`, and until what was accepted is answered.
@@ -287,7 +333,7 @@ impl Process {
         let has_kafka = self.config.kafka.is_some();
         Arc::new(move || {
             let (writer, relay, progress) = (writer.clone(), relay.borrow().clone(), progress.statuses());
-            Box::pin(async move { dependencies(&writer, has_kafka.then_some(relay), progress).await })
+            Box::pin(async move { health::dependencies(&writer, has_kafka.then_some(relay), progress).await })
         })
     }
 
@@ -299,42 +345,6 @@ impl Process {
             warn!(left = self.tasks.len(), "the time for the shutdown is over; what is left is cut off");
         }
     }
-}
-
-async fn dependencies(
-    writer: &Pool,
-    relay: Option<relay::Status>,
-    projections: BTreeMap<String, projector::Status>,
-) -> Dependencies {
-    let mut dependencies = Dependencies::new();
-    let schema = postgres::check_log(writer).await;
-    let away = matches!(schema, Err(MigrationError::Database(_) | MigrationError::Statement(_)));
-    dependencies.insert(
-        "postgres".into(),
-        if away { Dependency::down("the log's database does not answer") } else { Dependency::up() },
-    );
-    dependencies.insert(
-        "schema".into(),
-        match schema {
-            Err(error) if !away => Dependency::down(error.to_string()),
-            _ => Dependency::up(),
-        },
-    );
-    if let Some(relay) = relay {
-        let status = relay.stopped.map_or_else(Dependency::up, Dependency::degraded);
-        dependencies.insert("kafka".into(), status);
-    }
-    for (name, status) in projections {
-        let status = match status {
-            projector::Status::Idle | projector::Status::Running => Dependency::up(),
-            projector::Status::Paused => Dependency::degraded("an admin paused it"),
-            projector::Status::Waiting { reason } | projector::Status::Stopped { reason } => {
-                Dependency::degraded(reason)
-            }
-        };
-        dependencies.insert(format!("projection:{name}"), status);
-    }
-    dependencies
 }
 
 /// The projection folders; every fault in any of them is told at once.

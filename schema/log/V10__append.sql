@@ -2,7 +2,7 @@
 --
 --   appended     stored: its events (or none, for a rejection) and its command's row
 --   duplicate    the command was answered before; `first` is that row
---   fingerprint  the principal's key was used before for something else
+--   fingerprint  the command's id, or its principal's key, was used before for something else
 --   conflict     the stream is not at the expected version; `version` is where it is
 --   claimed      a value it takes belongs to another stream; `claim` is the index of that claim, from 1
 --
@@ -93,9 +93,9 @@ begin
                    rows between unbounded preceding and 1 preceding), 0) as before,
                case
                    when earlier.command_id is null then null
+                   when earlier.fingerprint <> r.fingerprint then 'fingerprint'
                    when earlier.status = 'pending' and earlier.command_id = r.command_id then null
-                   when earlier.fingerprint = r.fingerprint then 'duplicate'
-                   else 'fingerprint'
+                   else 'duplicate'
                end as repeat
         from unnest(command_ids, principals, idempotency_keys, fingerprints, stream_types, stream_ids,
                     expected_versions, event_counts)

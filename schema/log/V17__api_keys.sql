@@ -11,4 +11,5 @@ create table log.api_keys (
     revoked_at   timestamptz
 );
 
-grant select, insert, update on log.api_keys to annals_writer;
+-- A key that was made stays as it is: it is only marked as used and revoked.
+grant select, insert, update (last_used_at, revoked_at) on log.api_keys to annals_writer;

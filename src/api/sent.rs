@@ -21,7 +21,7 @@ use super::{
     problem::{Fault, Problem},
     reply::{Created, Reply},
 };
-use crate::{aggregate::Violation, command};
+use crate::command::{self, contract};
 
 /// A command whose body has the schema of `T`.
 pub(crate) struct Sent<T> {
@@ -87,18 +87,11 @@ impl Bare {
             return Err(Problem::internal(&format!("there is no command `{command}`")));
         };
         let body = &mut self.request.body;
-        let mut violations = self.core.schemas.validate(known.schema, body);
+        let violations = self.core.schemas.validate(known.schema, body);
         if self.faults.is_empty() && violations.is_empty() {
             return Ok(());
         }
-        let told = |violations: &[Violation], pointer: &str| {
-            violations.iter().any(|told| told.pointer.starts_with(pointer))
-        };
-        let more = aggregate.check(command, body);
-        // A fault of the whole is only that the body cannot be read yet.
-        let more = more.into_iter().filter(|more| !more.pointer.is_empty());
-        let more: Vec<_> = more.filter(|more| !told(&violations, &more.pointer)).collect();
-        violations.extend(more);
+        let violations = contract::with_the_domains(violations, aggregate.check(command, body));
         let faults = std::mem::take(&mut self.faults);
         Err(Problem::invalid(faults.into_iter().chain(violations.into_iter().map(Fault::Body)).collect()))
     }
@@ -118,6 +111,7 @@ impl Bare {
             None
         });
         let sent = command::Request {
+            command_id: None,
             command: String::new(),
             stream_id: None,
             body: Value::Object(Default::default()),

@@ -103,6 +103,7 @@ impl Deps {
 fn prepare(accepted: Accepted) -> Result<Prepared, Error> {
     let kept: Kept = accepted.request.parse().map_err(|error| Error::Record(error.to_string()))?;
     let request = Request {
+        command_id: Some(accepted.command_id),
         command: accepted.command_type,
         stream_id: Some(accepted.stream_id),
         body: kept.body,

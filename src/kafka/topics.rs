@@ -22,6 +22,7 @@ use crate::config;
 const RETENTION_MS: &str = "-1";
 const RETENTION: &str = "retention.ms";
 const RECORD_BYTES: &str = "max.message.bytes";
+const TIMESTAMPS: &str = "message.timestamp.type";
 /// Between two looks whether the brokers show a new topic.
 const SHOW_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -64,7 +65,8 @@ pub fn ensure_topics(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), Topi
     let missing: Vec<&Topic> =
         topics.iter().filter(|topic| partitions(&found, &topic.name).is_none()).collect();
     if !missing.is_empty() {
-        create(&admin, kafka, &missing)?;
+        let record_bytes_max = kafka.record_bytes_max.to_string();
+        create(&admin, kafka, &missing, &[(RETENTION, RETENTION_MS), (RECORD_BYTES, &record_bytes_max)])?;
         wait_until_shown(&admin, kafka, &missing)?;
     }
     let found = metadata(&admin, kafka)?;
@@ -75,6 +77,26 @@ pub fn ensure_topics(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), Topi
         }
     }
     check_settings(&admin, kafka, topics)
+}
+
+/// Makes those topics that are missing, for messages that matter for a time only: kept as long as the broker's default
+/// says, stamped with the broker's own time. Those that are there are taken as they are. Blocks; to be called within a
+/// runtime.
+pub fn ensure_exchange(kafka: &config::Kafka, names: &[&str]) -> Result<(), TopicError> {
+    let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
+    let found = metadata(&admin, kafka)?;
+    let missing: Vec<Topic> = names
+        .iter()
+        .filter(|name| partitions(&found, name).is_none())
+        .map(|name| Topic { name: (*name).to_owned(), partitions: kafka.partitions })
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing: Vec<&Topic> = missing.iter().collect();
+    let record_bytes_max = kafka.record_bytes_max.to_string();
+    create(&admin, kafka, &missing, &[(TIMESTAMPS, "LogAppendTime"), (RECORD_BYTES, &record_bytes_max)])?;
+    wait_until_shown(&admin, kafka, &missing)
 }
 
 /// Deletes those topics that are there; returns their names. Blocks until no broker shows them; to be called within a
@@ -119,14 +141,18 @@ fn partitions(metadata: &Metadata, topic: &str) -> Option<i32> {
     (!partitions.is_empty()).then_some(partitions.len() as i32)
 }
 
-fn create(admin: &AdminClient<Quiet>, kafka: &config::Kafka, missing: &[&Topic]) -> Result<(), TopicError> {
-    let record_bytes_max = kafka.record_bytes_max.to_string();
+fn create(
+    admin: &AdminClient<Quiet>,
+    kafka: &config::Kafka,
+    missing: &[&Topic],
+    settings: &[(&str, &str)],
+) -> Result<(), TopicError> {
     let wanted: Vec<NewTopic<'_>> = missing
         .iter()
         .map(|topic| {
-            NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(kafka.replication))
-                .set(RETENTION, RETENTION_MS)
-                .set(RECORD_BYTES, &record_bytes_max)
+            let topic =
+                NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(kafka.replication));
+            settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
         })
         .collect();
     let options = AdminOptions::new()

@@ -15,7 +15,10 @@ use tokio::{
 use tokio_postgres::{Client, NoTls, Statement};
 use tracing::{error, warn};
 
-use super::{Append, Error, Outcome, Position, batch, batch::Waiting, check, head::grow, statement};
+use super::{
+    Append, Error, Outcome, Position, Subscription, batch, batch::Waiting, check, head::grow,
+    published::Publisher, statement,
+};
 use crate::{
     config,
     postgres::{self, Failure},
@@ -26,6 +29,7 @@ use crate::{
 pub struct Appender {
     queue: mpsc::Sender<Waiting>,
     limits: Arc<config::Append>,
+    publisher: Publisher,
 }
 
 impl Appender {
@@ -38,9 +42,17 @@ impl Appender {
     ) -> (Self, AppenderTask) {
         let limits = Arc::new(limits);
         let (queue, receiver) = mpsc::channel(limits.queue_requests_max);
-        let task =
-            AppenderTask { url, tcp_user_timeout, limits: limits.clone(), receiver, session: None, appended };
-        (Self { queue, limits }, task)
+        let publisher = Publisher::new(limits.subscriber_events_max);
+        let task = AppenderTask {
+            url,
+            tcp_user_timeout,
+            limits: limits.clone(),
+            receiver,
+            session: None,
+            appended,
+            publisher: publisher.clone(),
+        };
+        (Self { queue, limits, publisher }, task)
     }
 
     /// Appends. Once queued it is carried out even if the caller stops waiting.
@@ -59,6 +71,11 @@ impl Appender {
         Ok(outcome)
     }
 
+    /// The events of this process from now on.
+    pub fn subscribe(&self) -> Subscription {
+        self.publisher.subscribe()
+    }
+
     /// Appends that wait for a batch.
     pub fn queued(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
@@ -73,6 +90,7 @@ pub struct AppenderTask {
     receiver: mpsc::Receiver<Waiting>,
     session: Option<Session>,
     appended: watch::Sender<Position>,
+    publisher: Publisher,
 }
 
 /// A connection with its prepared statement.
@@ -111,6 +129,7 @@ impl AppenderTask {
         match result {
             Ok(outcomes) => {
                 for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+                    self.publisher.publish(&waiting.append, &outcome);
                     // A caller that is gone does not need its answer; its command's row keeps it.
                     let _ = waiting.reply.send(outcome);
                 }

@@ -2,7 +2,7 @@
 //!
 //! Every read is bounded in events and in bytes, so that no history and no event size fills the memory.
 
-use std::{collections::BTreeMap, pin::pin};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::TryStreamExt;
@@ -16,6 +16,7 @@ const AFTER: &str = include_str!("read_after.sql");
 const STREAM: &str = include_str!("read_stream.sql");
 const AT: &str = include_str!("read_at.sql");
 const HEAD: &str = include_str!("head.sql");
+const LAG: &str = include_str!("lag.sql");
 const STREAM_TYPES: &str = include_str!("stream_types.sql");
 const RELAYED: &str = include_str!("relayed.sql");
 
@@ -43,6 +44,14 @@ pub struct Relayed {
     pub cursor: Position,
     /// The last position sent, by stream type and partition.
     pub last_sent: BTreeMap<(String, i32), Position>,
+}
+
+/// How far the relay is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    pub head: Position,
+    /// Age of the oldest event that is not in Kafka yet; zero where all are.
+    pub relay: Duration,
 }
 
 /// Reads the log through a pool.
@@ -89,6 +98,15 @@ impl LogReader {
         let rows =
             client.query(&statement, &[&stream.stream_type, &stream.id, &after.0, &events_max]).await?;
         Ok(rows.iter().map(event).collect())
+    }
+
+    /// How far the relay is behind the log.
+    pub async fn lag(&self) -> Result<Lag, postgres::Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(LAG).await?;
+        let row = client.query_one(&statement, &[]).await?;
+        let relay = Duration::try_from_secs_f64(row.get(1)).unwrap_or_default();
+        Ok(Lag { head: Position(row.get(0)), relay })
     }
 
     /// The event at a position.

@@ -66,14 +66,14 @@ pub(super) struct Hole {
 }
 
 /// What was read from the log for holes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Filled {
     pub(super) holes: BTreeMap<Partition, FilledHole>,
     /// Nothing between the holes' beginnings and here is missing.
     pub(super) scanned_to: Position,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct FilledHole {
     pub(super) from: Position,
     pub(super) events: Vec<Event>,

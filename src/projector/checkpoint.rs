@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::{Pool, Transaction};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
@@ -92,15 +93,31 @@ pub(super) async fn choose<'a>(
     Ok(rows.iter().map(|row| Partition { stream_type: row.get(0), number: row.get(1) }).collect())
 }
 
-/// Locks the rows of these partitions for every generation that follows; returns where each generation stands.
+/// Whose checkpoints are locked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Whose {
+    /// Every generation that follows.
+    pub(super) followers: bool,
+    /// One that does not follow.
+    pub(super) candidate: Option<i32>,
+}
+
+/// Locks the rows of these partitions; returns where each generation stands. Asked twice at once: the second time sees
+/// what was committed while the first one waited for its locks, such as a generation that follows now.
 pub(super) async fn lock(
     transaction: &Transaction<'_>,
     projection: &str,
     partitions: &[Partition],
+    whose: Whose,
 ) -> Result<BTreeMap<i32, Checkpoints>, Error> {
     let (stream_types, numbers) = columns(partitions.iter());
     let statement = transaction.prepare_cached(LOCK).await?;
-    let rows = transaction.query(&statement, &[&projection, &stream_types, &numbers]).await?;
+    let parameters: [&(dyn ToSql + Sync); 5] =
+        [&projection, &stream_types, &numbers, &whose.followers, &whose.candidate];
+    let (_, rows) = futures_util::try_join!(
+        transaction.query(&statement, &parameters),
+        transaction.query(&statement, &parameters)
+    )?;
     let mut generations: BTreeMap<i32, Checkpoints> = BTreeMap::new();
     for row in &rows {
         let partition = Partition { stream_type: row.get(1), number: row.get(2) };

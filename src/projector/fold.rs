@@ -4,20 +4,24 @@
 //! partition's rows are the fold of exactly its events up to its checkpoint.
 
 mod error;
-mod fill;
+pub(super) mod fill;
 mod singly;
 mod together;
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use deadpool_postgres::Transaction;
 pub(super) use error::{Error, Poison};
 use tokio_postgres::types::ToSql;
+use tracing::error;
 
 use super::{
     Deps,
     batch::{Batch, Checkpoints, Chunk, Filled, Partition},
-    checkpoint::{self, Passed},
+    checkpoint::{self, Passed, Whose},
     folder::{self, Rows},
     generation::Generation,
     sql::Identifier,
@@ -26,12 +30,13 @@ use crate::{
     aggregate::{DecodeError, Registry},
     config,
     log::{Event, Position, StreamTypes},
-    postgres,
+    postgres::{self, Failure},
 };
 
 const SETTINGS: &str = include_str!("fold/settings.sql");
 const SEARCH_PATH: &str = include_str!("fold/search_path.sql");
 const PLAN: &str = include_str!("fold/plan.sql");
+const DETACH: &str = include_str!("fold/detach.sql");
 const STATE: &str = include_str!("fold/state.sql");
 const LOCK_ROWS: &str = include_str!("fold/lock_rows.sql");
 
@@ -42,6 +47,10 @@ pub(super) struct Fold<'a> {
     pub(super) generations: &'a [Generation],
     pub(super) stream_types: &'a StreamTypes,
     pub(super) limits: &'a config::Projector,
+    /// Whether this loads the one generation, which does not follow yet.
+    pub(super) loading: bool,
+    /// What was read of the log for the chunk, where it was made of that; else holes are read as they are found.
+    pub(super) filled: Option<&'a Filled>,
 }
 
 /// What a fold came to.
@@ -59,7 +68,7 @@ pub(super) struct Folded {
 
 /// How a batch is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+pub(super) enum Manner {
     /// Wave by wave, a statement per group.
     Together,
     /// Event by event, to find the one that the database refuses.
@@ -99,31 +108,44 @@ impl Fold<'_> {
     }
 
     async fn attempt(&self, chunk: &Chunk, manner: Manner) -> Result<Folded, Error> {
-        let live = &self.generations[0];
         let mut client = self.deps.read.get().await.map_err(postgres::Error::from)?;
         let mut transaction = client.transaction().await?;
-        self.begin(&transaction).await?;
-        let wanted = chunk.feeds.keys();
-        let name = &live.folder.name;
-        let partitions = checkpoint::choose(&transaction, name, live.number, chunk.scope, wanted).await?;
-        if partitions.is_empty() {
-            return Ok(Folded { taken: true, ..Folded::default() });
+        let (folded, poison) = self.within(&mut transaction, chunk, manner).await?;
+        transaction.commit().await?;
+        match poison {
+            Some(poison) => Err(Error::Poison(Box::new(poison))),
+            None => Ok(folded),
         }
-        let checkpoints = self.lock(&transaction, &partitions).await?;
+    }
+
+    /// Folds a chunk as a part of a transaction.
+    pub(super) async fn within(
+        &self,
+        transaction: &mut Transaction<'_>,
+        chunk: &Chunk,
+        manner: Manner,
+    ) -> Result<(Folded, Option<Poison>), Error> {
+        let first = &self.generations[0];
+        begin(transaction, self.limits).await?;
+        let name = &first.folder.name;
+        let wanted = chunk.feeds.keys();
+        let partitions = checkpoint::choose(transaction, name, first.number, chunk.scope, wanted).await?;
+        if partitions.is_empty() {
+            return Ok((Folded { taken: true, ..Folded::default() }, None));
+        }
+        let checkpoints = self.lock(transaction, &partitions).await?;
         let filled = self.fill(chunk, &checkpoints).await?;
         let mut batch = Batch::stage(chunk, &checkpoints, &filled);
         let unreadable = self.cut_unreadable(&mut batch)?;
-        let outcome = match manner {
-            Manner::Together => self.together(&transaction, &batch).await,
-            Manner::Singly => self.singly(&mut transaction, &mut batch).await,
+        let (passed, poison) = match manner {
+            Manner::Together => (self.together(transaction, first, &batch).await?, None),
+            Manner::Singly => self.singly(transaction, &mut batch).await?,
         };
-        let (passed, poison) = outcome?;
-        transaction.commit().await?;
-        if let Some(poison) = poison {
-            return Err(Error::Poison(Box::new(poison)));
+        for generation in &self.generations[1..] {
+            self.follow(transaction, generation, &batch).await?;
         }
         let sum = |of: fn(&Passed) -> i64| passed.values().map(of).sum::<i64>().unsigned_abs();
-        Ok(Folded {
+        let folded = Folded {
             more: unreadable || !batch.holes.is_empty(),
             taken: false,
             applied: sum(|passed| passed.applied),
@@ -133,16 +155,81 @@ impl Fold<'_> {
                 .iter()
                 .map(|(partition, moved)| ((*partition).clone(), moved.to))
                 .collect(),
-        })
+        };
+        Ok((folded, poison))
     }
 
-    /// Makes the session fit to fold, unless the projection is held.
-    async fn begin(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
-        let silence = format!("{}ms", self.limits.session_timeout.as_millis());
-        let settings = transaction.prepare_cached(SETTINGS).await?;
-        transaction.execute(&settings, &[&silence]).await?;
-        let state = transaction.prepare_cached(STATE).await?;
-        let state = transaction.query_one(&state, &[&self.generations[0].folder.name]).await?;
+    /// Runs a batch in a generation beside the live one. Where it cannot, it is detached, and the live one goes on.
+    async fn follow(
+        &self,
+        transaction: &mut Transaction<'_>,
+        generation: &Generation,
+        batch: &Batch<'_>,
+    ) -> Result<(), Error> {
+        let savepoint = transaction.transaction().await?;
+        let failed = match self.together(&savepoint, generation, batch).await {
+            Ok(_) => return Ok(savepoint.commit().await?),
+            Err(Error::Database(error)) if error.failure() == Failure::Transient => return Err(error.into()),
+            Err(error) => error,
+        };
+        savepoint.rollback().await?;
+        let (name, reason) = (&generation.folder.name, failed.to_string());
+        error!(projection = name, generation = generation.number, reason, "a generation is detached");
+        transaction.execute(DETACH, &[name, &generation.number, &reason]).await?;
+        Ok(())
+    }
+
+    /// Detaches a generation because of something that is not one batch's fault.
+    pub(super) async fn detach(&self, generation: i32, reason: &str) -> Result<(), postgres::Error> {
+        let name = &self.generations[0].folder.name;
+        error!(projection = name, generation, reason, "a generation is detached");
+        self.deps.read.get().await?.execute(DETACH, &[name, &generation, &reason]).await?;
+        Ok(())
+    }
+
+    /// Locks the partitions; every generation that follows stands where the live one does.
+    async fn lock(
+        &self,
+        transaction: &Transaction<'_>,
+        partitions: &[Partition],
+    ) -> Result<Checkpoints, Error> {
+        let Generation { number: first, folder, .. } = &self.generations[0];
+        let whose = match self.loading {
+            true => Whose { followers: false, candidate: Some(*first) },
+            false => Whose { followers: true, candidate: None },
+        };
+        let mut standing = checkpoint::lock(transaction, &folder.name, partitions, whose).await?;
+        if !self.loading {
+            self.check_state(transaction).await?;
+        }
+        let missing = |number: &i32| standing.get(number).is_none_or(|known| known.len() < partitions.len());
+        if self.generations.iter().any(|generation| missing(&generation.number)) {
+            return Err(Error::NoCheckpoint);
+        }
+        let live = standing.remove(first).ok_or(Error::NoCheckpoint)?;
+        match standing.iter().find(|(_, checkpoints)| **checkpoints != live) {
+            Some((apart, _)) => Err(Error::Apart(*apart)),
+            None => Ok(live),
+        }
+    }
+
+    /// Whether the projection may go on, and with the generations that this worker knows. True until the transaction
+    /// ends: whoever changes that locks the checkpoints.
+    async fn check_state(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        let statement = transaction.prepare_cached(STATE).await?;
+        let state = transaction.query_opt(&statement, &[&self.generations[0].folder.name]).await?;
+        let state = state.ok_or(Error::Changed)?;
+        let (live, followers): (i32, BTreeSet<i32>) =
+            (state.get(2), state.get::<_, Vec<_>>(3).into_iter().collect());
+        if live != self.generations[0].number
+            || !followers.iter().eq(self
+                .generations
+                .iter()
+                .map(|known| &known.number)
+                .collect::<BTreeSet<_>>())
+        {
+            return Err(Error::Changed);
+        }
         if state.get(0) {
             return Err(Error::Paused);
         }
@@ -152,43 +239,25 @@ impl Fold<'_> {
         }
     }
 
-    /// Locks the partitions; every generation that follows stands where the live one does.
-    async fn lock(
-        &self,
-        transaction: &Transaction<'_>,
-        partitions: &[Partition],
-    ) -> Result<Checkpoints, Error> {
-        let mut standing =
-            checkpoint::lock(transaction, &self.generations[0].folder.name, partitions).await?;
-        let numbers = self.generations.iter().map(|generation| &generation.number);
-        let complete = standing.values().all(|checkpoints| checkpoints.len() == partitions.len());
-        if standing.is_empty() || !complete {
-            return Err(Error::NoCheckpoint);
+    async fn fill(&self, chunk: &Chunk, checkpoints: &Checkpoints) -> Result<Cow<'_, Filled>, Error> {
+        if let Some(filled) = self.filled {
+            return Ok(Cow::Borrowed(filled));
         }
-        if !standing.keys().eq(numbers) {
-            return Err(Error::Changed);
-        }
-        let live = standing.remove(&self.generations[0].number).ok_or(Error::Changed)?;
-        if standing.values().any(|checkpoints| *checkpoints != live) {
-            return Err(Error::Changed);
-        }
-        Ok(live)
-    }
-
-    async fn fill(&self, chunk: &Chunk, checkpoints: &Checkpoints) -> Result<Filled, Error> {
-        let nothing = Filled::default();
-        let holes = Batch::stage(chunk, checkpoints, &nothing).holes;
+        let holes = Batch::stage(chunk, checkpoints, &Filled::default()).holes;
         if holes.is_empty() {
-            return Ok(Filled::default());
+            return Ok(Cow::Owned(Filled::default()));
         }
-        Ok(fill::fill(&self.deps.reader, &holes, self.stream_types, self.limits).await?)
+        Ok(Cow::Owned(fill::fill(&self.deps.reader, &holes, self.stream_types, self.limits).await?))
     }
 
     /// Leaves out what comes after an event that this program is too old to read; true if there was one. An error where
     /// nothing comes before it.
     fn cut_unreadable(&self, batch: &mut Batch<'_>) -> Result<bool, Error> {
         let registry = &self.deps.registry;
-        let readable = |event: &Event| match self.generations[0].statements.contains_key(&event.event_type) {
+        let folded = |event: &Event| {
+            self.generations.iter().any(|known| known.statements.contains_key(&event.event_type))
+        };
+        let readable = |event: &Event| match folded(event) {
             true => upcast(registry, event).map(|_| ()),
             false => Ok(()),
         };
@@ -238,6 +307,14 @@ impl Fold<'_> {
         transaction.execute(&planning, &Plan::Kept.parameters()).await?;
         Ok(())
     }
+}
+
+/// Makes the session fit to fold, until the transaction ends.
+pub(super) async fn begin(transaction: &Transaction<'_>, limits: &config::Projector) -> Result<(), Error> {
+    let silence = format!("{}ms", limits.session_timeout.as_millis());
+    let settings = transaction.prepare_cached(SETTINGS).await?;
+    transaction.execute(&settings, &[&silence]).await?;
+    Ok(())
 }
 
 /// The event in today's schema version.

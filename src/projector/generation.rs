@@ -1,12 +1,12 @@
 //! Generations: each build of a read model, in a schema of its own, with the folder it was made from.
 //!
-//! Makes the first one; a later one is a rebuild's. The invariant: what a generation's rows were folded with is what is
+//! Makes the first one; the next ones are for [`super::candidate`]. The invariant: what a generation's rows were folded with is what is
 //! stored beside it, so a folder that changed without a new version is refused instead of being mixed in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::{Pool, Transaction};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::{Row, error::SqlState};
 
 use super::{
     Deps,
@@ -16,13 +16,17 @@ use super::{
 use crate::{json::RawJson, postgres};
 
 const LOCK: &str = include_str!("generation/lock.sql");
-const LIVE: &str = include_str!("generation/live.sql");
+const FOLLOWING: &str = include_str!("generation/following.sql");
+const STORED: &str = include_str!("generation/stored.sql");
+const NEXT: &str = include_str!("generation/next.sql");
+const PRUNE: &str = include_str!("generation/prune.sql");
 const INSERT_PROJECTION: &str = include_str!("generation/insert_projection.sql");
 const INSERT: &str = include_str!("generation/insert.sql");
 const CREATE_SCHEMA: &str = include_str!("generation/create_schema.sql");
 const GRANT_READS: &str = include_str!("generation/grant_reads.sql");
 /// What the API reads of a table's columns, too.
 const COLUMNS: &str = include_str!("../read_model/columns.sql");
+const ENTER: &str = include_str!("generation/enter.sql");
 const RESUME: &str = include_str!("generation/resume.sql");
 
 /// The number of a projection's first generation.
@@ -40,7 +44,7 @@ pub(super) struct Generation {
 
 /// Why a projection has no generation to work on.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     /// Somebody has to decide or to mend.
     #[error("{0}")]
     Refused(String),
@@ -54,20 +58,70 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-/// The live generation of a folder's projection; made now where there is none.
-pub(super) async fn open(deps: &Deps, folder: &Folder) -> Result<Generation, Error> {
+/// The generations of a folder's projection that follow, the live one first; made now where there is none.
+pub(super) async fn open(deps: &Deps, folder: &Folder) -> Result<Vec<Generation>, Error> {
     let mut client = deps.read.get().await.map_err(postgres::Error::from)?;
     let transaction = client.transaction().await?;
-    transaction.execute(LOCK, &[&folder.name]).await?;
-    let generation = match transaction.query_opt(LIVE, &[&folder.name]).await? {
-        Some(row) => {
-            let stored: RawJson = row.get(3);
-            known(folder, row.get(0), row.get(1), row.get(2), &stored)?
+    lock(&transaction, &folder.name).await?;
+    let mut generations = following(&transaction, &folder.name).await?;
+    match generations.first() {
+        Some(live) => refuse_changed(&live.folder, folder)?,
+        None => {
+            transaction.execute(INSERT_PROJECTION, &[&folder.name, &FIRST]).await?;
+            let fingerprint = folder.fingerprint(&deps.registry);
+            let first = create(&transaction, folder, FIRST, &fingerprint, true).await?;
+            index(&transaction, &first).await?;
+            generations.push(first);
         }
-        None => create(&transaction, folder, &folder.fingerprint(&deps.registry)).await?,
-    };
+    }
+    transaction.execute(PRUNE, &[&folder.name, &stream_types(&generations)]).await?;
     transaction.commit().await?;
-    Ok(generation)
+    Ok(generations)
+}
+
+/// One process at a time changes which generations of a projection there are; until the transaction ends.
+pub(crate) async fn lock(
+    transaction: &Transaction<'_>,
+    projection: &str,
+) -> Result<(), tokio_postgres::Error> {
+    transaction.execute(LOCK, &[&projection]).await?;
+    Ok(())
+}
+
+/// The generations of a projection that follow, the live one first.
+pub(super) async fn following(
+    transaction: &Transaction<'_>,
+    projection: &str,
+) -> Result<Vec<Generation>, Error> {
+    let rows = transaction.query(FOLLOWING, &[&projection]).await?;
+    rows.iter().map(stored).collect()
+}
+
+/// A generation as it is stored, and whether it follows.
+pub(super) async fn find(
+    pool: &Pool,
+    projection: &str,
+    number: i32,
+) -> Result<Option<(Generation, bool)>, Error> {
+    let client = pool.get().await.map_err(postgres::Error::from)?;
+    let row = client.query_opt(STORED, &[&projection, &number]).await?;
+    row.map(|row| Ok((stored(&row)?, row.get(4)))).transpose()
+}
+
+/// Makes the next generation of a projection, which follows nothing yet and has no indexes; under the projection's lock.
+pub(super) async fn create_next(
+    transaction: &Transaction<'_>,
+    folder: &Folder,
+    fingerprint: &str,
+) -> Result<i32, Error> {
+    let number: i32 = transaction.query_one(NEXT, &[&folder.name]).await?.get(0);
+    Ok(create(transaction, folder, number, fingerprint, false).await?.number)
+}
+
+/// The stream types that some of these generations read.
+pub(super) fn stream_types(generations: &[Generation]) -> Vec<String> {
+    let types: BTreeSet<String> = generations.iter().flat_map(|known| known.folder.stream_types()).collect();
+    types.into_iter().collect()
 }
 
 /// Lets a stopped projection try once more.
@@ -76,32 +130,30 @@ pub(super) async fn resume(pool: &Pool, projection: &str) -> Result<(), postgres
     Ok(())
 }
 
-/// The stored generation, if the folder on disk is still the one it was made from.
-fn known(
-    folder: &Folder,
-    number: i32,
-    schema: String,
-    version: i32,
-    stored: &RawJson,
-) -> Result<Generation, Error> {
-    let files: BTreeMap<String, String> = stored
-        .parse()
-        .map_err(|error| Error::Refused(format!("the folder stored with generation {number}: {error}")))?;
-    if folder.version != version {
-        return Err(Error::Refused(format!(
-            "the folder has version {}, generation {number} was made of version {version}: rebuild it with \
-             `annals projections rebuild {}`, or put the folder of version {version} back",
-            folder.version, folder.name
-        )));
+/// A generation with the folder that is stored with it.
+fn stored(row: &Row) -> Result<Generation, Error> {
+    let (number, schema, version, files): (i32, String, i32, RawJson) =
+        (row.get(0), row.get(1), row.get(2), row.get(3));
+    let unfit = |detail: String| {
+        Error::Refused(format!("the folder (version {version}) stored with generation {number}: {detail}"))
+    };
+    let files = files.parse().map_err(|error| unfit(error.to_string()))?;
+    let folder = Folder::parse(files)
+        .map_err(|faults| unfit(faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")))?;
+    Ok(Generation::new(number, schema, folder))
+}
+
+/// A folder of another version is for a rebuild; until then, and after going back, the stored one is worked with.
+fn refuse_changed(live: &Folder, folder: &Folder) -> Result<(), Error> {
+    if folder.version != live.version || folder.files() == live.files() {
+        return Ok(());
     }
-    if files != *folder.files() {
-        let changed = changed(&files, folder.files()).join(", ");
-        return Err(Error::Refused(format!(
-            "the folder changed ({changed}) under the same version {version}, and its rows were made by the old one: \
-             raise `version` for a rebuild, or undo the change"
-        )));
-    }
-    Ok(Generation::new(number, schema, folder.clone()))
+    let changed = changed(live.files(), folder.files()).join(", ");
+    Err(Error::Refused(format!(
+        "the folder changed ({changed}) under the same version {}, and its rows were made by the old one: raise `version` \
+         for a rebuild, or undo the change",
+        live.version
+    )))
 }
 
 fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
@@ -111,31 +163,33 @@ fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) 
     paths.into_iter().filter(|path| before.get(*path) != after.get(*path)).cloned().collect()
 }
 
+/// Makes a generation's schema and tables. What Postgres has against the folder's SQL is the folder's fault.
 async fn create(
     transaction: &Transaction<'_>,
     folder: &Folder,
+    number: i32,
     fingerprint: &str,
+    follows: bool,
 ) -> Result<Generation, Error> {
-    let schema = format!("projection_{}_{FIRST}", folder.name);
-    let generation = Generation::new(FIRST, schema, folder.clone());
-    transaction.execute(INSERT_PROJECTION, &[&folder.name, &FIRST]).await?;
-    let files = RawJson::of(folder.files());
-    let version = folder.version;
+    let schema = format!("projection_{}_{number}", folder.name);
+    let generation = Generation::new(number, schema, folder.clone());
+    let (files, schema) = (RawJson::of(folder.files()), &generation.schema);
     transaction
-        .execute(INSERT, &[&folder.name, &FIRST, &generation.schema, &version, &fingerprint, &files])
+        .execute(INSERT, &[&folder.name, &number, schema, &folder.version, &fingerprint, &files, &follows])
         .await?;
-    let schema = Identifier::new(&generation.schema);
+    let schema = Identifier::new(schema);
     transaction.batch_execute(&fill(CREATE_SCHEMA, &[("schema", schema.as_str())])).await?;
-    build(transaction, folder).await?;
+    transaction.batch_execute(folder.table_sql()).await.map_err(|error| fault("table.sql", error))?;
     transaction.batch_execute(&fill(GRANT_READS, &[("schema", schema.as_str())])).await?;
     generation.check(transaction).await?;
     Ok(generation)
 }
 
-/// Runs the folder's own SQL; what Postgres has against it is the folder's fault.
-async fn build(transaction: &Transaction<'_>, folder: &Folder) -> Result<(), Error> {
-    transaction.batch_execute(folder.table_sql()).await.map_err(|error| fault("table.sql", error))?;
-    if let Some(indexes) = folder.indexes_sql() {
+/// Makes a generation's indexes.
+pub(super) async fn index(transaction: &Transaction<'_>, generation: &Generation) -> Result<(), Error> {
+    let schema = Identifier::new(&generation.schema);
+    transaction.batch_execute(&fill(ENTER, &[("schema", schema.as_str())])).await?;
+    if let Some(indexes) = generation.folder.indexes_sql() {
         transaction.batch_execute(indexes).await.map_err(|error| fault("indexes.sql", error))?;
     }
     Ok(())

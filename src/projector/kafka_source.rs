@@ -4,44 +4,59 @@
 //! committed offsets are not used. Nothing depends on this source being right: what it repeats is skipped, what it
 //! loses is a hole that is filled from the log.
 
+mod group;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use group::Group;
 use rdkafka::{
-    ClientContext, Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    Message,
+    consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
-    types::RDKafkaRespErr,
 };
-use tokio::{runtime::Handle, sync::mpsc, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::{
     Deps,
     batch::{Chunk, Partition, Received},
-    checkpoint,
 };
-use crate::{config, kafka, postgres};
+use crate::{config, kafka};
 
 /// How long one poll waits; also how soon the thread sees that it has to end.
 const POLL: Duration = Duration::from_millis(100);
 /// How long the thread waits for the worker before it takes care of its group again.
 const STALL: Duration = Duration::from_secs(1);
-/// How long the group waits for the checkpoints when partitions are assigned; without them they are read from the start.
-const STARTS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long brokers that seem to be gone are given to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// First wait until they are asked again.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Chunks between the thread and the worker: one is folded while the next one is gathered.
 const CHUNKS_MAX: usize = 1;
 
 /// A consumer that runs until this is dropped.
 pub(super) struct KafkaSource {
     chunks: mpsc::Receiver<Chunk>,
+    away: watch::Receiver<Option<String>>,
     assigned: Assigned,
     _stop: DropGuard,
+}
+
+/// What a source tells its worker.
+pub(super) enum Told {
+    Chunk(Chunk),
+    /// Kafka is away, and why; `None`: it is back.
+    Away(Option<String>),
 }
 
 /// The partitions that the group gave to this worker.
@@ -64,14 +79,26 @@ impl KafkaSource {
         let assigned = Assigned::default();
         let stop = CancellationToken::new();
         let consumer = consumer(&subscription, assigned.clone())?;
-        let thread = Thread { subscription, consumer, sender, stop: stop.clone(), last_error: None };
+        let (saying, away) = watch::channel(None);
+        let thread = Thread {
+            subscription,
+            consumer,
+            sender,
+            away: saying,
+            stop: stop.clone(),
+            doubt: None,
+            last_error: None,
+        };
         tokio::task::spawn_blocking(move || thread.run());
-        Ok(Self { chunks, assigned, _stop: stop.drop_guard() })
+        Ok(Self { chunks, away, assigned, _stop: stop.drop_guard() })
     }
 
-    /// The next records; `None` when the consumer has failed for good.
-    pub(super) async fn next(&mut self) -> Option<Chunk> {
-        self.chunks.recv().await
+    /// The next records, or news; `None` when the consumer has failed for good.
+    pub(super) async fn next(&mut self) -> Option<Told> {
+        tokio::select! {
+            chunk = self.chunks.recv() => chunk.map(Told::Chunk),
+            Ok(()) = self.away.changed() => Some(Told::Away(self.away.borrow_and_update().clone())),
+        }
     }
 
     /// The partitions that this worker has now.
@@ -122,7 +149,10 @@ struct Thread {
     subscription: Subscription,
     consumer: BaseConsumer<Group>,
     sender: mpsc::Sender<Chunk>,
+    away: watch::Sender<Option<String>>,
     stop: CancellationToken,
+    /// How long the last wait was, while brokers seem to be gone.
+    doubt: Option<Duration>,
     /// So that what goes on failing is said once.
     last_error: Option<KafkaError>,
 }
@@ -131,6 +161,9 @@ impl Thread {
     fn run(mut self) {
         while !self.stop.is_cancelled() {
             let delivered = self.gather().and_then(|chunk| self.deliver(chunk));
+            if let Some(waited) = self.doubt {
+                self.ask(waited);
+            }
             if let Err(error) = delivered {
                 error!(projection = self.subscription.projection, %error, "the Kafka consumer failed");
                 return;
@@ -147,11 +180,35 @@ impl Thread {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => self.subscription.take(&message, &mut chunk),
+                Some(Err(error)) if is_away(&error) => {
+                    self.doubt.get_or_insert(Duration::ZERO);
+                    break;
+                }
                 Some(Err(error)) => note(&self.subscription.projection, &mut self.last_error, error)?,
             }
             wait = Duration::ZERO;
         }
         Ok(chunk.chunk)
+    }
+
+    /// Asks brokers that seem to be gone whether they are. If so, waits before anything else is tried: librdkafka goes on
+    /// trying by itself, and says so for each broker and each try.
+    fn ask(&mut self, waited: Duration) {
+        let Err(error) = self.consumer.fetch_metadata(None, ANSWER_TIMEOUT) else {
+            self.doubt = None;
+            self.away.send_if_modified(|away| away.take().is_some());
+            return;
+        };
+        self.away.send_if_modified(|away| {
+            let news = away.is_none();
+            away.get_or_insert_with(|| format!("Kafka does not answer: {error}"));
+            news
+        });
+        let wait = (waited * 2).clamp(BACKOFF_MIN, self.subscription.limits.backoff_max.max(BACKOFF_MIN));
+        let waiting = timeout(wait, self.stop.cancelled());
+        // Out of time is what is expected here.
+        let _ = self.consumer.context().runtime.block_on(waiting);
+        self.doubt = Some(wait);
     }
 
     /// Waits for the worker to take it; a worker that takes long must not cost the membership of the group.
@@ -184,6 +241,12 @@ impl Thread {
         }
         Ok(())
     }
+}
+
+/// Whether an error means that no broker can be reached.
+fn is_away(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, Resolve};
+    matches!(error, KafkaError::MessageConsumption(AllBrokersDown | BrokerTransportFailure | Resolve))
 }
 
 /// Says what failed; an error where the consumer cannot go on.
@@ -239,87 +302,5 @@ impl Subscription {
             reason,
             "a record is refused"
         );
-    }
-}
-
-/// Membership of the projection's group.
-struct Group {
-    deps: Deps,
-    topic_prefix: String,
-    projection: String,
-    generation: i32,
-    assigned: Assigned,
-    runtime: Handle,
-}
-
-impl ClientContext for Group {}
-
-impl ConsumerContext for Group {
-    /// Assigns partitions with our offsets; the default would ask Kafka for its own.
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        event: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
-    ) {
-        let named = self.named(partitions);
-        let outcome = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.set_starts(partitions, &named);
-            locked(&self.assigned).extend(named.iter().map(|(partition, _)| partition.clone()));
-            consumer.incremental_assign(partitions)
-        } else {
-            locked(&self.assigned).retain(|partition| !named.iter().any(|(revoked, _)| revoked == partition));
-            consumer.incremental_unassign(partitions)
-        };
-        let assigned = locked(&self.assigned).len();
-        match outcome {
-            Ok(()) => info!(
-                projection = self.projection,
-                partitions = assigned,
-                "the group shared its partitions out"
-            ),
-            Err(error) => error!(projection = self.projection, %error, "partitions were not assigned"),
-        }
-    }
-}
-
-impl Group {
-    /// The partitions of a list, with their topics.
-    fn named(&self, partitions: &TopicPartitionList) -> Vec<(Partition, String)> {
-        let prefix = format!("{}.", self.topic_prefix);
-        let named = |topic: &str, number: i32| {
-            let stream_type = topic.strip_prefix(&prefix).unwrap_or(topic).to_owned();
-            (Partition { stream_type, number }, topic.to_owned())
-        };
-        partitions.elements().iter().map(|element| named(element.topic(), element.partition())).collect()
-    }
-
-    fn set_starts(&self, partitions: &mut TopicPartitionList, named: &[(Partition, String)]) {
-        let starts = self
-            .runtime
-            .block_on(timeout(STARTS_TIMEOUT, self.starts()))
-            .unwrap_or_else(|_| Ok(HashMap::new()));
-        let starts = starts.unwrap_or_else(|error| {
-            warn!(projection = self.projection, %error, "no checkpoints; the topics are read from their beginning");
-            HashMap::new()
-        });
-        for (partition, topic) in named {
-            let start = starts.get(partition).map_or(Offset::Beginning, |offset| Offset::Offset(*offset));
-            if let Err(error) = partitions.set_partition_offset(topic, partition.number, start) {
-                warn!(projection = self.projection, topic, %error, "no start for a partition");
-            }
-        }
-    }
-
-    /// Where each partition goes on, as far as its checkpoint speaks of the topic's present incarnation.
-    async fn starts(&self) -> Result<HashMap<Partition, i64>, postgres::Error> {
-        let stream_types: BTreeMap<_, _> = self.deps.reader.stream_types().await?;
-        let stored = checkpoint::read(&self.deps.read, &self.projection, self.generation).await?;
-        let known = stored.into_iter().filter_map(|stored| {
-            let topic_id = stream_types.get(&stored.partition.stream_type)?.topic_id;
-            let offset = stored.next_offset.filter(|_| stored.topic_id == Some(topic_id))?;
-            Some((stored.partition, offset))
-        });
-        Ok(known.collect())
     }
 }

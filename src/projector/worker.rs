@@ -39,7 +39,7 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) {
     let (generations, stream_types) = (Vec::new(), StreamTypes::new());
-    let mut worker = Worker { deps, folder, limits, generations, stream_types, begun: false };
+    let mut worker = Worker { deps, folder, limits, generations, stream_types, begun: false, away: None };
     shutdown.run_until_cancelled(worker.work(kafka.as_ref())).await;
     worker.say(Status::Idle);
 }
@@ -54,6 +54,8 @@ struct Worker {
     stream_types: StreamTypes,
     /// Whether it worked before; a new process tries a stopped projection once more.
     begun: bool,
+    /// Why its source delivers nothing for now.
+    away: Option<String>,
 }
 
 /// Why a worker begins again.
@@ -67,8 +69,8 @@ enum Interruption {
     Kafka(#[from] rdkafka::error::KafkaError),
     #[error("the Kafka consumer ended")]
     ConsumerEnded,
-    #[error("the projection's generations changed")]
-    GenerationsChanged,
+    #[error("the projection's generations read other streams now")]
+    SourceChanged,
 }
 
 impl From<generation::Error> for Interruption {
@@ -88,7 +90,7 @@ impl Worker {
             let interruption = match self.open().await {
                 Ok(()) => {
                     waits = self.waits();
-                    let kafka = kafka.filter(|_| self.folder.order == Order::Stream);
+                    let kafka = kafka.filter(|_| self.order() == Order::Stream);
                     match kafka {
                         Some(kafka) => self.follow_kafka(kafka).await,
                         None => self.follow_log().await,
@@ -111,9 +113,9 @@ impl Worker {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
             return Err(Interruption::Refused(faults.join("; ")));
         }
-        let generation = generation::open(&self.deps, &self.folder).await?;
+        let generations = generation::open(&self.deps, &self.folder).await?;
         let head = self.deps.reader.head().await?;
-        for stored in checkpoint::read(&self.deps.read, &self.folder.name, generation.number).await? {
+        for stored in checkpoint::read(&self.deps.read, &self.folder.name, generations[0].number).await? {
             if stored.log_id != self.deps.log_id || stored.position > head {
                 return Err(Interruption::Refused(format!(
                     "its rows are of another log, or of this one before a restore: checkpoint {} of log {}, and this \
@@ -125,16 +127,30 @@ impl Worker {
         if !std::mem::replace(&mut self.begun, true) {
             generation::resume(&self.deps.read, &self.folder.name).await?;
         }
-        self.generations = vec![generation];
+        self.generations = generations;
         self.stream_types = StreamTypes::new();
         self.refresh().await?;
         self.say(Status::Running);
         Ok(())
     }
 
+    /// The order that every generation can follow.
+    fn order(&self) -> Order {
+        let global = self.generations.iter().any(|generation| generation.folder.order == Order::Global);
+        if global { Order::Global } else { Order::Stream }
+    }
+
+    /// Finds the generations anew; an interruption where they need another source.
+    async fn reopen(&mut self) -> Result<(), Interruption> {
+        let source = |worker: &Self| (worker.order(), generation::stream_types(&worker.generations));
+        let before = source(self);
+        self.open().await?;
+        if source(self) == before { Ok(()) } else { Err(Interruption::SourceChanged) }
+    }
+
     /// Takes up stream types that are new in the log.
     async fn refresh(&mut self) -> Result<(), postgres::Error> {
-        let wanted = self.folder.stream_types();
+        let wanted = generation::stream_types(&self.generations);
         let mut known = self.deps.reader.stream_types().await?;
         known.retain(|stream_type, _| wanted.contains(stream_type));
         if known != self.stream_types {
@@ -156,6 +172,8 @@ impl Worker {
                 generations: &self.generations,
                 stream_types: &self.stream_types,
                 limits: &self.limits,
+                loading: false,
+                filled: None,
             };
             let failed = match fold.run(chunk).await {
                 Ok(folded) => {
@@ -165,7 +183,14 @@ impl Worker {
                 Err(error) => error,
             };
             let wait = match failed {
-                Error::Changed => return Err(Interruption::GenerationsChanged),
+                Error::Changed => {
+                    self.reopen().await?;
+                    BACKOFF_MIN
+                }
+                Error::Apart(generation) => {
+                    fold.detach(generation, &failed.to_string()).await?;
+                    BACKOFF_MIN
+                }
                 Error::NoCheckpoint => {
                     self.stream_types = StreamTypes::new();
                     self.refresh().await?;
@@ -201,10 +226,15 @@ impl Worker {
             .build()
     }
 
+    /// The status of a worker whom nothing stops.
+    fn going(&self) -> Status {
+        self.away.clone().map_or(Status::Running, |reason| Status::Waiting { reason })
+    }
+
     fn report(&self, folded: &Folded) {
         let name = || self.folder.name.clone();
         if !folded.taken {
-            self.say(Status::Running);
+            self.say(self.going());
         }
         metrics::counter!("annals_projection_applied_total", "projection" => name())
             .increment(folded.applied);

@@ -1,6 +1,6 @@
 //! One moment of one read model: a transaction that reads only, as the reader, with an end to its time.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use deadpool_postgres::{Object, Pool, Transaction};
 use tokio_postgres::{IsolationLevel, Row};
@@ -8,11 +8,15 @@ use tokio_postgres::{IsolationLevel, Row};
 use super::{
     Answer, Catalog, Error,
     parameter::{Given, Text, blame},
+    relay::complete_to,
 };
 use crate::{
     json::RawJson,
-    log::Position,
-    projector::sql::{Identifier, fill},
+    log::{Position, Relayed},
+    projector::{
+        Partition,
+        sql::{Identifier, fill},
+    },
 };
 
 const OPEN: &str = include_str!("open.sql");
@@ -28,11 +32,12 @@ pub(super) struct Snapshot<'c> {
 }
 
 impl<'c> Snapshot<'c> {
-    /// Opens a snapshot of `catalog`'s generation; `None` when another one is live.
+    /// Opens a snapshot of `catalog`'s generation; `None` when another one is live. `relayed` was seen before.
     pub(super) async fn open(
         pool: &'c Pool,
         client: &'c mut Object,
         catalog: &'c Catalog,
+        relayed: Option<&Relayed>,
         statement_timeout: Duration,
     ) -> Result<Option<Self>, Error> {
         let open = client.prepare_cached(OPEN).await?;
@@ -45,8 +50,8 @@ impl<'c> Snapshot<'c> {
             pool,
             transaction,
             catalog,
-            position: Position(row.get(1)),
-            parked: row.get(2),
+            position: complete_to(&checkpoints(&row), relayed, &catalog.folder.stream_types()),
+            parked: row.get(1),
         }))
     }
 
@@ -97,4 +102,12 @@ impl<'c> Snapshot<'c> {
             Err(error) => Err(blame(self.pool, given, error).await),
         }
     }
+}
+
+fn checkpoints(row: &Row) -> BTreeMap<Partition, Position> {
+    let (stream_types, numbers, positions): (Vec<String>, Vec<i32>, Vec<i64>) =
+        (row.get(2), row.get(3), row.get(4));
+    let partitions =
+        stream_types.into_iter().zip(numbers).map(|(stream_type, number)| Partition { stream_type, number });
+    partitions.zip(positions.into_iter().map(Position)).collect()
 }

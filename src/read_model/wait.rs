@@ -86,10 +86,10 @@ impl ReadModels {
         let partitions = stream_types.into_iter().flat_map(|(stream_type, known)| {
             (0..known.partitions).map(move |number| Partition { stream_type: stream_type.clone(), number })
         });
-        if !self.0.relayed {
+        let Some(relay) = &self.0.relay else {
             return Ok(Some(partitions.map(|partition| (partition, after)).collect()));
-        }
-        let relayed = self.0.log.relayed().await?;
+        };
+        let relayed = relay.now().await?;
         if relayed.cursor < after {
             return Ok(None);
         }

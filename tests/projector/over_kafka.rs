@@ -3,7 +3,8 @@
 use annals::{
     kafka,
     log::{Event, Position},
-    projector::Status,
+    projector::{Progress, Status},
+    read_model::{Freshness, ListQuery, ReadModels},
 };
 use rdkafka::{
     ClientConfig,
@@ -11,10 +12,11 @@ use rdkafka::{
     client::DefaultClientContext,
     producer::{BaseProducer, BaseRecord, Producer},
 };
+use tokio::net::TcpListener;
 
 use crate::{
     stage::{Counters, Stage, shipped},
-    support::{self, DEADLINE, append, until},
+    support::{self, DEADLINE, append, proxy::Proxy, until},
 };
 
 const HOLDERS: &str = include_str!("offsets.sql");
@@ -205,4 +207,51 @@ async fn a_projection_that_stands_still_keeps_its_partitions_and_goes_on() {
     until("it is paused", async || process.status("counters") == Status::Paused).await;
     client.batch_execute(&pause(false)).await.expect("goes on");
     stage.assert_counted(&counters).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_s_position_is_how_far_the_read_model_is_complete() {
+    let stage = Stage::new().await;
+    let _relay = stage.relay().await;
+    let _process = stage.kafka_process(&[&shipped("counters")], &[]).await;
+    // One stream: all partitions but one stay empty. And an event that the read model does not follow.
+    let mut counters = Counters::new(1);
+    stage.count(&mut counters, 20).await;
+    stage.append(append("order.created", support::ORDER)).await;
+    stage.assert_counted(&counters).await;
+    let head = stage.database.reader().head().await.expect("a head");
+    let config = stage.database.config(&[("read_relay_age_max_ms", "1")]);
+    let log = stage.database.reader();
+    let models = ReadModels::new(stage.database.pool(), log, true, Progress::new([]), config.reads);
+    let list = ListQuery { limit: 1, ..ListQuery::default() };
+    until("the position is the head", async || {
+        let answer = models.list("counters", &list, Freshness::default()).await.expect("an answer");
+        assert!(answer.position <= head);
+        answer.position == head
+    })
+    .await;
+    stage.count(&mut counters, 1).await;
+    let fresh = Freshness { after: stage.database.reader().head().await.ok(), wait: DEADLINE };
+    let answer = models.list("counters", &list, fresh).await.expect("an answer");
+    assert!(Some(answer.position) >= fresh.after, "what was waited for is told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_says_once_that_kafka_is_away_and_goes_on_when_it_is_back() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(10);
+    let nobody = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let address = nobody.local_addr().expect("an address");
+    drop(nobody);
+    let brokers = address.to_string();
+    let process = stage.kafka_process(&[&shipped("counters")], &[("kafka_brokers", &brokers)]).await;
+    let reason = process.stands_still("counters").await;
+    assert!(reason.contains("Kafka does not answer"), "{reason}");
+    let _relay = stage.relay().await;
+    stage.count(&mut counters, 20).await;
+    let broker = support::kafka_brokers().parse().expect("an address");
+    let _proxy = Proxy::at(address, broker).await;
+    until("it goes on", async || process.status("counters") == Status::Running).await;
+    stage.assert_counted(&counters).await;
+    from_kafka(&stage).await;
 }

@@ -7,10 +7,11 @@ use std::{
 };
 
 use annals::{
+    aggregate::Registry,
     log::{Append, Appender, Expected, Position},
     postgres,
     projector::{self, Deps, Folder, Progress, Status},
-    relay,
+    rebuild, relay,
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -19,11 +20,14 @@ use uuid::Uuid;
 use crate::support::{self, Database, append_to, until};
 
 const FORGET: &str = include_str!("forget.sql");
+const LIVE: &str = include_str!("live.sql");
 const CHECKPOINT: &str = include_str!("checkpoint.sql");
 
 pub(crate) struct Stage {
     pub(crate) database: Database,
     pub(crate) prefix: String,
+    /// What the processes know of events.
+    pub(crate) registry: fn() -> Registry,
     appender: Appender,
     head: watch::Receiver<Position>,
 }
@@ -66,7 +70,7 @@ impl Stage {
     pub(crate) async fn new() -> Self {
         let database = Database::new().await;
         let (appender, head) = database.appender(&[("topic_partitions", "4")]);
-        Self { database, prefix: support::topic_prefix(), appender, head }
+        Self { database, prefix: support::topic_prefix(), registry: support::registry, appender, head }
     }
 
     /// Projectors that tail the log.
@@ -78,14 +82,19 @@ impl Stage {
         let deps = Deps {
             reader: self.database.reader(),
             read: postgres::pool(&config.databases.projector, &config.databases).expect("a pool"),
-            registry: Arc::new(support::registry()),
+            registry: Arc::new((self.registry)()),
             log_id: self.database.identity().await.log_id,
             head: self.head.clone(),
             progress: progress.clone(),
         };
         let shutdown = CancellationToken::new();
-        let folders = folders.iter().copied().cloned().collect();
-        let running = projector::run(deps, folders, config.kafka, config.projector, shutdown.clone());
+        let folders: Vec<Folder> = folders.iter().copied().cloned().collect();
+        let rebuilding =
+            rebuild::run(deps.clone(), folders.clone(), config.projector.clone(), shutdown.clone());
+        let folding = projector::run(deps, folders, config.kafka, config.projector, shutdown.clone());
+        let running = async {
+            tokio::join!(rebuilding, folding);
+        };
         Process { progress, shutdown, task: tokio::spawn(running) }
     }
 
@@ -143,10 +152,11 @@ impl Stage {
         .await;
     }
 
-    /// The rows of a projection's main table by id, as JSON.
+    /// The rows of a projection's main table by id, as JSON, as they are served.
     pub(crate) async fn rows(&self, projection: &str) -> BTreeMap<Uuid, serde_json::Value> {
         let client = self.database.client().await;
-        let sql = format!("select id, to_jsonb(r) from projection_{projection}_1.{projection} r");
+        let live = client.query_one(LIVE, &[&projection]).await.expect("a generation").get::<_, String>(0);
+        let sql = format!("select id, to_jsonb(r) from {live}.{projection} r");
         let rows = client.query(&sql, &[]).await.expect("readable");
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }

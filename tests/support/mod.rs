@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses a part of it")]
 
+pub mod logins;
 pub mod process;
 pub mod proxy;
 pub mod server;
@@ -224,11 +225,15 @@ pub const ORDER: &str =
 impl Database {
     /// The command pipeline as one server process has it: with an appender and a cache of its own.
     pub async fn commands(&self, settings: &[(&str, &str)]) -> Commands {
+        self.commands_of(registry(), settings).await
+    }
+
+    /// The same with other aggregates than the program's.
+    pub async fn commands_of(&self, registry: Registry, settings: &[(&str, &str)]) -> Commands {
         let config = self.config(settings);
         let (appender, _) = self.appender(settings);
-        let registry = std::sync::Arc::new(registry());
         Commands::new(
-            registry,
+            std::sync::Arc::new(registry),
             self.reader(),
             appender,
             CommandLog::new(self.pool()),
@@ -241,6 +246,7 @@ impl Database {
 /// A command of the caller `test`.
 pub fn request(command: &str, stream_id: Option<Uuid>, body: serde_json::Value) -> Request {
     Request {
+        command_id: None,
         command: command.into(),
         stream_id,
         body,

@@ -52,6 +52,13 @@ impl Process {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
+    /// Runs a command that fails, and returns its exit code and what it printed on stderr.
+    pub fn fail(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String) {
+        let output = command(database, arguments, settings).stderr(Stdio::piped()).output().expect("it ends");
+        assert!(output.stdout.is_empty(), "stdout is for results");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    }
+
     /// SIGKILL: it gets no chance to tidy up.
     pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");
@@ -85,6 +92,10 @@ impl Drop for Process {
 }
 
 fn start(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> Child {
+    command(database, arguments, settings).spawn().expect("annals starts")
+}
+
+fn command(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_annals"));
     command
         .args(arguments)
@@ -98,5 +109,5 @@ fn start(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> 
     for (name, value) in settings {
         command.env(format!("ANNALS_{}", name.to_uppercase()), value);
     }
-    command.spawn().expect("annals starts")
+    command
 }

@@ -17,7 +17,12 @@ pub struct Proxy {
 impl Proxy {
     /// Listens on a free port of the loopback address.
     pub async fn to(target: SocketAddr) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), target).await
+    }
+
+    /// Listens on an address that was free.
+    pub async fn at(address: SocketAddr, target: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (cut, cuts) = watch::channel(0);
         tokio::spawn(async move {

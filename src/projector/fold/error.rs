@@ -34,6 +34,9 @@ pub(in crate::projector) enum Error {
     /// Another set of generations follows than this worker knows.
     #[error("the projection's generations changed")]
     Changed,
+    /// A generation follows and does not stand where the live one does.
+    #[error("generation {0} does not stand where the live one does")]
+    Apart(i32),
     /// Somebody else moved a checkpoint that this worker held: not possible while its transaction lives.
     #[error("a checkpoint was moved by somebody else")]
     Lost,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Reads what lies in the holes, as much as a batch may hold.
-pub(super) async fn fill(
+pub(in crate::projector) async fn fill(
     reader: &LogReader,
     holes: &[Hole],
     stream_types: &StreamTypes,

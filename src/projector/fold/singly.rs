@@ -20,44 +20,32 @@ const STOP: &str = include_str!("stop.sql");
 
 impl Fold<'_> {
     /// Runs a batch in the order of positions up to the first event that the database refuses, and cuts it there. Where
-    /// there is one, the projection is stopped in the same transaction.
+    /// there is one, the projection is stopped in the same transaction, unless this only loads a generation.
     pub(super) async fn singly<'b>(
         &self,
         transaction: &mut Transaction<'_>,
         batch: &mut Batch<'b>,
     ) -> Result<(BTreeMap<&'b Partition, Passed>, Option<Poison>), Error> {
+        let generation = &self.generations[0];
+        let Generation { number, folder, .. } = generation;
+        self.enter(transaction, generation).await?;
         let mut first: Option<Poison> = None;
-        for generation in self.generations {
-            self.enter(transaction, generation).await?;
-            let (events, _) = self.readable(generation, batch)?;
-            for (_, event) in &events {
-                if let Err(poison) = self.run_one(transaction, generation, event).await? {
-                    batch.cut(poison.position);
-                    first = Some(poison);
-                    break;
-                }
+        for (_, event) in &self.readable(generation, batch)?.0 {
+            if let Err(poison) = self.run_one(transaction, generation, event).await? {
+                first = Some(poison);
+                break;
             }
         }
-        let mut live = None;
-        for generation in self.generations {
-            let (_, passed) = self.readable(generation, batch)?;
-            let name = &generation.folder.name;
-            checkpoint::advance(
-                transaction,
-                name,
-                generation.number,
-                &batch.moved,
-                &passed,
-                self.stream_types,
-            )
-            .await?;
-            live.get_or_insert(passed);
-        }
         if let Some(poison) = &first {
-            let name = &self.generations[0].folder.name;
-            transaction.execute(STOP, &[name, &RawJson::of(poison)]).await?;
+            batch.cut(poison.position);
+            if !self.loading {
+                transaction.execute(STOP, &[&folder.name, &RawJson::of(poison)]).await?;
+            }
         }
-        Ok((live.unwrap_or_default(), first))
+        let (_, passed) = self.readable(generation, batch)?;
+        checkpoint::advance(transaction, &folder.name, *number, &batch.moved, &passed, self.stream_types)
+            .await?;
+        Ok((passed, first))
     }
 
     async fn run_one(

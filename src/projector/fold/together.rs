@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream::FuturesOrdered};
 use tokio_postgres::Statement;
 use uuid::Uuid;
 
-use super::{Error, Fold, PLAN, Plan, Poison, error::of_statement};
+use super::{Error, Fold, PLAN, Plan, error::of_statement};
 use crate::{
     json::RawJson,
     log::Event,
@@ -25,33 +25,23 @@ use crate::{
 const OWN_PLAN_EVENTS_MIN: usize = 256;
 
 impl Fold<'_> {
-    /// Runs a batch in every generation; returns what became of its events in the live one.
+    /// Runs a batch in a generation; returns what became of its events.
     pub(super) async fn together<'b>(
         &self,
         transaction: &Transaction<'_>,
+        generation: &Generation,
         batch: &Batch<'b>,
-    ) -> Result<(BTreeMap<&'b Partition, Passed>, Option<Poison>), Error> {
-        let mut live = None;
-        for generation in self.generations {
-            let (events, passed) = self.readable(generation, batch)?;
-            let name = &generation.folder.name;
-            checkpoint::advance(
-                transaction,
-                name,
-                generation.number,
-                &batch.moved,
-                &passed,
-                self.stream_types,
-            )
+    ) -> Result<BTreeMap<&'b Partition, Passed>, Error> {
+        let (events, passed) = self.readable(generation, batch)?;
+        let Generation { number, folder, .. } = generation;
+        checkpoint::advance(transaction, &folder.name, *number, &batch.moved, &passed, self.stream_types)
             .await?;
-            let groups = waves::cut(events.iter().map(|(_, event)| &**event), generation.folder.order);
-            if !groups.is_empty() {
-                self.enter(transaction, generation).await?;
-                self.send(transaction, generation, &groups).await?;
-            }
-            live.get_or_insert(passed);
+        let groups = waves::cut(events.iter().map(|(_, event)| &**event), folder.order);
+        if !groups.is_empty() {
+            self.enter(transaction, generation).await?;
+            self.send(transaction, generation, &groups).await?;
         }
-        Ok((live.unwrap_or_default(), None))
+        Ok(passed)
     }
 
     async fn send(

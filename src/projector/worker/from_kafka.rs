@@ -10,8 +10,8 @@ use crate::{
     log::Position,
     projector::{
         batch::{Chunk, Feed, Partition, Scope},
-        checkpoint,
-        kafka_source::{KafkaSource, Subscription},
+        checkpoint, generation,
+        kafka_source::{KafkaSource, Subscription, Told},
     },
 };
 
@@ -33,15 +33,20 @@ impl Worker {
             limits: self.limits.clone(),
             projection: self.folder.name.clone(),
             generation: self.generations[0].number,
-            stream_types: self.folder.stream_types(),
+            stream_types: generation::stream_types(&self.generations),
         })?;
+        self.away = None;
         let mut ticks = interval(self.limits.poll_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = Sighting::new();
         loop {
             tokio::select! {
-                chunk = source.next() => match chunk {
-                    Some(chunk) => self.fold_all(&chunk).await?,
+                told = source.next() => match told {
+                    Some(Told::Chunk(chunk)) => self.fold_all(&chunk).await?,
+                    Some(Told::Away(away)) => {
+                        self.away = away;
+                        self.say(self.going());
+                    }
                     None => return Ok(()),
                 },
                 _ = ticks.tick() => {

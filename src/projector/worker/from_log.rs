@@ -34,7 +34,7 @@ impl Worker {
         let half = Scope::Free((chunk.feeds.len() as i64 + 1) / 2);
         while !chunk.feeds.is_empty() {
             let folded = self.fold(&chunk).await?;
-            if folded.more && self.folder.order == Order::Stream {
+            if folded.more && self.order() == Order::Stream {
                 chunk.scope = half;
             } else if !folded.more && (folded.checkpoints.is_empty() || chunk.scope != half) {
                 break;
@@ -52,7 +52,7 @@ impl Worker {
         });
         let feed = Feed { records: Vec::new(), logged: head };
         let feeds: BTreeMap<_, _> = partitions.map(|partition| (partition, feed.clone())).collect();
-        let scope = match self.folder.order {
+        let scope = match self.order() {
             Order::Stream => Scope::Free(feeds.len() as i64),
             Order::Global => Scope::Whole,
         };

@@ -1,0 +1,316 @@
+//! A generation in the making: loaded from the log, indexed, handed over to the projection's workers.
+//!
+//! Folds with the workers' own code, in big batches, from one scan of the log that several lanes share. The invariant: it
+//! never comes further than the live generation, and from the hand-over on it stands exactly where that does. When to do
+//! what, and what becomes of it, is for [`crate::rebuild`].
+
+use std::{collections::BTreeMap, time::Duration};
+
+use deadpool_postgres::Transaction;
+use futures_util::future::{try_join, try_join_all};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Deps, Folder, Partition,
+    batch::{Checkpoints, Chunk, Feed, Filled, Hole, Scope},
+    checkpoint::{self, Whose},
+    fold::{self, Fold, Manner, fill},
+    folder::Order,
+    generation::{self, Generation},
+};
+use crate::{
+    config,
+    log::{Position, StreamTypes},
+    postgres::{self, Failure},
+};
+
+/// How far the live generation has come.
+const LIVE_CHECKPOINTS: &str = include_str!("../read_model/checkpoints.sql");
+const LEVEL: &str = include_str!("candidate/level.sql");
+
+/// Chunks between the scan and a lane: one is folded while the next one is read.
+const CHUNKS_MAX: usize = 1;
+
+/// Why a generation does not get on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Somebody has to mend the folder or an event.
+    #[error("{0}")]
+    Refused(String),
+    /// It may pass; what was done is kept.
+    #[error("{0}")]
+    Passing(String),
+}
+
+impl From<postgres::Error> for Error {
+    fn from(error: postgres::Error) -> Self {
+        match error.failure() {
+            Failure::Transient => Self::Passing(error.to_string()),
+            Failure::Data | Failure::Fatal => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        postgres::Error::from(error).into()
+    }
+}
+
+impl From<generation::Error> for Error {
+    fn from(error: generation::Error) -> Self {
+        match error {
+            generation::Error::Refused(reason) => Self::Refused(reason),
+            generation::Error::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<fold::Error> for Error {
+    fn from(error: fold::Error) -> Self {
+        match error {
+            fold::Error::Poison(poison) => Self::Refused(poison.to_string()),
+            fold::Error::Database(error) => error.into(),
+            passing => Self::Passing(passing.to_string()),
+        }
+    }
+}
+
+/// A generation in the making, or made.
+pub(crate) struct Candidate {
+    deps: Deps,
+    limits: config::Projector,
+    generations: [Generation; 1],
+    /// Whether it is handed over.
+    pub(crate) follows: bool,
+}
+
+/// How a generation is loaded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Transactions at once.
+    pub(crate) lanes: usize,
+    pub(crate) max_events_per_second: Option<u32>,
+}
+
+/// What a lane folds: a chunk and what was read of the log for it.
+type Read = (Chunk, Filled);
+
+/// The events that are to be loaded now.
+struct Stretch {
+    stream_types: StreamTypes,
+    /// Where the generation stands.
+    at: Checkpoints,
+    /// How far it may come.
+    to: Checkpoints,
+}
+
+/// Makes the next generation of a projection, of `folder`, or of the live one's; returns its number. Its indexes come
+/// after its load.
+pub(crate) async fn make(
+    deps: &Deps,
+    transaction: &Transaction<'_>,
+    projection: &str,
+    folder: Option<Folder>,
+) -> Result<i32, Error> {
+    let live = generation::following(transaction, projection).await?.into_iter().next();
+    let folder = folder.or_else(|| Some(live?.folder));
+    let folder = folder.ok_or_else(|| Error::Refused("there is no generation to begin with".into()))?;
+    let faults = folder.check(&deps.registry);
+    if let Some(fault) = faults.first() {
+        return Err(Error::Refused(fault.to_string()));
+    }
+    let fingerprint = folder.fingerprint(&deps.registry);
+    Ok(generation::create_next(transaction, &folder, &fingerprint).await?)
+}
+
+impl Candidate {
+    /// The generation with this number.
+    pub(crate) async fn find(
+        deps: &Deps,
+        limits: &config::Projector,
+        projection: &str,
+        number: i32,
+    ) -> Result<Self, Error> {
+        let found = generation::find(&deps.read, projection, number).await?;
+        let (generation, follows) =
+            found.ok_or_else(|| Error::Refused(format!("generation {number} is gone")))?;
+        Ok(Self { deps: deps.clone(), limits: limits.clone(), generations: [generation], follows })
+    }
+
+    /// Folds what the live generation has folded so far; true when that was not much.
+    pub(crate) async fn load(&self, pace: Pace) -> Result<bool, Error> {
+        let stretch = self.stretch().await?;
+        let lanes = match self.folder().order {
+            Order::Stream => pace.lanes.max(1),
+            Order::Global => 1,
+        };
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..lanes).map(|_| mpsc::channel(CHUNKS_MAX)).unzip();
+        let stream_types = &stretch.stream_types.clone();
+        let folding = receivers.into_iter().map(|receiver| self.fold_lane(receiver, stream_types));
+        let (read, _) = try_join(self.scan(stretch, pace, senders), try_join_all(folding)).await?;
+        Ok(read < self.limits.batch_events_max)
+    }
+
+    /// Makes the indexes.
+    pub(crate) async fn index(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        Ok(generation::index(transaction, &self.generations[0]).await?)
+    }
+
+    /// Brings the generation to exactly where the live one stands and lets the workers feed both from there; false when
+    /// the rest was too much for one transaction, or has to be looked at anew.
+    pub(crate) async fn hand_over(&self) -> Result<bool, Error> {
+        let Stretch { stream_types, at, .. } = self.stretch().await?;
+        let (name, number) = (&self.folder().name, self.generations[0].number);
+        let mut client = self.deps.read.get().await.map_err(postgres::Error::from)?;
+        let mut transaction = client.transaction().await?;
+        generation::lock(&transaction, name).await?;
+        fold::begin(&transaction, &self.limits).await?;
+        let partitions: Vec<Partition> = at.into_keys().collect();
+        let whose = Whose { followers: true, candidate: Some(number) };
+        checkpoint::lock(&transaction, name, &partitions, whose).await?;
+        let live = live_checkpoints(&transaction, name).await?;
+        if !live.keys().all(|partition| partitions.contains(partition)) {
+            return Ok(false);
+        }
+        let feeds =
+            live.into_iter().map(|(partition, logged)| (partition, Feed { records: Vec::new(), logged }));
+        let chunk = Chunk { feeds: feeds.collect(), scope: Scope::Named };
+        let mut done = true;
+        if !chunk.feeds.is_empty() {
+            let fold = self.fold(&stream_types, None);
+            let (folded, _) = fold.within(&mut transaction, &chunk, Manner::Together).await?;
+            done = !folded.more;
+        }
+        if done {
+            transaction.execute(LEVEL, &[name, &number]).await?;
+        }
+        transaction.commit().await?;
+        Ok(done)
+    }
+
+    fn folder(&self) -> &Folder {
+        &self.generations[0].folder
+    }
+
+    fn fold<'a>(&'a self, stream_types: &'a StreamTypes, filled: Option<&'a Filled>) -> Fold<'a> {
+        Fold {
+            deps: &self.deps,
+            generations: &self.generations,
+            stream_types,
+            limits: &self.limits,
+            loading: true,
+            filled,
+        }
+    }
+
+    /// What there is to load. The generation passes every stream type that those that follow read too, so that all have
+    /// the same checkpoints; what only it reads, it reads to the end.
+    async fn stretch(&self) -> Result<Stretch, Error> {
+        let name = &self.folder().name;
+        let number = self.generations[0].number;
+        let mut client = self.deps.read.get().await.map_err(postgres::Error::from)?;
+        let transaction = client.transaction().await?;
+        let following = generation::stream_types(&generation::following(&transaction, name).await?);
+        let live = live_checkpoints(&transaction, name).await?;
+        transaction.commit().await?;
+        let mut stream_types = self.deps.reader.stream_types().await?;
+        let own = self.folder().stream_types();
+        stream_types.retain(|stream_type, _| own.contains(stream_type) || following.contains(stream_type));
+        let head = self.deps.reader.head().await?;
+        checkpoint::ensure(&self.deps.read, name, number, self.deps.log_id, &stream_types).await?;
+        let at = checkpoint::read(&self.deps.read, name, number).await?;
+        let at: Checkpoints = at.into_iter().map(|stored| (stored.partition, stored.position)).collect();
+        let end = |partition: &Partition| match live.get(partition) {
+            Some(position) => *position,
+            // Its workers are about to begin with it.
+            None if following.contains(&partition.stream_type) => Position(0),
+            None => head,
+        };
+        let to = at.keys().map(|partition| (partition.clone(), end(partition))).collect();
+        Ok(Stretch { stream_types, at, to })
+    }
+
+    /// Reads the stretch, once, and shares it out to the lanes; returns how many events it held.
+    async fn scan(
+        &self,
+        mut stretch: Stretch,
+        pace: Pace,
+        lanes: Vec<mpsc::Sender<Read>>,
+    ) -> Result<usize, Error> {
+        let mut limits = self.limits.clone();
+        if let Some(most) = pace.max_events_per_second {
+            limits.batch_events_max = limits.batch_events_max.min(most.max(1) as usize);
+        }
+        let (began, mut read) = (Instant::now(), 0);
+        loop {
+            let holes = stretch.holes();
+            if holes.is_empty() {
+                return Ok(read);
+            }
+            let filled = fill::fill(&self.deps.reader, &holes, &stretch.stream_types, &limits).await?;
+            read += filled.holes.values().map(|hole| hole.events.len()).sum::<usize>();
+            for (lane, part) in lanes.iter().zip(stretch.share(filled, lanes.len())) {
+                if !part.0.feeds.is_empty() && lane.send(part).await.is_err() {
+                    // The lane failed, and says so itself.
+                    return Ok(read);
+                }
+            }
+            if let Some(most) = pace.max_events_per_second {
+                sleep_until(began + Duration::from_secs_f64(read as f64 / f64::from(most.max(1)))).await;
+            }
+        }
+    }
+
+    async fn fold_lane(
+        &self,
+        mut chunks: mpsc::Receiver<Read>,
+        stream_types: &StreamTypes,
+    ) -> Result<(), Error> {
+        while let Some((chunk, filled)) = chunks.recv().await {
+            if self.fold(stream_types, Some(&filled)).run(&chunk).await?.more {
+                return Err(Error::Passing(
+                    "a checkpoint is not where it was, or a newer program's event came".into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Stretch {
+    fn holes(&self) -> Vec<Hole> {
+        let behind = self.at.iter().filter(|(partition, at)| **at < self.to[*partition]);
+        behind
+            .map(|(partition, at)| Hole { partition: partition.clone(), from: *at, to: self.to[partition] })
+            .collect()
+    }
+
+    /// Cuts what was read into a part per lane, and goes past it.
+    fn share(&mut self, filled: Filled, lanes: usize) -> Vec<Read> {
+        let part = || (Chunk::default(), Filled { holes: BTreeMap::new(), scanned_to: filled.scanned_to });
+        let mut parts: Vec<Read> = (0..lanes).map(|_| part()).collect();
+        for (partition, hole) in filled.holes {
+            let end = self.to[&partition].min(filled.scanned_to);
+            if end <= hole.from {
+                continue;
+            }
+            let (chunk, filled) = &mut parts[partition.number as usize % lanes];
+            chunk.feeds.insert(partition.clone(), Feed { records: Vec::new(), logged: end });
+            self.at.insert(partition.clone(), end);
+            filled.holes.insert(partition, hole);
+        }
+        parts
+    }
+}
+
+async fn live_checkpoints(transaction: &Transaction<'_>, projection: &str) -> Result<Checkpoints, Error> {
+    let rows = transaction.query(LIVE_CHECKPOINTS, &[&projection]).await?;
+    let checkpoint = |row: &tokio_postgres::Row| {
+        (Partition { stream_type: row.get(0), number: row.get(1) }, Position(row.get(2)))
+    };
+    Ok(rows.iter().map(checkpoint).collect())
+}

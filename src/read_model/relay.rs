@@ -1,0 +1,113 @@
+//! How far the relay is known to have come, and what that makes of a read model's checkpoints.
+//!
+//! A partition to which nothing newer was sent stands still, while the read model is complete far beyond it. What is
+//! known of the relay is looked up before the rows are, and may be old: then an answer names an earlier position than it
+//! could, and never a later one.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use tokio::{sync::Mutex, time::Instant};
+use tracing::debug;
+
+use crate::{
+    log::{LogReader, Position, Relayed},
+    postgres,
+    projector::Partition,
+};
+
+/// What was last seen of the relay, looked up again when it is older than so much.
+pub(super) struct Relay {
+    log: LogReader,
+    age_max: Duration,
+    known: RwLock<Arc<Relayed>>,
+    /// When it was asked for; held by the one who asks.
+    asked: Mutex<Option<Instant>>,
+}
+
+impl Relay {
+    pub(super) fn new(log: LogReader, age_max: Duration) -> Self {
+        Self { log, age_max, known: RwLock::default(), asked: Mutex::default() }
+    }
+
+    /// As it is now.
+    pub(super) async fn now(&self) -> Result<Arc<Relayed>, postgres::Error> {
+        let relayed = Arc::new(self.log.relayed().await?);
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = relayed.clone();
+        Ok(relayed)
+    }
+
+    /// As it was a short while ago. A log that does not answer, or another request that is asking it, is no reason to
+    /// wait: what was known before will do.
+    pub(super) async fn lately(&self) -> Arc<Relayed> {
+        if let Ok(mut asked) = self.asked.try_lock()
+            && asked.is_none_or(|asked| asked.elapsed() >= self.age_max)
+        {
+            if let Err(error) = self.now().await {
+                debug!(%error, "the relay's state is not known anew");
+            }
+            *asked = Some(Instant::now());
+        }
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Up to where a read model of these stream types is complete, by its checkpoints. `relayed` was seen before they were;
+/// `None`: the workers tail the log, and move every checkpoint as far as they have read.
+pub(super) fn complete_to(
+    checkpoints: &BTreeMap<Partition, Position>,
+    relayed: Option<&Relayed>,
+    stream_types: &[String],
+) -> Position {
+    let Some(relayed) = relayed else {
+        return checkpoints.values().copied().min().unwrap_or_default();
+    };
+    let sent = relayed.last_sent.iter().map(|((stream_type, number), sent)| {
+        (Partition { stream_type: stream_type.clone(), number: *number }, *sent)
+    });
+    let mut sent: BTreeMap<_, _> =
+        sent.filter(|(partition, _)| stream_types.contains(&partition.stream_type)).collect();
+    for partition in checkpoints.keys() {
+        sent.entry(partition.clone()).or_default();
+    }
+    let complete = |(partition, sent): (&Partition, &Position)| {
+        let checkpoint = checkpoints.get(partition).copied().unwrap_or_default();
+        if checkpoint < *sent { checkpoint } else { checkpoint.max(relayed.cursor) }
+    };
+    sent.iter().map(complete).min().unwrap_or(relayed.cursor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete(cursor: i64, sent: &[(i32, i64)], checkpoints: &[(i32, i64)]) -> i64 {
+        let of = |number| Partition { stream_type: "order".into(), number };
+        let last_sent = sent.iter().map(|(number, sent)| (("order".to_owned(), *number), Position(*sent)));
+        let other = (("project".to_owned(), 0), Position(cursor));
+        let relayed = Relayed { cursor: Position(cursor), last_sent: last_sent.chain([other]).collect() };
+        let checkpoints = checkpoints.iter().map(|(number, position)| (of(*number), Position(*position)));
+        complete_to(&checkpoints.collect(), Some(&relayed), &["order".to_owned()]).0
+    }
+
+    #[test]
+    fn an_empty_partition_holds_no_position_back() {
+        assert_eq!(complete(9, &[(0, 7)], &[(0, 7), (1, 0)]), 9);
+        assert_eq!(complete(9, &[], &[]), 9);
+    }
+
+    #[test]
+    fn a_partition_that_is_behind_does() {
+        assert_eq!(complete(9, &[(0, 7), (1, 3)], &[(0, 7), (1, 2)]), 2);
+        // One that has no checkpoint yet.
+        assert_eq!(complete(9, &[(0, 7), (1, 3)], &[(0, 7)]), 0);
+    }
+
+    #[test]
+    fn what_is_known_of_the_relay_may_be_old() {
+        assert_eq!(complete(4, &[(0, 3)], &[(0, 8), (1, 6)]), 6);
+    }
+}

@@ -1,0 +1,297 @@
+//! Rebuilds: a new generation of a read model beside the one that serves, from the whole log, proven and swapped in.
+//!
+//! Here stands what people ask for; [`run`] carries it on, in whatever process has time for it, and [`crate::projector`]
+//! does the folding. The invariant: what a rebuild has come to stands in the database alone, and each step of it is one
+//! transaction. So it goes on after any end of any process, and readers always get one whole generation.
+
+mod compare;
+mod run;
+mod steps;
+
+use chrono::{DateTime, Utc};
+pub use compare::{Comparison, TableComparison};
+use deadpool_postgres::{Pool, Transaction};
+pub use run::run;
+use serde::{Deserialize, Serialize};
+use tokio_postgres::{Row, error::SqlState};
+use uuid::Uuid;
+
+use crate::{
+    json::RawJson,
+    log::LogReader,
+    postgres,
+    projector::{Folder, generation},
+};
+
+const START: &str = include_str!("rebuild/start.sql");
+const LIVE: &str = include_str!("rebuild/live.sql");
+const GET: &str = include_str!("rebuild/get.sql");
+const LIST: &str = include_str!("rebuild/list.sql");
+const CHANGE: &str = include_str!("rebuild/change.sql");
+const LOCK_FOLLOWERS: &str = include_str!("rebuild/lock_followers.sql");
+const SWAP: &str = include_str!("rebuild/swap.sql");
+const ROLLBACK: &str = include_str!("rebuild/rollback.sql");
+const ESTIMATE: &str = include_str!("rebuild/estimate.sql");
+
+/// Why something about a rebuild was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no read model `{0}` yet")]
+    UnknownProjection(String),
+    #[error("there is no rebuild {0}")]
+    Unknown(Uuid),
+    #[error("`{0}` is being rebuilt already")]
+    AlreadyRunning(String),
+    #[error("the rebuild is {0}")]
+    NotNow(State),
+    #[error("no earlier generation is kept that could serve again")]
+    NothingToGoBackTo,
+    #[error(transparent)]
+    Database(#[from] postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// How far a rebuild is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The log is read from its beginning.
+    Running,
+    /// What came meanwhile is read, up to where the live generation stands.
+    CatchingUp,
+    Comparing,
+    /// For a person, who swaps it in or cancels it. It follows the log meanwhile.
+    Waiting,
+    Paused,
+    Done,
+    Failed,
+    Cancelled,
+}
+
+impl State {
+    /// Those in which somebody carries it on.
+    const WORKING: [Self; 3] = [Self::Running, Self::CatchingUp, Self::Comparing];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::CatchingUp => "catching-up",
+            Self::Comparing => "comparing",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What happens when the new generation is whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Swap {
+    /// It serves, unless it had to be equal and is not.
+    #[default]
+    Auto,
+    /// It waits for a person.
+    Manual,
+    /// It is compared and dropped.
+    Never,
+}
+
+impl Swap {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Manual => "manual",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// How to rebuild.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Transactions at once.
+    pub workers: u16,
+    pub max_events_per_second: Option<u32>,
+    pub swap: Swap,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { workers: 2, max_events_per_second: None, swap: Swap::Auto }
+    }
+}
+
+/// A rebuild as it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rebuild {
+    pub id: Uuid,
+    pub projection: String,
+    /// `None` until it is made.
+    pub generation: Option<i32>,
+    pub state: State,
+    pub swap: Swap,
+    pub workers: u16,
+    pub max_events_per_second: Option<u32>,
+    #[serde(skip_serializing)]
+    indexed: bool,
+    /// Positions of the log that are passed, of `events_total`.
+    pub events_done: i64,
+    pub events_total: i64,
+    pub events_per_second: Option<f64>,
+    pub comparison: Option<Comparison>,
+    /// Why it failed, or what it waits for to pass.
+    pub error: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+impl Rebuild {
+    fn of(row: &Row) -> Self {
+        let json: RawJson = row.get(0);
+        json.parse().expect("the table's checks admit only what this type can hold")
+    }
+
+    /// How long it will take at its present rate.
+    pub fn eta_seconds(&self) -> Option<f64> {
+        let rate = self.events_per_second.filter(|rate| *rate > 0.0 && !self.state.is_final())?;
+        Some((self.events_total - self.events_done).max(0) as f64 / rate)
+    }
+
+    /// What the generations differ in although they must not.
+    pub fn difference(&self) -> Option<&Comparison> {
+        self.comparison.as_ref().filter(|found| found.is_wrong())
+    }
+}
+
+/// What a rebuild would take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Positions of the log to pass.
+    pub events: i64,
+    /// By the rate of the last rebuild; `None` while there was none.
+    pub seconds: Option<f64>,
+    /// What the live generation takes.
+    pub bytes: i64,
+}
+
+/// Begins a rebuild, from `folder` where its version is higher than that of the generation that serves, else from what that
+/// one was made from.
+pub async fn start(
+    read: &Pool,
+    projection: &str,
+    folder: Option<&Folder>,
+    options: Options,
+) -> Result<Rebuild, Error> {
+    let client = read.get().await.map_err(postgres::Error::from)?;
+    let unknown = || Error::UnknownProjection(projection.to_owned());
+    let live: i32 = client.query_opt(LIVE, &[&projection]).await?.ok_or_else(unknown)?.get(0);
+    let files = folder.filter(|folder| folder.version > live).map(|folder| RawJson::of(folder.files()));
+    let most = options.max_events_per_second.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
+    let (workers, swap) = (i32::from(options.workers), options.swap.as_str());
+    let id = Uuid::now_v7();
+    match client.query_opt(START, &[&id, &projection, &files, &workers, &most, &swap]).await {
+        Ok(row) => Ok(Rebuild::of(&row.ok_or_else(unknown)?)),
+        Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
+            Err(Error::AlreadyRunning(projection.to_owned()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a rebuild would take; makes nothing.
+pub async fn estimate(read: &Pool, log: &LogReader, projection: &str) -> Result<Estimate, Error> {
+    let client = read.get().await.map_err(postgres::Error::from)?;
+    let row = client.query_opt(ESTIMATE, &[&projection]).await?;
+    let row = row.ok_or_else(|| Error::UnknownProjection(projection.to_owned()))?;
+    let events = log.head().await?.0;
+    let rate: Option<f64> = row.get(0);
+    Ok(Estimate { events, seconds: rate.map(|rate| events as f64 / rate), bytes: row.get(1) })
+}
+
+pub async fn get(read: &Pool, id: Uuid) -> Result<Rebuild, Error> {
+    let client = read.get().await.map_err(postgres::Error::from)?;
+    let row = client.query_opt(GET, &[&id]).await?;
+    Ok(Rebuild::of(&row.ok_or(Error::Unknown(id))?))
+}
+
+/// The rebuilds of a projection, or of all, newest first.
+pub async fn list(read: &Pool, projection: Option<&str>) -> Result<Vec<Rebuild>, Error> {
+    let client = read.get().await.map_err(postgres::Error::from)?;
+    Ok(client.query(LIST, &[&projection]).await?.iter().map(Rebuild::of).collect())
+}
+
+/// Holds a rebuild where it is.
+pub async fn pause(read: &Pool, id: Uuid) -> Result<Rebuild, Error> {
+    change(read, id, &State::WORKING, State::Paused).await
+}
+
+/// Lets a paused rebuild go on.
+pub async fn resume(read: &Pool, id: Uuid) -> Result<Rebuild, Error> {
+    change(read, id, &[State::Paused], State::Running).await
+}
+
+/// Ends a rebuild; what it made is dropped.
+pub async fn cancel(read: &Pool, id: Uuid) -> Result<Rebuild, Error> {
+    let unfinished = [&State::WORKING[..], &[State::Waiting, State::Paused]].concat();
+    change(read, id, &unfinished, State::Cancelled).await
+}
+
+/// Lets the generation of a rebuild that waits serve, whatever was found about it.
+pub async fn swap(read: &Pool, id: Uuid) -> Result<Rebuild, Error> {
+    let known = get(read, id).await?;
+    let mut client = read.get().await.map_err(postgres::Error::from)?;
+    let transaction = client.transaction().await?;
+    hold(&transaction, &known.projection).await?;
+    let swapped = transaction.query_opt(SWAP, &[&id]).await?;
+    transaction.commit().await?;
+    let now = get(read, id).await?;
+    if swapped.is_some() { Ok(now) } else { Err(Error::NotNow(now.state)) }
+}
+
+/// Lets the generation that served before serve again, as fresh as the present one; returns its number.
+pub async fn rollback(read: &Pool, projection: &str) -> Result<i32, Error> {
+    let mut client = read.get().await.map_err(postgres::Error::from)?;
+    let transaction = client.transaction().await?;
+    hold(&transaction, projection).await?;
+    let generation = transaction.query_opt(ROLLBACK, &[&projection]).await?;
+    transaction.commit().await?;
+    Ok(generation.ok_or(Error::NothingToGoBackTo)?.get(0))
+}
+
+async fn change(read: &Pool, id: Uuid, from: &[State], to: State) -> Result<Rebuild, Error> {
+    let client = read.get().await.map_err(postgres::Error::from)?;
+    let from: Vec<&str> = from.iter().map(|state| state.as_str()).collect();
+    let nobody = None::<Uuid>;
+    let nothing = (None::<RawJson>, None::<String>);
+    let row = client.query_opt(CHANGE, &[&id, &from, &to.as_str(), &nobody, &nothing.0, &nothing.1]).await?;
+    match row {
+        Some(row) => Ok(Rebuild::of(&row)),
+        None => Err(Error::NotNow(get(read, id).await?.state)),
+    }
+}
+
+/// Nobody folds and nobody changes the generations of a projection until the transaction ends.
+async fn hold(transaction: &Transaction<'_>, projection: &str) -> Result<(), tokio_postgres::Error> {
+    generation::lock(transaction, projection).await?;
+    transaction.execute(LOCK_FOLLOWERS, &[&projection]).await?;
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Carries rebuilds on: takes those that nobody works on, beats for them, drops what they leave behind.
+//!
+//! Any number of processes may run this. A lease says who carries a rebuild on; who lost it can do no harm, since
+//! checkpoints move by compare-and-set and states change only for their holder.
+
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::{Error, Rebuild, hold, steps};
+use crate::{
+    config,
+    json::RawJson,
+    postgres,
+    projector::{
+        Deps, Folder,
+        sql::{Identifier, fill},
+    },
+};
+
+const CLAIM: &str = include_str!("claim.sql");
+const RELEASE: &str = include_str!("release.sql");
+const BEAT: &str = include_str!("beat.sql");
+const RATE: &str = include_str!("rate.sql");
+const START_NEWER: &str = include_str!("start_newer.sql");
+const SUPERFLUOUS: &str = include_str!("superfluous.sql");
+const FORGET_GENERATIONS: &str = include_str!("forget_generations.sql");
+const DROP_SCHEMA: &str = include_str!("drop_schema.sql");
+
+/// What carries rebuilds on.
+#[derive(Clone)]
+pub(super) struct Carrier {
+    pub(super) deps: Deps,
+    pub(super) limits: config::Projector,
+    /// Who it is, to the lease.
+    pub(super) holder: Uuid,
+}
+
+/// Carries rebuilds on until the shutdown; begins those of folders that have a new version.
+pub async fn run(deps: Deps, folders: Vec<Folder>, limits: config::Projector, shutdown: CancellationToken) {
+    let carrier = Carrier { deps, limits, holder: Uuid::now_v7() };
+    shutdown.run_until_cancelled(carrier.work(&folders)).await;
+    if let Err(error) = carrier.release().await {
+        warn!(%error, "rebuilds wait until this process' lease ends");
+    }
+}
+
+impl Carrier {
+    async fn work(&self, folders: &[Folder]) {
+        let mut carried = JoinSet::new();
+        loop {
+            if let Err(error) = self.round(folders, &mut carried).await {
+                warn!(%error, "rebuilds are not looked after; they go on by themselves");
+            }
+            while carried.try_join_next().is_some() {}
+            sleep(self.limits.poll_interval).await;
+        }
+    }
+
+    async fn round(&self, folders: &[Folder], carried: &mut JoinSet<()>) -> Result<(), Error> {
+        if self.limits.rebuild_on_new_version {
+            self.start_newer(folders).await?;
+        }
+        while let Some(rebuild) = self.claim().await? {
+            let carrier = self.clone();
+            carried.spawn(async move { carrier.carry(rebuild).await });
+        }
+        self.clean().await
+    }
+
+    /// Carries a rebuild on until it ends, waits, or is not this carrier's any more.
+    async fn carry(&self, rebuild: Rebuild) {
+        let (projection, id) = (rebuild.projection.clone(), rebuild.id);
+        info!(projection, %id, state = %rebuild.state, "rebuilding");
+        let begun = rebuild.events_done;
+        tokio::select! {
+            () = steps::run(self, rebuild) => {}
+            () = self.beat(id, begun) => {}
+        }
+        match super::get(&self.deps.read, id).await {
+            Ok(rebuild) => {
+                info!(projection, %id, state = %rebuild.state, error = rebuild.error, "the rebuild")
+            }
+            Err(error) => warn!(projection, %id, %error, "the rebuild is not known"),
+        }
+    }
+
+    /// Keeps the lease and tells the progress; returns when the rebuild is not this carrier's any more.
+    async fn beat(&self, id: Uuid, begun: i64) {
+        let began = Instant::now();
+        // Twice in the lease's time, and often enough for people who watch or pause it.
+        let pause = self.limits.poll_interval.min(self.lease() / 2);
+        while !matches!(self.try_beat(id, begun, began).await, Ok(false)) {
+            sleep(pause).await;
+        }
+    }
+
+    /// False when the rebuild is not this carrier's any more.
+    pub(super) async fn try_beat(&self, id: Uuid, begun: i64, began: Instant) -> Result<bool, Error> {
+        let head = self.deps.reader.head().await?.0;
+        let client = self.client().await?;
+        let lease = self.lease().as_secs_f64();
+        let Some(row) = client.query_opt(BEAT, &[&id, &self.holder, &lease, &head]).await? else {
+            return Ok(false);
+        };
+        let done = row.get::<_, i64>(0) - begun;
+        let elapsed = began.elapsed().as_secs_f64();
+        if done > 0 && elapsed > 0.0 && row.get::<_, i64>(0) < head {
+            client.execute(RATE, &[&id, &(done as f64 / elapsed)]).await?;
+        }
+        Ok(true)
+    }
+
+    fn lease(&self) -> Duration {
+        self.limits.session_timeout
+    }
+
+    async fn client(&self) -> Result<deadpool_postgres::Object, Error> {
+        Ok(self.deps.read.get().await.map_err(postgres::Error::from)?)
+    }
+
+    async fn claim(&self) -> Result<Option<Rebuild>, Error> {
+        let lease = self.lease().as_secs_f64();
+        let row = self.client().await?.query_opt(CLAIM, &[&self.holder, &lease]).await?;
+        Ok(row.as_ref().map(Rebuild::of))
+    }
+
+    async fn release(&self) -> Result<(), Error> {
+        self.client().await?.execute(RELEASE, &[&self.holder]).await?;
+        Ok(())
+    }
+
+    async fn start_newer(&self, folders: &[Folder]) -> Result<(), Error> {
+        let client = self.client().await?;
+        let workers = i32::from(super::Options::default().workers);
+        for folder in folders {
+            let (id, files) = (Uuid::now_v7(), RawJson::of(folder.files()));
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                [&id, &folder.name, &folder.version, &files, &workers];
+            let statement = client.prepare_cached(START_NEWER).await?;
+            if client.execute(&statement, &parameters).await? > 0 {
+                info!(projection = folder.name, version = folder.version, "a new version: a rebuild begins");
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops generations that nobody needs any more.
+    async fn clean(&self) -> Result<(), Error> {
+        let keep = self.limits.keep_old.as_secs_f64();
+        let rows = self.client().await?.query(SUPERFLUOUS, &[&keep]).await?;
+        for row in rows {
+            let projection: String = row.get(0);
+            if let Err(error) = drop_generations(&self.deps.read, &projection, keep).await {
+                warn!(projection, %error, "old generations are dropped later");
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn drop_generations(pool: &Pool, projection: &str, keep: f64) -> Result<(), Error> {
+    let mut client = pool.get().await.map_err(postgres::Error::from)?;
+    let transaction = client.transaction().await?;
+    hold(&transaction, projection).await?;
+    for row in transaction.query(FORGET_GENERATIONS, &[&projection, &keep]).await? {
+        let schema: String = row.get(0);
+        let sql = fill(DROP_SCHEMA, &[("schema", Identifier::new(&schema).as_str())]);
+        transaction.batch_execute(&sql).await?;
+        info!(projection, schema, "dropped");
+    }
+    Ok(transaction.commit().await?)
+}

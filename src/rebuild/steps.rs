@@ -1,0 +1,163 @@
+//! The steps of one rebuild: make, load, index, catch up, hand over, compare, swap.
+//!
+//! What is to be done next is read from the database each time, so going on after a crash is the same as going on.
+
+use std::collections::BTreeMap;
+
+use tokio::time::sleep;
+use tracing::warn;
+
+use super::{CHANGE, Rebuild, SWAP, State, Swap, compare, hold, run::Carrier};
+use crate::{
+    json::RawJson,
+    postgres,
+    projector::{
+        Folder,
+        candidate::{self, Candidate, Error, Pace},
+        generation,
+    },
+};
+
+const FOLDER: &str = include_str!("folder.sql");
+const MADE: &str = include_str!("made.sql");
+const INDEXED: &str = include_str!("indexed.sql");
+
+/// Carries a rebuild through to its end, to where it waits for a person, or to where it fails.
+pub(super) async fn run(carrier: &Carrier, mut rebuild: Rebuild) {
+    loop {
+        let error = match advance(carrier, &rebuild).await {
+            Ok(Some(next)) => {
+                rebuild = next;
+                if State::WORKING.contains(&rebuild.state) {
+                    continue;
+                }
+                return;
+            }
+            // Not ours any more.
+            Ok(None) => return,
+            Err(error) => error,
+        };
+        match error {
+            Error::Refused(reason) => {
+                match change(carrier, &rebuild, State::Failed, None, Some(&reason)).await {
+                    Ok(_) => return,
+                    Err(error) => warn!(%error, "a failed rebuild could not be noted"),
+                }
+            }
+            Error::Passing(reason) => warn!(projection = rebuild.projection, reason, "the rebuild waits"),
+        }
+        sleep(carrier.limits.poll_interval).await;
+    }
+}
+
+/// Takes the next step; returns the rebuild after it, `None` when it is somebody else's.
+async fn advance(carrier: &Carrier, rebuild: &Rebuild) -> Result<Option<Rebuild>, Error> {
+    let Some(number) = rebuild.generation else {
+        make(carrier, rebuild).await?;
+        return look(carrier, rebuild).await;
+    };
+    let candidate = Candidate::find(&carrier.deps, &carrier.limits, &rebuild.projection, number).await?;
+    if candidate.follows {
+        return conclude(carrier, rebuild).await;
+    }
+    let pace = Pace { lanes: rebuild.workers.into(), max_events_per_second: rebuild.max_events_per_second };
+    while !candidate.load(pace).await? {}
+    if !rebuild.indexed {
+        index(carrier, rebuild, &candidate).await?;
+        return change(carrier, rebuild, State::CatchingUp, None, None).await;
+    }
+    if !candidate.hand_over().await? {
+        return look(carrier, rebuild).await;
+    }
+    change(carrier, rebuild, State::Comparing, None, None).await
+}
+
+/// Makes the generation.
+async fn make(carrier: &Carrier, rebuild: &Rebuild) -> Result<(), Error> {
+    let mut client = carrier.deps.read.get().await.map_err(postgres::Error::from)?;
+    let transaction = client.transaction().await?;
+    generation::lock(&transaction, &rebuild.projection).await?;
+    let Some(row) = transaction.query_opt(FOLDER, &[&rebuild.id, &carrier.holder]).await? else {
+        return Ok(());
+    };
+    let files: Option<RawJson> = row.get(0);
+    let files: Option<BTreeMap<String, String>> = files
+        .map(|files| files.parse())
+        .transpose()
+        .map_err(|error| Error::Refused(format!("the folder: {error}")))?;
+    let folder = files.map(Folder::parse).transpose().map_err(|faults| {
+        Error::Refused(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })?;
+    let number = candidate::make(&carrier.deps, &transaction, &rebuild.projection, folder).await?;
+    transaction.execute(MADE, &[&rebuild.id, &number]).await?;
+    Ok(transaction.commit().await?)
+}
+
+async fn index(carrier: &Carrier, rebuild: &Rebuild, candidate: &Candidate) -> Result<(), Error> {
+    let mut client = carrier.deps.read.get().await.map_err(postgres::Error::from)?;
+    let transaction = client.transaction().await?;
+    if transaction.execute(INDEXED, &[&rebuild.id, &carrier.holder]).await? > 0 {
+        candidate.index(&transaction).await?;
+        transaction.commit().await?;
+    }
+    Ok(())
+}
+
+/// Compares, and does what the rebuild was asked to do then.
+async fn conclude(carrier: &Carrier, rebuild: &Rebuild) -> Result<Option<Rebuild>, Error> {
+    if rebuild.state != State::Comparing {
+        return change(carrier, rebuild, State::Comparing, None, None).await;
+    }
+    let found = compare::compare(&carrier.deps.read, rebuild.id).await?;
+    let json = Some(RawJson::of(&found));
+    match rebuild.swap {
+        Swap::Never => change(carrier, rebuild, State::Done, json, None).await,
+        Swap::Auto if !found.is_wrong() => swap(carrier, rebuild, json).await,
+        Swap::Auto | Swap::Manual => change(carrier, rebuild, State::Waiting, json, None).await,
+    }
+}
+
+/// Notes what was found and lets the generation serve, in one transaction.
+async fn swap(
+    carrier: &Carrier,
+    rebuild: &Rebuild,
+    comparison: Option<RawJson>,
+) -> Result<Option<Rebuild>, Error> {
+    let mut client = carrier.deps.read.get().await.map_err(postgres::Error::from)?;
+    let transaction = client.transaction().await?;
+    hold(&transaction, &rebuild.projection).await?;
+    let from: Vec<&str> = State::WORKING.iter().map(|state| state.as_str()).collect();
+    let (waiting, error) = (State::Waiting.as_str(), None::<String>);
+    let ours = transaction
+        .query_opt(CHANGE, &[&rebuild.id, &from, &waiting, &carrier.holder, &comparison, &error])
+        .await?;
+    if ours.is_some() {
+        transaction.query_opt(SWAP, &[&rebuild.id]).await?;
+        transaction.commit().await?;
+    }
+    look(carrier, rebuild).await
+}
+
+/// The rebuild as it stands, `None` when this carrier does not hold it any more.
+async fn look(carrier: &Carrier, rebuild: &Rebuild) -> Result<Option<Rebuild>, Error> {
+    match super::get(&carrier.deps.read, rebuild.id).await {
+        Ok(rebuild) => Ok(Some(rebuild)),
+        Err(super::Error::Database(error)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+async fn change(
+    carrier: &Carrier,
+    rebuild: &Rebuild,
+    to: State,
+    comparison: Option<RawJson>,
+    error: Option<&str>,
+) -> Result<Option<Rebuild>, Error> {
+    let client = carrier.deps.read.get().await.map_err(postgres::Error::from)?;
+    let from: Vec<&str> = State::WORKING.iter().map(|state| state.as_str()).collect();
+    let row = client
+        .query_opt(CHANGE, &[&rebuild.id, &from, &to.as_str(), &carrier.holder, &comparison, &error])
+        .await?;
+    Ok(row.as_ref().map(Rebuild::of))
+}

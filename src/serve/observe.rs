@@ -1,0 +1,82 @@
+//! Metrics: how they are recorded, and those that nobody meets on the way and that are looked at from time to time.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use deadpool_postgres::Pool;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::log::{Appender, LogReader};
+
+/// Upper bounds of times, in seconds: from a tenth of a millisecond to ten seconds.
+const SECONDS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Upper bounds of batch sizes.
+const SIZES: [f64; 9] = [1.0, 4.0, 16.0, 64.0, 256.0, 512.0, 1_024.0, 4_096.0, 10_000.0];
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Records the metrics of this process; the handle renders them.
+pub(super) fn recorder() -> anyhow::Result<PrometheusHandle> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
+        .and_then(|builder| builder.set_buckets(&SIZES))
+        .and_then(PrometheusBuilder::install_recorder)
+        .context("metrics cannot be recorded")?;
+    describe();
+    Ok(recorder)
+}
+
+fn describe() {
+    use metrics::{Unit::Seconds, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("annals_commands_total", "Commands, by what they came to");
+    describe_counter!("annals_command_conflicts_total", "Commands that had to be decided again");
+    describe_histogram!("annals_command_seconds", Seconds, "From a checked command to its answer");
+    describe_histogram!("annals_append_batch_requests", "Appends sent together");
+    describe_histogram!("annals_append_batch_seconds", Seconds, "From sending a batch to its outcomes");
+    describe_gauge!("annals_append_queue_requests", "Appends that wait for a batch");
+    describe_gauge!("annals_log_head", "The log's last position");
+    describe_gauge!("annals_relay_lag_seconds", Seconds, "Age of the oldest event that is not in Kafka yet");
+    describe_gauge!("annals_pool_connections", "Connections of a pool, by state");
+    describe_gauge!("annals_pool_waiting", "Those who wait for a connection of a pool");
+}
+
+/// What is looked at.
+pub(super) struct Watched {
+    /// Of the log's database.
+    pub(super) log: Pool,
+    /// In a process that takes commands.
+    pub(super) appender: Option<Appender>,
+    pub(super) has_relay: bool,
+}
+
+/// Looks from time to time, until shutdown.
+pub(super) async fn run(watched: Watched, shutdown: CancellationToken) {
+    let mut interval = tokio::time::interval(INTERVAL);
+    while shutdown.run_until_cancelled(interval.tick()).await.is_some() {
+        look(&watched).await;
+    }
+}
+
+async fn look(watched: &Watched) {
+    let status = watched.log.status();
+    let idle = status.available as f64;
+    metrics::gauge!("annals_pool_connections", "pool" => "log", "state" => "idle").set(idle);
+    metrics::gauge!("annals_pool_connections", "pool" => "log", "state" => "busy")
+        .set(status.size as f64 - idle);
+    metrics::gauge!("annals_pool_waiting", "pool" => "log").set(status.waiting as f64);
+    if let Some(appender) = &watched.appender {
+        metrics::gauge!("annals_append_queue_requests").set(appender.queued() as f64);
+    }
+    match LogReader::new(watched.log.clone()).lag().await {
+        Ok(lag) => {
+            metrics::gauge!("annals_log_head").set(lag.head.0 as f64);
+            if watched.has_relay {
+                metrics::gauge!("annals_relay_lag_seconds").set(lag.relay.as_secs_f64());
+            }
+        }
+        Err(error) => debug!(%error, "the log does not tell how far the relay is behind"),
+    }
+}

@@ -1,0 +1,48 @@
+//! `annals command`: the same pipeline and the same validation, straight on the database.
+
+mod support;
+
+use serde_json::Value;
+use support::{Database, process::Process};
+
+fn told(printed: &str) -> Value {
+    printed.parse().unwrap_or_else(|error| panic!("{error}: {printed}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_carried_out_and_its_answer_printed() {
+    let database = Database::new().await;
+    let run = |arguments: &[&str]| told(&Process::run(&database, &[&["command"], arguments].concat(), &[]));
+    let create = ["order.create", "--json", support::ORDER, "--idempotency-key", "k", "--as", "auditor-7"];
+    let created = run(&create);
+    assert_eq!((&created["status"], &created["result"]["status"]), (&"done".into(), &"created".into()));
+    assert_eq!(run(&create), created, "a repeat gets the first answer");
+    let id = created["result"]["id"].as_str().expect("an id");
+    let confirmed = run(&["order.confirm", "--id", id, "--if-match", "1"]);
+    assert_eq!(confirmed["version"], 2);
+    let events = database.events().await;
+    assert_eq!(events.len(), 2);
+    assert!(events[0].metadata.as_str().contains("auditor-7"));
+    assert!(events[1].metadata.as_str().contains("\"cli\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_is_a_problem_on_stderr_and_exit_code_1() {
+    let database = Database::new().await;
+    let fail = |arguments: &[&str]| {
+        let (code, stderr) =
+            Process::fail(&database, &[&["command"], arguments].concat(), &[("log", "error")]);
+        assert_eq!(code, Some(1), "{stderr}");
+        stderr
+    };
+    let problem = |arguments: &[&str]| told(&fail(arguments));
+    let unknown = "01990000-0000-7000-8000-000000000000";
+    let kind = |arguments: &[&str]| problem(arguments)["type"].as_str().expect("a type").to_owned();
+    assert_eq!(kind(&["order.confirm", "--id", unknown]), "/problems/not-found");
+    assert_eq!(kind(&["order.sing"]), "/problems/not-found");
+    assert_eq!(kind(&["order.confirm", "--id", unknown, "--if-match", "3"]), "/problems/version-mismatch");
+    let invalid = problem(&["project.create", "--json", r#"{"name": " "}"#]);
+    assert_eq!((&invalid["status"], &invalid["errors"][0]["pointer"]), (&422.into(), &"/name".into()));
+    assert!(fail(&["project.create", "--json", "{"]).starts_with("annals: --json is no JSON"));
+    assert!(database.events().await.is_empty());
+}

@@ -1,0 +1,141 @@
+//! The program as its operators run it: parts in processes of their own, keys from the command line, orderly ends.
+
+mod support;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::future::join_all;
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use support::{Database, kafka_brokers, process::Process, topic_prefix, until};
+use uuid::Uuid;
+
+async fn create(client: &Client, annals: &Process, key: &str) -> reqwest::Result<(StatusCode, Value)> {
+    let request = client.post(format!("{}/api/orders", annals.url)).bearer_auth(key);
+    let response = request.header("Content-Type", "application/json").body(support::ORDER).send().await?;
+    let status = response.status();
+    Ok((status, response.text().await?.parse().expect("JSON")))
+}
+
+async fn rows(database: &Database) -> BTreeSet<Uuid> {
+    let client = database.client().await;
+    let rows = client.query("select id from projection_orders_1.orders", &[]).await.unwrap_or_default();
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// Forty orders, so many that every partition gets some.
+async fn orders(client: &Client, annals: &Process) -> BTreeSet<Uuid> {
+    let mut orders = BTreeSet::new();
+    for _ in 0..40 {
+        let (status, order) = create(client, annals, "dev-consumer").await.expect("answered");
+        assert_eq!(status, StatusCode::CREATED);
+        orders.insert(order["id"].as_str().and_then(|id| id.parse().ok()).expect("an id"));
+    }
+    orders
+}
+
+/// How many partitions of the orders have been folded from.
+async fn partitions_moved(database: &Database) -> i64 {
+    let sql = "select count(*) from projections.checkpoints where projection = 'orders' and position > 0";
+    database.client().await.query_one(sql, &[]).await.map_or(0, |row| row.get(0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_share_partitions_and_one_that_is_killed_is_replaced() {
+    let (database, prefix, brokers) = (Database::new().await, topic_prefix(), kafka_brokers());
+    let settings =
+        [("kafka_brokers", &*brokers), ("topic_prefix", &*prefix), ("projector_session_timeout_ms", "6000")];
+    let annals = Process::serve(&database, &["--role", "api", "--role", "relay"], &settings);
+    let first = Process::worker(&database, &settings);
+    let second = Process::worker(&database, &settings);
+    let client = Client::new();
+    let mut created = orders(&client, &annals).await;
+    until("both see to it that all is folded", || async { rows(&database).await == created }).await;
+    assert_eq!(partitions_moved(&database).await, 8);
+    created.append(&mut orders(&client, &annals).await);
+    first.kill();
+    until("the one that is left folds all", || async { rows(&database).await == created }).await;
+    drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_key_is_made_on_the_command_line() {
+    let database = Database::new().await;
+    let settings = [("auth", "keys")];
+    let made =
+        Process::run(&database, &["keys", "create", "shop", "--role", "consumer", "--json"], &settings);
+    let made: Value = made.parse().expect("JSON");
+    let key = made["key"].as_str().expect("the key").to_owned();
+    let annals = Process::serve(&database, &[], &settings);
+    let client = Client::new();
+    assert_eq!(create(&client, &annals, "dev-consumer").await.expect("answered").0, StatusCode::UNAUTHORIZED);
+    assert_eq!(create(&client, &annals, &key).await.expect("answered").0, StatusCode::CREATED);
+    assert_eq!(database.events().await.len(), 1);
+    let listed: Value =
+        Process::run(&database, &["keys", "list", "--json"], &settings).parse().expect("JSON");
+    assert_eq!((&listed[0]["name"], &listed[0]["state"]), (&json!("shop"), &json!("active")));
+    assert!(!listed.to_string().contains(&key), "a key is shown once");
+    Process::run(&database, &["keys", "revoke", made["id"].as_str().expect("an id")], &settings);
+    until("the key is refused", || async {
+        create(&client, &annals, &key).await.expect("answered").0 == StatusCode::UNAUTHORIZED
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orderly_end_answers_what_was_accepted() {
+    let database = Database::new().await;
+    let mut annals = Process::serve(&database, &[], &[]);
+    let client = Client::new();
+    let loads = (0..16).map(|_| async {
+        let mut acknowledged = 0;
+        // Refused connections are how a client learns that the server has ended; an answer cut off would be a loss.
+        loop {
+            match create(&client, &annals, "dev-consumer").await {
+                Ok((StatusCode::CREATED, _)) => acknowledged += 1,
+                Ok((status, answer)) => {
+                    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+                    return acknowledged;
+                }
+                Err(error) if error.is_connect() || error.is_request() => return acknowledged,
+                Err(error) => panic!("an answer was cut off: {error:?}"),
+            }
+        }
+    });
+    let ending = async {
+        until("it is under load", || async { database.events().await.len() > 200 }).await;
+        annals.signal("TERM");
+    };
+    let (acknowledged, ()) = tokio::join!(join_all(loads), ending);
+    let acknowledged: usize = acknowledged.into_iter().sum();
+    let events = database.events().await.len();
+    assert!(
+        events >= acknowledged && events <= acknowledged + 16,
+        "{events} stored, {acknowledged} acknowledged"
+    );
+    assert_eq!(annals.end().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_may_migrate_at_once_and_a_newer_schema_is_refused() {
+    let database = Database::empty().await;
+    let url = secrecy::SecretString::from(database.url.clone());
+    let timeout = Duration::from_secs(30);
+    let migrating = (0..4).map(|_| annals::postgres::migrate_log(&url, timeout));
+    let applied: usize =
+        join_all(migrating).await.into_iter().map(|applied| applied.expect("migrated").len()).sum();
+    assert!(applied > 0);
+    let client = database.client().await;
+    let known: i64 =
+        client.query_one("select count(*) from log.migrations", &[]).await.expect("a count").get(0);
+    assert_eq!(applied as i64, known, "each file was applied once");
+    annals::postgres::check_log(&database.pool()).await.expect("it fits");
+    client
+        .batch_execute("insert into log.migrations select 999, 'of_the_future', applied_on, checksum from log.migrations limit 1")
+        .await
+        .expect("a migration of a newer program");
+    let refused = annals::postgres::migrate_log(&url, timeout).await.expect_err("a newer schema");
+    assert!(refused.to_string().contains("newer program"), "{refused}");
+    let refused = annals::postgres::check_log(&database.pool()).await.expect_err("a newer schema");
+    assert!(refused.to_string().contains("newer program"), "{refused}");
+}
