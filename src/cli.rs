@@ -1,5 +1,6 @@
 //! The commands, each in a file of its own. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
+mod audit;
 mod command;
 mod configuration;
 mod keys;
@@ -67,6 +68,9 @@ enum Command {
     /// Shows, checks, makes and rebuilds read models.
     #[command(subcommand)]
     Projections(projections::Projections),
+    /// Verifies the log, or takes its events away.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Carries a command out, straight on the database, and prints what became of it.
     #[command(
         name = "command",
@@ -158,6 +162,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Projections(command) => projections::run(config, command).await,
         Command::Keys(keys) => keys::run(config, keys).await,
         Command::Relay(relay) => relay::run(config, relay).await,
+        Command::Audit(command) => audit::run(config, command).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
         Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,
