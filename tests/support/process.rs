@@ -1,6 +1,7 @@
 //! The program as a process of its own, as an operator runs it.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -18,7 +19,16 @@ pub struct Process {
 impl Process {
     /// Starts it on a free port and waits until it listens. It runs with development keys.
     pub fn serve(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut child = start(database, &[&["serve"], arguments].concat(), settings);
+        Self::listening(start(database, &[&["serve"], arguments].concat(), settings))
+    }
+
+    /// The same, with its log in a file.
+    pub fn serve_logging(database: &Database, settings: &[(&str, &str)], log: File) -> Self {
+        let mut serve = command(database, &["serve"], settings);
+        Self::listening(serve.stderr(log).spawn().expect("annals starts"))
+    }
+
+    fn listening(mut child: Child) -> Self {
         let stdout = child.stdout.take().expect("stdout is piped");
         let (said, listening) = mpsc::channel();
         std::thread::spawn(move || {
