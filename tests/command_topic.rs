@@ -169,7 +169,8 @@ async fn what_is_refused_is_told_and_holds_nobody_up() {
     let _server = stage.serve(&[]);
     stage.topics_are_there().await;
     let order: Value = ORDER.parse().expect("JSON");
-    let [created, twin, ship, invalid, unknown, subject, elsewhere, last] = [(); 8].map(|()| Uuid::now_v7());
+    let [created, twin, ship, invalid, endless, unknown, subject, elsewhere, last] =
+        [(); 9].map(|()| Uuid::now_v7());
     stage.send(&command("o", "order.create", Some(created), None, order.clone()));
     stage.sent();
     let reply = stage.replied(1).await[&created].clone();
@@ -184,6 +185,8 @@ async fn what_is_refused_is_told_and_holds_nobody_up() {
         command("o", "order.create", Some(twin), None, order.clone()),
         command("o", "order.ship", Some(ship), Some(bare), shipping.clone()),
         command("o", "order.create", Some(invalid), None, odd),
+        // With more faults than a record can list.
+        command("o", "order.create", Some(endless), None, json!({"items": vec![json!({}); 20_000]})),
         command("o", "order.sing", Some(unknown), None, json!({})),
         command("o", "order.ship", Some(subject), id_of("order/nothing"), shipping.clone()),
         command("o", "order.ship", Some(elsewhere), Some(id.replace("order", "counter")), shipping),
@@ -211,6 +214,8 @@ async fn what_is_refused_is_told_and_holds_nobody_up() {
         .map(|fault| &fault["pointer"])
         .collect();
     assert_eq!(pointers, ["/customer_id", "/items/0/quantity"]);
+    assert_eq!(said(endless), ("failed", Some("/problems/validation-failed")));
+    assert_eq!(replies[&endless]["problem"]["errors"].as_array().map(Vec::len), Some(100));
     assert_eq!(said(unknown), ("failed", Some("/problems/not-found")));
     assert_eq!(said(subject), ("failed", Some("/problems/malformed")));
     assert_eq!(said(elsewhere), ("failed", Some("/problems/malformed")));

@@ -57,12 +57,6 @@ pub(super) fn read(
         bytes => serde_json::from_slice(bytes)
             .map_err(|error| No::Malformed(format!("The value is no JSON: {error}.")))?,
     };
-    let plain = |name, bytes_max| {
-        header(record, name)
-            .filter(|text| (1..=bytes_max).contains(&text.len()))
-            .filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
-            .map(str::to_owned)
-    };
     Ok(Request {
         command_id: Some(command_id),
         command: command.to_owned(),
@@ -70,11 +64,11 @@ pub(super) fn read(
         body,
         principal: principal.to_owned(),
         idempotency_key: None,
-        correlation_id: plain("ce_correlationid", CORRELATION_ID_BYTES_MAX)
-            .unwrap_or_else(|| command_id.to_string()),
+        correlation_id: correlation_id(record).map_or_else(|| command_id.to_string(), str::to_owned),
         causation_id: header(record, "ce_causationid").and_then(|id| id.parse().ok()),
-        traceparent: plain("ce_traceparent", TRACEPARENT_BYTES)
-            .filter(|traceparent| traceparent.len() == TRACEPARENT_BYTES),
+        traceparent: plain(record, "ce_traceparent", TRACEPARENT_BYTES)
+            .filter(|traceparent| traceparent.len() == TRACEPARENT_BYTES)
+            .map(str::to_owned),
         if_match: None,
         target: format!("kafka {command} {}", subject.unwrap_or_default()),
     })
@@ -93,6 +87,17 @@ fn stream_id(subject: &str, command: &str) -> Result<Uuid, No> {
 fn age(record: &OwnedMessage) -> Option<Duration> {
     let written = Duration::from_millis(record.timestamp().to_millis()?.try_into().ok()?);
     SystemTime::now().duration_since(UNIX_EPOCH + written).ok()
+}
+
+fn correlation_id(record: &OwnedMessage) -> Option<&str> {
+    plain(record, "ce_correlationid", CORRELATION_ID_BYTES_MAX)
+}
+
+/// A header of visible ASCII, not too long.
+fn plain<'a>(record: &'a OwnedMessage, name: &str, bytes_max: usize) -> Option<&'a str> {
+    header(record, name)
+        .filter(|text| (1..=bytes_max).contains(&text.len()))
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 fn header<'a>(record: &'a OwnedMessage, name: &str) -> Option<&'a str> {
@@ -121,7 +126,7 @@ pub(super) fn reply_headers(
     put("ce_time", &now.to_rfc3339_opts(SecondsFormat::Micros, true));
     put("content-type", "application/json");
     put("ce_causationid", &command_id);
-    put("ce_correlationid", header(record, "ce_correlationid").unwrap_or(&command_id));
+    put("ce_correlationid", correlation_id(record).unwrap_or(&command_id));
     if let Some(subject) = &reply.subject {
         put("ce_subject", subject);
     }
