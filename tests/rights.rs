@@ -35,6 +35,7 @@ const TABLES: &[(&str, [&str; 3])] = &[
     ("projections.checkpoints", ["", "s i u d", "s"]),
     ("projections.generations", ["", "s i u d", "s"]),
     ("projections.migrations", ["", "s", "s"]),
+    ("projections.parked", ["", "s i u d", "s"]),
     ("projections.projections", ["", "s i u d", "s"]),
     ("projections.rebuilds", ["", "s i u d", "s"]),
 ];
