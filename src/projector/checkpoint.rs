@@ -50,11 +50,11 @@ pub(crate) struct Stored {
     pub(crate) log_id: Uuid,
 }
 
-/// The checkpoints of a generation.
+/// The checkpoints of a generation; `None`: of the one that serves.
 pub(crate) async fn read(
     pool: &Pool,
     projection: &str,
-    generation: i32,
+    generation: Option<i32>,
 ) -> Result<Vec<Stored>, postgres::Error> {
     let client = pool.get().await?;
     let statement = client.prepare_cached(READ).await?;

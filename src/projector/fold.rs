@@ -134,6 +134,8 @@ impl Fold<'_> {
         let wanted = chunk.feeds.keys();
         let partitions = checkpoint::choose(transaction, name, first.number, chunk.scope, wanted).await?;
         if partitions.is_empty() {
+            // Others hold them, or they are of a generation that is gone.
+            self.check_state(transaction).await?;
             return Ok((Folded { taken: true, ..Folded::default() }, None));
         }
         let checkpoints = self.lock(transaction, &partitions).await?;
@@ -219,9 +221,7 @@ impl Fold<'_> {
             false => Whose { followers: true, candidate: None },
         };
         let mut standing = checkpoint::lock(transaction, &folder.name, partitions, whose).await?;
-        if !self.loading {
-            self.check_state(transaction).await?;
-        }
+        self.check_state(transaction).await?;
         let missing = |number: &i32| standing.get(number).is_none_or(|known| known.len() < partitions.len());
         if self.generations.iter().any(|generation| missing(&generation.number)) {
             return Err(Error::NoCheckpoint);
@@ -234,20 +234,17 @@ impl Fold<'_> {
     }
 
     /// Whether the projection may go on, and with the generations that this worker knows. True until the transaction
-    /// ends: whoever changes that locks the checkpoints.
+    /// ends if checkpoints are locked: whoever changes that locks them all. A load goes on in any case.
     async fn check_state(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        if self.loading {
+            return Ok(());
+        }
         let statement = transaction.prepare_cached(STATE).await?;
         let state = transaction.query_opt(&statement, &[&self.generations[0].folder.name]).await?;
         let state = state.ok_or(Error::Changed)?;
-        let (live, followers): (i32, BTreeSet<i32>) =
-            (state.get(2), state.get::<_, Vec<_>>(3).into_iter().collect());
-        if live != self.generations[0].number
-            || !followers.iter().eq(self
-                .generations
-                .iter()
-                .map(|known| &known.number)
-                .collect::<BTreeSet<_>>())
-        {
+        let followers: BTreeSet<i32> = state.get::<_, Vec<_>>(3).into_iter().collect();
+        let known: BTreeSet<i32> = self.generations.iter().map(|generation| generation.number).collect();
+        if state.get::<_, i32>(2) != self.generations[0].number || followers != known {
             return Err(Error::Changed);
         }
         if state.get(0) {
