@@ -2,6 +2,10 @@
 
 #[path = "projector/folders.rs"]
 mod folders;
+#[path = "projector/history.rs"]
+mod history;
+#[path = "projector/models.rs"]
+mod models;
 #[path = "projector/over_kafka.rs"]
 mod over_kafka;
 #[path = "projector/parked.rs"]

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     stage::{Counters, Stage, shipped},
-    support::{self, DEADLINE, append, proxy::Proxy, until},
+    support::{self, DEADLINE, append, process, proxy::Proxy, until},
 };
 
 const HOLDERS: &str = include_str!("offsets.sql");
@@ -254,4 +254,33 @@ async fn a_worker_says_once_that_kafka_is_away_and_goes_on_when_it_is_back() {
     until("it goes on", async || process.status("counters") == Status::Running).await;
     stage.assert_counted(&counters).await;
     from_kafka(&stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_was_stopped_beyond_its_session_does_no_harm_and_works_again() {
+    let stage = Stage::new().await;
+    let _relay = stage.relay().await;
+    let mut counters = Counters::new(30);
+    let brokers = support::kafka_brokers();
+    let settings = [
+        ("kafka_brokers", &*brokers),
+        ("topic_prefix", &*stage.prefix),
+        ("projector_session_timeout_ms", "6000"),
+        ("projector_batch_events_max", "3"),
+    ];
+    let stopped = process::Process::worker(&stage.database, &settings);
+    let other = process::Process::worker(&stage.database, &settings);
+    stage.count(&mut counters, 60).await;
+    stage.assert_counted(&counters).await;
+    stage.count(&mut counters, 30).await;
+    // Wherever it is: it may hold partitions, and rows of a batch.
+    stopped.signal("STOP");
+    stage.count(&mut counters, 30).await;
+    stage.assert_counted(&counters).await;
+    stopped.signal("CONT");
+    stage.count(&mut counters, 60).await;
+    stage.assert_counted(&counters).await;
+    other.kill();
+    stage.count(&mut counters, 60).await;
+    stage.assert_counted(&counters).await;
 }

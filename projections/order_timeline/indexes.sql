@@ -1,0 +1,1 @@
+create index order_timeline_order on order_timeline (order_id, position);
