@@ -21,6 +21,7 @@ use tokio_postgres::{Client, error::SqlState};
 const TABLES: &[(&str, [&str; 3])] = &[
     ("log.accepted", ["s", "", ""]),
     ("log.access", ["s i", "", "s"]),
+    ("log.admin_effects", ["s u(position)", "", ""]),
     ("log.api_keys", ["s i u(last_used_at,revoked_at)", "", ""]),
     ("log.claims", ["s", "", "s"]),
     ("log.commands", ["s", "", "s"]),
@@ -32,6 +33,7 @@ const TABLES: &[(&str, [&str; 3])] = &[
     ("log.outbox_partitions", ["s", "s", "s"]),
     ("log.outbox_pending", ["s", "", "s"]),
     ("log.stream_types", ["s", "s", "s"]),
+    ("log.verifications", ["s i u", "", "s"]),
     ("projections.checkpoints", ["", "s i u d", "s"]),
     ("projections.generations", ["", "s i u d", "s"]),
     ("projections.migrations", ["", "s", "s"]),
