@@ -4,7 +4,12 @@
 //! docs/performance.md.
 
 pub mod append;
+pub mod command;
+pub mod relay;
 
+mod clients;
+mod consumer;
+mod load;
 mod scratch;
 mod table;
 

@@ -4,13 +4,16 @@ mod audit;
 mod command;
 mod configuration;
 mod keys;
+mod projections;
+mod relay;
 mod serve;
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use annals::{
-    api, bench,
+    api, asyncapi, bench,
     config::{Config, LogOutput},
+    domain,
     serve::{Role, begin_incarnation, folders, migrate},
 };
 use clap::{CommandFactory, Parser, Subcommand};
@@ -53,9 +56,18 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "projections")]
         projections: PathBuf,
     },
+    /// Prints the AsyncAPI document: topics, and the records in them.
+    #[command(after_help = "Example:\n  annals asyncapi > asyncapi.yaml")]
+    Asyncapi,
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Shows how the relay is doing, and compares its topics with the log.
+    #[command(subcommand)]
+    Relay(relay::Relay),
+    /// Shows, checks, makes and rebuilds read models.
+    #[command(subcommand)]
+    Projections(projections::Projections),
     /// Verifies the log, or takes its events away.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -81,6 +93,12 @@ enum Bench {
     /// Appends of new streams, by a number of clients.
     #[command(after_help = "Example:\n  annals bench append --clients 1,64 --seconds 10")]
     Append(bench::append::Options),
+    /// Commands on aggregates that exist, by a number of clients.
+    #[command(after_help = "Example:\n  annals bench command --clients 64 --streams 1")]
+    Command(bench::command::Options),
+    /// The relay: how fast a backlog drains, and how long after its commit a consumer has an event.
+    #[command(after_help = "Example:\n  annals bench relay --mode exactly-once --rate 1000 --seconds 10")]
+    Relay(bench::relay::Options),
 }
 
 /// Runs the command; its errors go to stderr.
@@ -90,6 +108,11 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Openapi { projections } => {
             return ended(folders(&projections).map(|folders| print!("{}", api::document::yaml(&folders))));
         }
+        Command::Asyncapi => {
+            print!("{}", asyncapi::yaml(&domain::registry()));
+            return ExitCode::SUCCESS;
+        }
+        Command::Projections(command) if command.is_offline() => return ended(command.offline()),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "annals", &mut std::io::stdout());
             return ExitCode::SUCCESS;
@@ -136,11 +159,15 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Execute(options) => command::run(config, options).await,
+        Command::Projections(command) => projections::run(config, command).await,
         Command::Keys(keys) => keys::run(config, keys).await,
+        Command::Relay(relay) => relay::run(config, relay).await,
         Command::Audit(command) => audit::run(config, command).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
-        Command::Openapi { .. } | Command::Completions { .. } => Ok(()),
+        Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,
+        Command::Bench(Bench::Relay(options)) => bench::relay::run(config, options).await,
+        Command::Openapi { .. } | Command::Asyncapi | Command::Completions { .. } => Ok(()),
     }
 }
 

@@ -21,6 +21,7 @@ pub mod admin;
 pub mod audit;
 
 pub mod api;
+pub mod asyncapi;
 
 pub mod serve;
 

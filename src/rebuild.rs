@@ -153,6 +153,8 @@ pub struct Rebuild {
     pub max_events_per_second: Option<u32>,
     #[serde(skip_serializing)]
     indexed: bool,
+    #[serde(skip_serializing)]
+    holder: Option<Uuid>,
     /// Positions of the log that are passed, of `events_total`.
     pub events_done: i64,
     pub events_total: i64,
@@ -168,6 +170,11 @@ impl Rebuild {
     fn of(row: &Row) -> Self {
         let json: RawJson = row.get(0);
         json.parse().expect("the table's checks admit only what this type can hold")
+    }
+
+    /// Whether some process carries it on now.
+    pub fn is_carried(&self) -> bool {
+        self.holder.is_some()
     }
 
     /// How long it will take at its present rate.

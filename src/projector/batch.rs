@@ -80,7 +80,7 @@ pub(super) struct FilledHole {
 }
 
 /// What is folded in one transaction.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Batch<'a> {
     /// In the order of their positions, each with its partition.
     pub(super) events: Vec<(&'a Partition, &'a Event)>,
@@ -148,7 +148,8 @@ impl<'a> Batch<'a> {
         if let Some(hole) = filled.holes.get(partition).filter(|hole| hole.from == at.to) {
             let events = hole.events.iter().filter(|event| event.position <= to);
             self.events.extend(events.map(|event| (partition, event)));
-            at.to = to.min(filled.scanned_to);
+            // The scan may have ended before this hole begins: it serves other partitions too.
+            at.to = at.to.max(to.min(filled.scanned_to));
         }
         if at.to < to {
             self.holes.push(Hole { partition: partition.clone(), from: at.to, to });

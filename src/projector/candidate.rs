@@ -222,7 +222,7 @@ impl Candidate {
         stream_types.retain(|stream_type, _| own.contains(stream_type) || following.contains(stream_type));
         let head = self.deps.reader.head().await?;
         checkpoint::ensure(&self.deps.read, name, number, self.deps.log_id, &stream_types).await?;
-        let at = checkpoint::read(&self.deps.read, name, number).await?;
+        let at = checkpoint::read(&self.deps.read, name, Some(number)).await?;
         let at: Checkpoints = at.into_iter().map(|stored| (stored.partition, stored.position)).collect();
         let end = |partition: &Partition| match live.get(partition) {
             Some(position) => *position,

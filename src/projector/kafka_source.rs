@@ -68,7 +68,6 @@ pub(super) struct Subscription {
     pub(super) kafka: config::Kafka,
     pub(super) limits: config::Projector,
     pub(super) projection: String,
-    pub(super) generation: i32,
     pub(super) stream_types: Vec<String>,
 }
 
@@ -112,13 +111,12 @@ fn locked(assigned: &Assigned) -> MutexGuard<'_, BTreeSet<Partition>> {
 }
 
 fn consumer(subscription: &Subscription, assigned: Assigned) -> Result<BaseConsumer<Group>, KafkaError> {
-    let Subscription { deps, kafka, limits, projection, generation, stream_types } = subscription;
+    let Subscription { deps, kafka, limits, projection, stream_types } = subscription;
     let session = limits.session_timeout.as_millis();
     let group = Group {
         deps: deps.clone(),
         topic_prefix: kafka.topic_prefix.clone(),
         projection: projection.clone(),
-        generation: *generation,
         assigned,
         runtime: Handle::current(),
     };

@@ -115,7 +115,7 @@ impl Worker {
         }
         let generations = generation::open(&self.deps, &self.folder).await?;
         let head = self.deps.reader.head().await?;
-        for stored in checkpoint::read(&self.deps.read, &self.folder.name, generations[0].number).await? {
+        for stored in checkpoint::read(&self.deps.read, &self.folder.name, None).await? {
             if stored.log_id != self.deps.log_id || stored.position > head {
                 return Err(Interruption::Refused(format!(
                     "its rows are of another log, or of this one before a restore: checkpoint {} of log {}, and this \
@@ -240,6 +240,7 @@ impl Worker {
             .increment(folded.applied);
         metrics::counter!("annals_projection_ignored_total", "projection" => name())
             .increment(folded.ignored);
+        metrics::counter!("annals_projection_parked_total", "projection" => name()).increment(folded.parked);
         self.deps.progress.advance(&self.folder.name, folded.checkpoints.iter().cloned());
     }
 

@@ -68,7 +68,9 @@ impl Carrier {
         if self.limits.rebuild_on_new_version {
             self.start_newer(folders).await?;
         }
-        while let Some(rebuild) = self.claim().await? {
+        while carried.len() < self.limits.rebuilds_max
+            && let Some(rebuild) = self.claim().await?
+        {
             let carrier = self.clone();
             carried.spawn(async move { carrier.carry(rebuild).await });
         }

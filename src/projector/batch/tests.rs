@@ -81,6 +81,12 @@ fn a_hole_larger_than_a_batch_is_filled_piece_by_piece() {
 }
 
 #[test]
+fn a_scan_that_ended_before_the_hole_takes_nothing_back() {
+    let chunk = chunk(&[(0, 5), (7, 9)], 0);
+    assert_eq!(staged(&chunk, 0, &filled(5, &[], 3)), (vec![5], 5, Some(105), Some((5, 7))));
+}
+
+#[test]
 fn a_tail_that_was_lost_comes_from_the_log() {
     let chunk = chunk(&[], 8);
     assert_eq!(staged(&chunk, 3, &Filled::default()), (vec![], 3, None, Some((3, 8))));

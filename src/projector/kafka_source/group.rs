@@ -30,7 +30,6 @@ pub(super) struct Group {
     pub(super) deps: Deps,
     pub(super) topic_prefix: String,
     pub(super) projection: String,
-    pub(super) generation: i32,
     pub(super) assigned: Assigned,
     pub(super) runtime: Handle,
 }
@@ -105,7 +104,7 @@ impl Group {
     /// Where each partition goes on, as far as its checkpoint speaks of the topic's present incarnation.
     async fn starts(&self) -> Result<HashMap<Partition, i64>, postgres::Error> {
         let stream_types: BTreeMap<_, _> = self.deps.reader.stream_types().await?;
-        let stored = checkpoint::read(&self.deps.read, &self.projection, self.generation).await?;
+        let stored = checkpoint::read(&self.deps.read, &self.projection, None).await?;
         let known = stored.into_iter().filter_map(|stored| {
             let topic_id = stream_types.get(&stored.partition.stream_type)?.topic_id;
             let offset = stored.next_offset.filter(|_| stored.topic_id == Some(topic_id))?;

@@ -32,7 +32,6 @@ impl Worker {
             kafka: kafka.clone(),
             limits: self.limits.clone(),
             projection: self.folder.name.clone(),
-            generation: self.generations[0].number,
             stream_types: generation::stream_types(&self.generations),
         })?;
         self.away = None;
@@ -72,7 +71,7 @@ impl Worker {
             let key = (partition.stream_type.clone(), partition.number);
             relayed.last_sent.get(&key).copied().unwrap_or_default()
         };
-        let stored = checkpoint::read(&self.deps.read, &self.folder.name, self.generations[0].number).await?;
+        let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
         let assigned = source.assigned();
         let own: Vec<_> = stored.into_iter().filter(|stored| assigned.contains(&stored.partition)).collect();
         self.report_lag(&own, |stored| sent(&stored.partition));

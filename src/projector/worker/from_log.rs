@@ -40,7 +40,7 @@ impl Worker {
                 break;
             }
         }
-        let stored = checkpoint::read(&self.deps.read, &self.folder.name, self.generations[0].number).await?;
+        let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
         self.report_lag(&stored, |_| head);
         Ok(())
     }

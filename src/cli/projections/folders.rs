@@ -1,0 +1,103 @@
+//! Folders without a server: checking them, and making one to begin with.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use annals::{
+    domain,
+    projector::{Fault, Folder},
+};
+use anyhow::{Context, ensure};
+use serde_json::json;
+
+const DEFINITION: &str = include_str!("projection.toml");
+const TABLE: &str = include_str!("table.sql");
+const ON: &str = include_str!("on.sql");
+
+#[derive(clap::Args)]
+pub(crate) struct New {
+    name: String,
+    /// The event type it begins with.
+    #[arg(long, value_name = "TYPE", default_value = "order.created")]
+    event: String,
+    /// The folder of projection folders.
+    #[arg(long, value_name = "DIR", default_value = "projections")]
+    projections: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Check {
+    /// These only.
+    names: Vec<String>,
+    /// The folder of projection folders.
+    #[arg(long, value_name = "DIR", default_value = "projections")]
+    projections: PathBuf,
+    /// As JSON, for machines.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Makes a folder that passes the check.
+pub(super) fn new(asked: &New) -> anyhow::Result<()> {
+    let stream = asked.event.split('.').next().unwrap_or_default();
+    let filled = |template: &str| {
+        let values = [("{{name}}", asked.name.as_str()), ("{{event}}", &asked.event), ("{{stream}}", stream)];
+        values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value))
+    };
+    let files = BTreeMap::from([
+        ("projection.toml".to_owned(), filled(DEFINITION)),
+        ("table.sql".to_owned(), filled(TABLE)),
+        (format!("on/{}.sql", asked.event), filled(ON)),
+    ]);
+    let faults = Folder::parse(files.clone()).map_or_else(|faults| faults, |folder| against(&folder));
+    ensure!(faults.is_empty(), "{}", told(&asked.name, &faults));
+    let path = asked.projections.join(&asked.name);
+    ensure!(!path.exists(), "{} is there already", path.display());
+    for (file, text) in files {
+        let file = path.join(file);
+        let dir = file.parent().context("each file is in the folder")?;
+        fs::create_dir_all(dir)
+            .and_then(|()| fs::write(&file, text))
+            .with_context(|| file.display().to_string())?;
+        println!("{}", file.display());
+    }
+    eprintln!("the next start of a server builds it");
+    Ok(())
+}
+
+/// Tells every fault of every folder.
+pub(super) fn check(asked: &Check) -> anyhow::Result<()> {
+    let dir = &asked.projections;
+    let mut loaded = Folder::load_all(dir).with_context(|| dir.display().to_string())?;
+    for name in &asked.names {
+        ensure!(
+            loaded.iter().any(|(known, _)| known == name),
+            "there is no folder {}",
+            dir.join(name).display()
+        );
+    }
+    loaded.retain(|(name, _)| asked.names.is_empty() || asked.names.contains(name));
+    let checked: Vec<(String, Vec<Fault>)> = loaded
+        .into_iter()
+        .map(|(name, folder)| (name, folder.map_or_else(|faults| faults, |folder| against(&folder))))
+        .collect();
+    if asked.json {
+        let found = checked.iter().map(|(name, faults)| json!({ "name": name, "faults": faults }));
+        println!("{}", serde_json::to_string_pretty(&found.collect::<Vec<_>>())?);
+    } else {
+        for (name, faults) in &checked {
+            println!("{}", if faults.is_empty() { format!("{name}: ok") } else { told(name, faults) });
+        }
+    }
+    let wrong = checked.iter().filter(|(_, faults)| !faults.is_empty()).count();
+    ensure!(wrong == 0, "{wrong} of {} folders have faults", checked.len());
+    Ok(())
+}
+
+/// What this program's domains have against a folder.
+fn against(folder: &Folder) -> Vec<Fault> {
+    folder.check(&domain::registry())
+}
+
+pub(super) fn told(name: &str, faults: &[Fault]) -> String {
+    faults.iter().map(|fault| format!("{name}/{fault}")).collect::<Vec<_>>().join("\n")
+}

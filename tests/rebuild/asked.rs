@@ -1,0 +1,139 @@
+//! What people ask of a rebuild: wait, pause, cancel, swap, go back; and what readers see meanwhile.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use annals::{
+    postgres,
+    projector::Progress,
+    read_model::{Freshness, ListQuery, ReadModels},
+    rebuild::{self, Error, Options, State, Swap},
+};
+
+use crate::{
+    MANUAL, doubled,
+    stage::{Counters, Stage, shipped},
+    support::until,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manual_swap_waits_and_going_back_is_never_stale() {
+    let stage = Stage::new().await;
+    let pool = stage.database.pool();
+    let mut counters = Counters::new(10);
+    let process = stage.process(&[&shipped("counters")], &[]).await;
+    stage.count(&mut counters, 50).await;
+    stage.folded("counters").await;
+    assert!(matches!(rebuild::rollback(&pool, "counters").await, Err(Error::NothingToGoBackTo)));
+    let rebuild = stage.start(MANUAL).await;
+    stage.reaches(rebuild.id, State::Waiting).await;
+    let second = rebuild::start(&pool, "counters", None, MANUAL).await;
+    assert!(matches!(second, Err(Error::AlreadyRunning(_))), "{second:?}");
+    stage.count(&mut counters, 20).await;
+    stage.assert_counted(&counters).await;
+    assert_eq!(stage.live().await, 1);
+    rebuild::swap(&pool, rebuild.id).await.expect("swapped");
+    for live in [2, 1, 2] {
+        stage.count(&mut counters, 20).await;
+        stage.assert_counted(&counters).await;
+        assert_eq!(stage.live().await, live);
+        rebuild::rollback(&pool, "counters").await.expect("kept");
+        stage.assert_counted(&counters).await;
+    }
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_generation_is_dropped_when_its_time_ends() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(10);
+    let process = stage.process(&[&shipped("counters")], &[("projector_keep_old_seconds", "0")]).await;
+    stage.count(&mut counters, 50).await;
+    stage.folded("counters").await;
+    let rebuild = stage.start(Options::default()).await;
+    stage.reaches(rebuild.id, State::Done).await;
+    until("the old one is dropped", async || stage.schemas().await == ["projection_counters_2"]).await;
+    stage.count(&mut counters, 20).await;
+    stage.assert_counted(&counters).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paused_it_stands_resumed_it_goes_on_cancelled_it_leaves_nothing() {
+    let stage = Stage::new().await;
+    let pool = stage.database.pool();
+    let mut counters = Counters::new(10);
+    let small = [("projector_batch_events_max", "5")];
+    let process = stage.process(&[&shipped("counters")], &small).await;
+    stage.count(&mut counters, 200).await;
+    stage.folded("counters").await;
+    let estimate = rebuild::estimate(&pool, &stage.database.reader(), "counters").await.expect("estimated");
+    let head = stage.database.reader().head().await.expect("a head").0;
+    assert!(estimate.events == head && estimate.bytes > 0 && estimate.seconds.is_none(), "{estimate:?}");
+    assert_eq!(rebuild::list(&pool, None).await.expect("listed"), []);
+    let slow = Options { max_events_per_second: Some(50), ..Options::default() };
+    let rebuild = stage.start(slow).await;
+    let now = async || rebuild::get(&pool, rebuild.id).await.expect("known");
+    until("it is on its way", async || now().await.events_done > 0).await;
+    assert_eq!(rebuild::pause(&pool, rebuild.id).await.expect("paused").state, State::Paused);
+    assert!(matches!(rebuild::pause(&pool, rebuild.id).await, Err(Error::NotNow(State::Paused))));
+    assert_eq!(rebuild::resume(&pool, rebuild.id).await.expect("resumed").state, State::Running);
+    let before = now().await.events_done;
+    until("it goes on", async || now().await.events_done > before).await;
+    assert!(now().await.events_done < head, "it is throttled");
+    assert_eq!(rebuild::cancel(&pool, rebuild.id).await.expect("cancelled").state, State::Cancelled);
+    until("nothing is left", async || stage.schemas().await == ["projection_counters_1"]).await;
+    stage.count(&mut counters, 20).await;
+    stage.assert_counted(&counters).await;
+    let next = stage.start(Options { swap: Swap::Auto, ..Options::default() }).await;
+    let done = stage.reaches(next.id, State::Done).await;
+    assert_eq!(done.generation, Some(3), "numbers are never used again");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_always_get_one_whole_generation() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(40);
+    let old = stage.process(&[&shipped("counters")], &[]).await;
+    stage.count(&mut counters, 200).await;
+    stage.assert_counted(&counters).await;
+    old.stop().await;
+    let count: i64 = counters.expected.values().map(|(count, _)| count).sum();
+    let process = stage.process(&[&doubled(&[])], &[]).await;
+    let config = stage.database.config(&[]);
+    let read = postgres::pool(&config.databases.reader, &config.databases).expect("a pool");
+    let models =
+        ReadModels::new(read, stage.database.reader(), false, Progress::new(["counters"]), config.reads);
+    let ended = Arc::new(AtomicBool::new(false));
+    let reading = (0..3).map(|_| {
+        let (models, ended) = (models.clone(), ended.clone());
+        tokio::spawn(async move {
+            let mut seen = [0, 0];
+            while !ended.load(Ordering::Relaxed) {
+                let query = ListQuery::parse([("limit", "500")]).expect("a query");
+                let answer = models.list("counters", &query, Freshness::default()).await.expect("an answer");
+                let rows =
+                    answer.value.items.iter().map(|row| row.parse::<serde_json::Value>().expect("JSON"));
+                let sum: i64 = rows.map(|row| row["counter"].as_i64().expect("a number")).sum();
+                assert_eq!(sum, i64::from(answer.generation) * count, "generation {}", answer.generation);
+                seen[answer.generation as usize - 1] += 1;
+            }
+            seen
+        })
+    });
+    let reading: Vec<_> = reading.collect();
+    let id = stage.the_rebuild().await;
+    stage.reaches(id, State::Done).await;
+    for _ in 0..40 {
+        rebuild::rollback(&stage.database.pool(), "counters").await.expect("kept");
+    }
+    ended.store(true, Ordering::Relaxed);
+    for reader in reading {
+        let seen = reader.await.expect("no reader saw a mixture");
+        assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+    }
+    process.stop().await;
+}
