@@ -68,7 +68,7 @@ pub trait Aggregate: Send + Sync + 'static {
 pub struct CommandType {
     /// `<stream_type>.<verb>`.
     pub name: &'static str,
-    /// Name of the schema in openapi.yaml that its body must satisfy.
+    /// Name of the schema in openapi.yaml that its body must satisfy. Empty: not published; only the program sends it.
     pub schema: &'static str,
     /// Whether it begins a stream: then it gets a new id, and nothing has to be loaded.
     pub creates: bool,

@@ -4,6 +4,7 @@
 //! form of the body (415, 413, 400), all its faults at once (422); then the command pipeline decides. Leaves deciding
 //! to `command`, reading to the read models and every statement on the log to `log`.
 
+mod admin;
 mod audit;
 pub mod auth;
 mod body;
@@ -43,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    admin::Admin,
     aggregate::Registry,
     audit::Audit,
     command::Commands,
@@ -60,6 +62,7 @@ pub struct Deps {
     pub log_id: Uuid,
     pub read_models: ReadModels,
     pub audit: Audit,
+    pub admin: Admin,
     /// What read models there are.
     pub folders: Vec<Folder>,
     /// Where keys are looked up; of the writer, since it notes their use.
@@ -76,6 +79,7 @@ struct Core {
     tokens: Tokens,
     read_models: ReadModels,
     audit: Audit,
+    admin: Admin,
     reads: config::Reads,
     body_bytes_max: usize,
     /// Cancelled when no new requests should come; streams end then.
@@ -107,6 +111,7 @@ pub fn app(
     let document = document::of_program(&deps.folders);
     let mut table = HashMap::new();
     document::apis().add_routes(&mut table);
+    admin::add_routes(&mut table);
     audit::add_routes(&mut table);
     read_models::add_routes(&mut table, &deps.folders);
     open::add_routes(&mut table, &document, deps.health, deps.metrics, draining.clone());
@@ -117,6 +122,7 @@ pub fn app(
         tokens: Tokens::new(deps.log_id, deps.log),
         read_models: deps.read_models,
         audit: deps.audit,
+        admin: deps.admin,
         reads: config.reads.clone(),
         body_bytes_max: config.body_limit_bytes,
         draining,

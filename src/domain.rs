@@ -4,6 +4,7 @@
 
 pub mod money;
 
+pub mod admin;
 pub mod counters;
 pub mod orders;
 pub mod projects;
@@ -19,7 +20,12 @@ use crate::aggregate::{Registry, erase};
 
 /// Every aggregate of this program.
 pub fn registry() -> Registry {
-    Registry::new(vec![erase::<orders::Order>(), erase::<projects::Project>(), erase::<counters::Counter>()])
+    Registry::new(vec![
+        erase::<orders::Order>(),
+        erase::<projects::Project>(),
+        erase::<counters::Counter>(),
+        erase::<admin::Admin>(),
+    ])
 }
 
 /// The routes of every domain.

@@ -17,6 +17,7 @@ pub mod projector;
 pub mod read_model;
 pub mod rebuild;
 
+pub mod admin;
 pub mod audit;
 
 pub mod api;

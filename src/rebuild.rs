@@ -200,10 +200,11 @@ pub struct Estimate {
     pub bytes: i64,
 }
 
-/// Begins a rebuild, from `folder` where its version is higher than that of the generation that serves, else from what that
+/// Begins a rebuild of this id, from `folder` where its version is higher than that of the generation that serves, else from what that
 /// one was made from.
 pub async fn start(
     read: &Pool,
+    id: Uuid,
     projection: &str,
     folder: Option<&Folder>,
     options: Options,
@@ -214,7 +215,6 @@ pub async fn start(
     let files = folder.filter(|folder| folder.version > live).map(|folder| RawJson::of(folder.files()));
     let most = options.max_events_per_second.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
     let (workers, swap) = (i32::from(options.workers), options.swap.as_str());
-    let id = Uuid::now_v7();
     match client.query_opt(START, &[&id, &projection, &files, &workers, &most, &swap]).await {
         Ok(row) => Ok(Rebuild::of(&row.ok_or_else(unknown)?)),
         Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {

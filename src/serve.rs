@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use self::observe::Watched;
 use crate::{
+    admin::Admin,
     aggregate::Registry,
     api::{self, health::Check},
     audit::{Audit, index},
@@ -292,6 +293,7 @@ impl Process {
             log_id: self.identity.log_id,
             read_models: self.read_models()?,
             audit: self.audit()?,
+            admin: self.admin(folders.clone())?,
             folders,
             keys: self.writer.clone(),
             metrics,
@@ -313,6 +315,15 @@ impl Process {
             self.progress.clone(),
             self.config.reads.clone(),
         ))
+    }
+
+    /// What follows from what admins do.
+    fn admin(&self, folders: Vec<Folder>) -> anyhow::Result<Admin> {
+        let databases = &self.config.databases;
+        let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
+        let admin = Admin::new(self.writer.clone(), postgres::pool(read, databases)?, folders);
+        self.spawn(admin.clone().run(self.shutdown.clone()));
+        Ok(admin)
     }
 
     /// What auditors ask, and what fills their index.

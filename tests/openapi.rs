@@ -73,7 +73,9 @@ fn every_command_has_a_schema_and_every_example_satisfies_it() {
     let published = document["components"]["schemas"].as_object().expect("schemas");
     let registry = domain::registry();
     let schemas = Schemas::of(&document);
-    for command in registry.aggregates().flat_map(|aggregate| aggregate.commands()) {
+    let commands = registry.aggregates().flat_map(|aggregate| aggregate.commands());
+    // Those without a schema are sent by the program itself.
+    for command in commands.filter(|command| !command.schema.is_empty()) {
         let Some(schema) = published.get(command.schema) else {
             assert_eq!(command.name, "project.delete", "only a command without a body has no schema");
             continue;
@@ -102,13 +104,14 @@ fn every_text_and_number_that_is_taken_has_a_bound() {
     let registry = domain::registry();
     let taken =
         registry.aggregates().flat_map(|aggregate| aggregate.commands()).map(|command| command.schema);
-    for schema in taken.chain(["OrderItem"]) {
+    for schema in taken.chain(["OrderItem", "CreateKey", "RequestRebuild"]) {
         let properties = &document["components"]["schemas"][schema]["properties"];
         for (name, property) in properties.as_object().into_iter().flatten() {
             let bound = match property["type"].as_str() {
                 Some("string") => "maxLength",
                 Some("array") => "maxItems",
                 Some("number" | "integer") => "maximum",
+                Some("boolean") => continue,
                 other => panic!("{schema}.{name} is {other:?}"),
             };
             assert!(property.get(bound).is_some(), "{schema}.{name} has no {bound}");

@@ -21,6 +21,7 @@ use tokio_postgres::{Client, error::SqlState};
 const TABLES: &[(&str, [&str; 3])] = &[
     ("log.accepted", ["s", "", ""]),
     ("log.access", ["s i", "", "s"]),
+    ("log.admin_effects", ["s u(position)", "", ""]),
     ("log.api_keys", ["s i u(last_used_at,revoked_at)", "", ""]),
     ("log.claims", ["s", "", "s"]),
     ("log.commands", ["s", "", "s"]),

@@ -15,6 +15,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use deadpool_postgres::Pool;
 use serde::Serialize;
+use uuid::Uuid;
 
 #[derive(Subcommand)]
 pub(crate) enum Projections {
@@ -136,7 +137,7 @@ pub(crate) async fn run(config: Config, command: Projections) -> anyhow::Result<
         }
         Projections::Verify { name, json } => {
             let options = Options { swap: Swap::Never, ..Options::default() };
-            let begun = rebuild::start(&read, &name, None, options).await?;
+            let begun = rebuild::start(&read, Uuid::now_v7(), &name, None, options).await?;
             watch::all(&read, vec![begun], json).await
         }
         Projections::Rebuild(asked) => build_anew(&config, &read, asked).await,
@@ -242,7 +243,7 @@ async fn build_anew(config: &Config, read: &Pool, asked: Rebuilding) -> anyhow::
             Some(Ok(folder)) => Some(folder),
             None => None,
         };
-        begun.push(rebuild::start(read, name, folder.as_ref(), options).await?);
+        begun.push(rebuild::start(read, Uuid::now_v7(), name, folder.as_ref(), options).await?);
     }
     watch::all(read, begun, asked.json).await
 }

@@ -76,6 +76,7 @@ impl Contract {
         let registry = &commands.0.registry;
         let (aggregate, command) = registry
             .command(&request.command)
+            .filter(|(_, command)| !command.schema.is_empty())
             .ok_or_else(|| Error::UnknownCommand(request.command.clone()))?;
         let step = Step::start("schema", &request.correlation_id);
         let violations = (self.validate)(command.schema, &mut request.body);

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use annals::{
+    admin::Admin,
     api::{self, health},
     audit::{Audit, index},
     command::background,
@@ -130,6 +131,7 @@ impl Server {
             log_id: database.identity().await.log_id,
             read_models,
             audit,
+            admin: Admin::new(database.pool(), database.pool(), folders.clone()),
             folders,
             keys: database.pool(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),

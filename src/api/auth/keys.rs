@@ -54,9 +54,7 @@ pub async fn create(
     if expires_at.is_some_and(|expiry| expiry <= Utc::now()) {
         return Err(Error::Expiry);
     }
-    let mut bytes = [0; KEY_BYTES];
-    rand::rng().fill_bytes(&mut bytes);
-    let secret = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes));
+    let secret = generate();
     let mut roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     roles.sort_unstable();
     roles.dedup();
@@ -66,6 +64,13 @@ pub async fn create(
         .await
         .map_err(postgres::Error::from)?;
     Ok((key(&row), secret.into()))
+}
+
+/// A new key, known to nobody yet.
+pub(in crate::api) fn generate() -> String {
+    let mut bytes = [0; KEY_BYTES];
+    rand::rng().fill_bytes(&mut bytes);
+    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// All keys, revoked ones too, oldest first.
@@ -83,7 +88,7 @@ pub async fn revoke(pool: &Pool, id: Uuid) -> Result<bool, Error> {
 }
 
 /// What is kept of a key.
-pub(super) fn hash(secret: &str) -> [u8; 32] {
+pub(in crate::api) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 

@@ -12,11 +12,12 @@ use crate::{
 const COMMON: &str = include_str!("common.json");
 /// Routes that no macro makes.
 const AUDIT: &str = include_str!("audit.json");
+const ADMIN: &str = include_str!("admin.json");
 
 /// Finishes the framework's document and adds these read models to it.
 pub fn finish(mut document: Value, folders: &[Folder]) -> Value {
     merge(&mut document, read_models::of(folders));
-    for more in [AUDIT, COMMON] {
+    for more in [ADMIN, AUDIT, COMMON] {
         merge(&mut document, serde_json::from_str(more).expect("it is JSON, as the tests see"));
     }
     let reads_nothing = |document: &Value, schema: &Value| {
@@ -51,6 +52,7 @@ fn finish_operation(path: &str, operation: &mut Value) {
     let is_read = answers_with(operation, "Annals-Generation");
     let is_list = is_read && !has_id;
     let is_audit = role == Some(Role::Auditor);
+    let is_action = role == Some(Role::Admin) && (has_body || operation["responses"].get("202").is_some());
 
     let mut parameters = vec!["CorrelationId"];
     let mut statuses = vec![401, 403, 500, 503];
@@ -71,6 +73,9 @@ fn finish_operation(path: &str, operation: &mut Value) {
     if is_read {
         parameters.extend(["ConsistencyToken", "ConsistencyTokenInQuery", "PreferWait"]);
         statuses.push(400);
+    }
+    if is_action || operation["responses"].get("409").is_some() {
+        statuses.push(409);
     }
     if is_audit && !has_body {
         statuses.extend([400, 422]);

@@ -1,0 +1,140 @@
+//! Projections and their rebuilds over HTTP.
+
+use poem::{
+    Body, Request, Response, handler,
+    http::{StatusCode, header},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{PREFIX, act as act_on, answered, core, valid};
+use crate::{
+    api::{headers, problem::Problem},
+    domain::admin::Action,
+    rebuild::{self, Rebuild},
+};
+
+#[handler]
+pub(super) async fn list(request: &Request) -> poem::Result<Response> {
+    let found = core(request).admin.projections(None).await.map_err(Problem::from)?;
+    let items: Vec<Value> = found.iter().filter_map(|projection| projection.parse().ok()).collect();
+    Ok(answered("listProjections", &json!({"items": items, "next": null})))
+}
+
+#[handler]
+pub(super) async fn get(request: &Request) -> poem::Result<Response> {
+    let projection = known(request, &request.path_params::<String>().unwrap_or_default()).await?;
+    Ok(answered("getProjection", &projection))
+}
+
+/// Holds a projection, lets it go on, goes back to its earlier generation.
+#[handler]
+pub(super) async fn act(request: &Request) -> poem::Result<Response> {
+    let (name, verb): (String, String) = request.path_params().unwrap_or_default();
+    let (operation, action) = match verb.as_str() {
+        "pause" => ("pauseProjection", Action::Pause),
+        "resume" => ("resumeProjection", Action::Resume),
+        "rollback" => ("rollBackProjection", Action::RollBack),
+        _ => return Err(Problem::not_found("There is nothing at this path.").into()),
+    };
+    known(request, &name).await?;
+    note(request, &name, action, None, Value::Null).await?;
+    Ok(answered(operation, &known(request, &name).await?))
+}
+
+#[handler]
+pub(super) async fn rebuilds(request: &Request) -> poem::Result<Response> {
+    let name: String = request.path_params().unwrap_or_default();
+    known(request, &name).await?;
+    let found = rebuild::list(core(request).admin.read(), Some(&name)).await.map_err(Problem::from)?;
+    let items: Vec<_> = found.iter().map(shown).collect();
+    Ok(answered("listRebuilds", &json!({"items": items, "next": null})))
+}
+
+#[handler]
+pub(super) async fn begin_rebuild(request: &Request, body: Body) -> poem::Result<Response> {
+    let name: String = request.path_params().unwrap_or_default();
+    known(request, &name).await?;
+    let options = valid(request, body, "RequestRebuild").await?;
+    let read = core(request).admin.read();
+    if options["dry_run"] == true {
+        let estimate = core(request).admin.estimate(&name).await.map_err(Problem::from)?;
+        let told = json!({
+            "events": estimate.events, "estimated_seconds": estimate.seconds, "estimated_bytes": estimate.bytes,
+        });
+        return Ok(answered("requestRebuild", &told));
+    }
+    let before = rebuild::list(read, Some(&name)).await.map_err(Problem::from)?;
+    if before.iter().any(|rebuild| !rebuild.state.is_final()) {
+        return Err(Problem::from(rebuild::Error::AlreadyRunning(name)).into());
+    }
+    let id = Uuid::now_v7();
+    note(request, &name, Action::Rebuild, Some(id), options).await?;
+    let begun = rebuild::get(read, id).await.map_err(Problem::from)?;
+    let mut response = answered("requestRebuild", &shown(&begun));
+    response.set_status(StatusCode::ACCEPTED);
+    let location = format!("{PREFIX}/projections/{name}/rebuilds/{id}");
+    response.headers_mut().insert(header::LOCATION, headers::value(&location));
+    Ok(response)
+}
+
+#[handler]
+pub(super) async fn get_rebuild(request: &Request) -> poem::Result<Response> {
+    let (name, id): (String, String) = request.path_params().unwrap_or_default();
+    Ok(answered("getRebuild", &shown(&known_rebuild(request, &name, &id).await?)))
+}
+
+#[handler]
+pub(super) async fn act_on_rebuild(request: &Request) -> poem::Result<Response> {
+    let (name, id, verb): (String, String, String) = request.path_params().unwrap_or_default();
+    let (operation, action) = match verb.as_str() {
+        "pause" => ("pauseRebuild", Action::PauseRebuild),
+        "resume" => ("resumeRebuild", Action::ResumeRebuild),
+        "cancel" => ("cancelRebuild", Action::CancelRebuild),
+        "swap" => ("swapRebuild", Action::SwapRebuild),
+        _ => return Err(Problem::not_found("There is nothing at this path.").into()),
+    };
+    let rebuild = known_rebuild(request, &name, &id).await?;
+    if rebuild.state.is_final() {
+        return Err(Problem::from(rebuild::Error::NotNow(rebuild.state)).into());
+    }
+    note(request, &name, action, Some(rebuild.id), Value::Null).await?;
+    Ok(answered(operation, &shown(&known_rebuild(request, &name, &id).await?)))
+}
+
+/// Notes the action in the projection's own stream and makes it true.
+async fn note(
+    request: &Request,
+    projection: &str,
+    action: Action,
+    rebuild_id: Option<Uuid>,
+    options: Value,
+) -> Result<(), Problem> {
+    let stream = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("projection {projection}").as_bytes());
+    let body =
+        json!({"action": action, "projection": projection, "rebuild_id": rebuild_id, "options": options});
+    act_on(request, "admin.act", Some(stream), body).await.map(|_| ())
+}
+
+async fn known(request: &Request, name: &str) -> Result<Value, Problem> {
+    let absent = || Problem::not_found("There is no such projection.");
+    if name.contains('\0') {
+        return Err(absent());
+    }
+    let found = core(request).admin.projections(Some(name)).await?;
+    found.first().and_then(|projection| projection.parse().ok()).ok_or_else(absent)
+}
+
+async fn known_rebuild(request: &Request, name: &str, id: &str) -> Result<Rebuild, Problem> {
+    let absent = || Problem::not_found("There is no such rebuild.");
+    let id = id.parse().map_err(|_| absent())?;
+    let rebuild = rebuild::get(core(request).admin.read(), id).await?;
+    if rebuild.projection == name { Ok(rebuild) } else { Err(absent()) }
+}
+
+fn shown(rebuild: &Rebuild) -> Value {
+    let mut shown = serde_json::to_value(rebuild).expect("texts and numbers");
+    shown["eta_seconds"] = rebuild.eta_seconds().into();
+    shown["difference"] = serde_json::to_value(rebuild.difference()).expect("texts and numbers");
+    shown
+}

@@ -1,0 +1,71 @@
+//! The rules of what admins do: a key is created once and revoked once. What projections allow is for their state to say,
+//! which is not in the log.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{commands::AdminCommand, events::AdminEvent};
+use crate::aggregate::{Aggregate, CommandType, EventType, Rejection, Violation};
+
+/// The aggregate.
+pub struct Admin;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdminState {
+    /// Of a key's stream.
+    pub revoked: bool,
+}
+
+/// Without a schema: nobody sends it but the program.
+const fn command(name: &'static str, creates: bool) -> CommandType {
+    CommandType { name, schema: "", creates, secret: false }
+}
+
+const fn event(name: &'static str) -> EventType {
+    EventType { name, schema_version: 1 }
+}
+
+impl Aggregate for Admin {
+    const STREAM_TYPE: &'static str = "admin";
+    const REVISION: u32 = 1;
+    const COMMANDS: &'static [CommandType] =
+        &[command("admin.create-key", true), command("admin.revoke-key", false), command("admin.act", false)];
+    const EVENTS: &'static [EventType] =
+        &[event("admin.key_created"), event("admin.key_revoked"), event("admin.action_requested")];
+
+    type State = AdminState;
+    type Command = AdminCommand;
+    type Event = AdminEvent;
+
+    fn command(name: &str, body: &Value) -> Result<AdminCommand, Vec<Violation>> {
+        AdminCommand::read(name, body)
+    }
+
+    fn decide(state: &AdminState, command: AdminCommand) -> Result<Vec<AdminEvent>, Rejection> {
+        match command {
+            AdminCommand::CreateKey { key_hash, name, roles, expires_at } => {
+                Ok(vec![AdminEvent::KeyCreated { key_hash, name, roles, expires_at }])
+            }
+            AdminCommand::RevokeKey if state.revoked => {
+                Err(Rejection::not_found("the key is revoked already"))
+            }
+            // Keys made from the command line have no events of their own before.
+            AdminCommand::RevokeKey => Ok(vec![AdminEvent::KeyRevoked {}]),
+            AdminCommand::Act { action, projection, rebuild_id, options } => {
+                Ok(vec![AdminEvent::ActionRequested { action, projection, rebuild_id, options }])
+            }
+        }
+    }
+
+    fn evolve(state: AdminState, event: &AdminEvent) -> AdminState {
+        match event {
+            AdminEvent::KeyRevoked {} => AdminState { revoked: true },
+            AdminEvent::KeyCreated { .. } | AdminEvent::ActionRequested { .. } => state,
+        }
+    }
+
+    fn answer(_state: &AdminState, id: Uuid, _version: i64, _command: &str) -> Value {
+        json!({ "id": id })
+    }
+}

@@ -1,0 +1,52 @@
+//! What admins ask for, as the program puts it after it has checked what they sent.
+
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::events::Action;
+use crate::aggregate::Violation;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminCommand {
+    CreateKey { key_hash: String, name: String, roles: Vec<String>, expires_at: Option<String> },
+    RevokeKey,
+    Act { action: Action, projection: String, rebuild_id: Option<Uuid>, options: Value },
+}
+
+#[derive(Deserialize)]
+struct CreateKey {
+    key_hash: String,
+    name: String,
+    roles: Vec<String>,
+    expires_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Act {
+    action: Action,
+    projection: String,
+    rebuild_id: Option<Uuid>,
+    #[serde(default)]
+    options: Value,
+}
+
+impl AdminCommand {
+    /// Reads the command `name` from its body.
+    pub fn read(name: &str, body: &Value) -> Result<Self, Vec<Violation>> {
+        let odd = |error: serde_json::Error| vec![Violation::at("", error.to_string())];
+        match name {
+            "admin.create-key" => {
+                let CreateKey { key_hash, name, roles, expires_at } =
+                    CreateKey::deserialize(body).map_err(odd)?;
+                Ok(Self::CreateKey { key_hash, name, roles, expires_at })
+            }
+            "admin.revoke-key" => Ok(Self::RevokeKey),
+            "admin.act" => {
+                let Act { action, projection, rebuild_id, options } = Act::deserialize(body).map_err(odd)?;
+                Ok(Self::Act { action, projection, rebuild_id, options })
+            }
+            other => Err(vec![Violation::at("", format!("an admin has no command `{other}`"))]),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What admins did.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AdminEvent {
+    /// The stream's id is the key's.
+    #[serde(rename = "admin.key_created")]
+    KeyCreated {
+        /// SHA-256 of the key, in hexadecimal: enough to make the key work, and nothing of the key.
+        key_hash: String,
+        name: String,
+        roles: Vec<String>,
+        /// RFC 3339.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<String>,
+    },
+    #[serde(rename = "admin.key_revoked")]
+    KeyRevoked {},
+    /// Something is to be done about a projection; the stream's id is made of its name.
+    #[serde(rename = "admin.action_requested")]
+    ActionRequested {
+        action: Action,
+        projection: String,
+        /// The rebuild that is meant; of a new one its id to be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rebuild_id: Option<Uuid>,
+        /// How, where there is a choice.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        options: Value,
+    },
+}
+
+/// What can be done about a projection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Rebuild,
+    PauseRebuild,
+    ResumeRebuild,
+    CancelRebuild,
+    SwapRebuild,
+    RollBack,
+    Pause,
+    Resume,
+}

@@ -1,0 +1,139 @@
+//! What admins do over HTTP: keys, projections, rebuilds; each action an event with its actor.
+
+mod support;
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use support::{
+    Database,
+    server::{Answer, Server},
+    until,
+};
+use uuid::Uuid;
+
+fn asked(server: &Server, method: Method, path: &str) -> RequestBuilder {
+    server.anonymous(method, &format!("/api/admin{path}")).bearer_auth("dev-admin")
+}
+
+async fn get(server: &Server, path: &str) -> Answer {
+    Answer::of(asked(server, Method::GET, path)).await
+}
+
+async fn post(server: &Server, path: &str, body: &Value) -> Answer {
+    Answer::of(asked(server, Method::POST, path).json(body)).await
+}
+
+/// Types and actors of what admins did.
+async fn noted(database: &Database) -> Vec<(String, String)> {
+    let events = database.events().await;
+    let admins = events.into_iter().filter(|event| event.stream_type == "admin");
+    let actor = |metadata: Value| metadata["actor"].as_str().expect("an actor").to_owned();
+    admins.map(|event| (event.event_type, actor(event.metadata.parse().expect("JSON")))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_shown_once_works_and_is_revoked() {
+    let database = Database::new().await;
+    let admin = Server::without_projections(&database, &[]).await;
+    let settings = [("auth", "keys"), ("api_key_memory_ms", "50")];
+    let server = Server::without_projections(&database, &settings).await;
+    let body =
+        json!({"name": "shop", "roles": ["consumer", "auditor"], "expires_at": "2999-01-01T00:00:00Z"});
+    let made = post(&admin, "/keys", &body).await;
+    assert_eq!((made.status, made.header("cache-control")), (StatusCode::CREATED, Some("no-store")));
+    let made = made.json();
+    let (id, secret) = (made["id"].as_str().expect("an id"), made["key"].as_str().expect("a key"));
+    let status = async || {
+        let path = "/api/audit/events?limit=1";
+        Answer::of(server.anonymous(Method::GET, path).bearer_auth(secret)).await.status
+    };
+    assert_eq!(status().await, StatusCode::OK);
+    let listed = get(&admin, "/keys").await;
+    assert!(!listed.text.contains(secret));
+    assert_eq!(listed.json()["items"][0]["roles"], json!(["auditor", "consumer"]));
+
+    let revoke = async || Answer::of(asked(&admin, Method::DELETE, &format!("/keys/{id}"))).await.status;
+    assert_eq!(revoke().await, StatusCode::NO_CONTENT);
+    until("it is refused", || async { status().await == StatusCode::UNAUTHORIZED }).await;
+    assert_eq!(revoke().await, StatusCode::NOT_FOUND);
+    let both =
+        ["admin.key_created", "admin.key_revoked"].map(|event| (event.to_owned(), "dev-admin".to_owned()));
+    assert_eq!(noted(&database).await, both);
+    assert!(database.events().await.iter().all(|event| !event.data.as_str().contains(secret)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_keys_are_not_made() {
+    let database = Database::new().await;
+    let server = Server::without_projections(&database, &[]).await;
+    for (body, fault) in [
+        (json!({"roles": ["admin"]}), "/name"),
+        (json!({"name": "a\nb", "roles": ["admin"]}), "/name"),
+        (json!({"name": "a", "roles": []}), "/roles"),
+        (json!({"name": "a", "roles": ["owner"]}), "/roles/0"),
+        (json!({"name": "a", "roles": ["admin"], "expires_at": "2000-01-01T00:00:00Z"}), "/expires_at"),
+        (json!({"name": "a", "roles": ["admin"], "expires_at": "soon"}), "/expires_at"),
+    ] {
+        let answer = post(&server, "/keys", &body).await;
+        assert_eq!(
+            (answer.problem().as_str(), answer.faults()),
+            ("validation-failed", vec![fault.to_owned()])
+        );
+    }
+    for id in [Uuid::now_v7().to_string(), "x".to_owned()] {
+        let answer = Answer::of(asked(&server, Method::DELETE, &format!("/keys/{id}"))).await;
+        assert_eq!(answer.problem(), "not-found");
+    }
+    assert!(noted(&database).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_process_left_undone_is_done() {
+    let database = Database::new().await;
+    let commands = database.commands(&[]).await;
+    let body = json!({"key_hash": "00".repeat(32), "name": "shop", "roles": ["consumer"]});
+    let answer = commands.execute(support::request("admin.create-key", None, body)).await.expect("done");
+    let pool = database.pool();
+    let ending = tokio_util::sync::CancellationToken::new();
+    let admin = annals::admin::Admin::new(pool.clone(), pool.clone(), vec![]);
+    tokio::spawn(admin.run(ending.clone()));
+    until("the key is there", || async {
+        let keys = annals::api::auth::keys::list(&pool).await.expect("listed");
+        keys.iter().any(|key| key.id == answer.stream.id)
+    })
+    .await;
+    ending.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projection_is_held_and_rebuilt() {
+    let database = Database::new().await;
+    let server = Server::start(&database, &[]).await;
+    server.create_order().await;
+    until("it is there", || async { get(&server, "/projections/orders").await.status == StatusCode::OK })
+        .await;
+    assert_eq!(post(&server, "/projections/orders/pause", &json!({})).await.json()["state"], "paused");
+    assert_eq!(post(&server, "/projections/orders/resume", &json!({})).await.json()["state"], "running");
+    assert_eq!(post(&server, "/projections/orders/rollback", &json!({})).await.problem(), "rejected");
+    assert_eq!(post(&server, "/projections/orders/destroy", &json!({})).await.problem(), "not-found");
+    assert_eq!(get(&server, "/projections/nothing").await.problem(), "not-found");
+
+    let path = "/projections/orders/rebuilds";
+    let estimate = post(&server, path, &json!({"dry_run": true})).await;
+    assert_eq!(estimate.status, StatusCode::OK);
+    assert!(estimate.json()["events"].as_i64() >= Some(1), "{estimate:?}");
+    assert_eq!(post(&server, path, &json!({"workers": 0})).await.faults(), ["/workers"]);
+    // Nobody carries rebuilds on in this test, so it stays where it is put.
+    let begun = post(&server, path, &json!({"swap": "manual"})).await;
+    assert_eq!((begun.status, &begun.json()["state"]), (StatusCode::ACCEPTED, &json!("running")));
+    assert_eq!(post(&server, path, &json!({})).await.problem(), "rejected");
+    let rebuild = begun.header("location").expect("a location").trim_start_matches("/api/admin").to_owned();
+    assert_eq!(post(&server, &format!("{rebuild}/pause"), &json!({})).await.json()["state"], "paused");
+    assert_eq!(post(&server, &format!("{rebuild}/swap"), &json!({})).await.problem(), "rejected");
+    assert_eq!(post(&server, &format!("{rebuild}/resume"), &json!({})).await.json()["state"], "running");
+    assert_eq!(post(&server, &format!("{rebuild}/cancel"), &json!({})).await.json()["state"], "cancelled");
+    assert_eq!(post(&server, &format!("{rebuild}/cancel"), &json!({})).await.problem(), "rejected");
+    assert_eq!(get(&server, &rebuild).await.json()["state"], "cancelled");
+    assert_eq!(get(&server, path).await.json()["items"].as_array().map(Vec::len), Some(1));
+    assert!(noted(&database).await.iter().all(|(_, actor)| actor == "dev-admin"));
+}
