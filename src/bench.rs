@@ -4,6 +4,7 @@
 //! docs/performance.md.
 
 pub mod append;
+pub mod projection;
 
 mod scratch;
 mod table;

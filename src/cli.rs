@@ -81,6 +81,9 @@ enum Bench {
     /// Appends of new streams, by a number of clients.
     #[command(after_help = "Example:\n  annals bench append --clients 1,64 --seconds 10")]
     Append(bench::append::Options),
+    /// Folding the whole log into a read model, beside the naive way and the limit.
+    #[command(after_help = "Example:\n  annals bench projection --orders 200000")]
+    Projection(bench::projection::Options),
 }
 
 /// Runs the command; its errors go to stderr.
@@ -141,6 +144,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Keys(keys) => keys::run(config, keys).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
+        Command::Bench(Bench::Projection(options)) => bench::projection::run(config, options).await,
         Command::Openapi { .. } | Command::Completions { .. } => Ok(()),
     }
 }

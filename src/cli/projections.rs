@@ -206,10 +206,11 @@ async fn build_anew(config: &Config, read: &Pool, asked: Rebuilding) -> anyhow::
     };
     if asked.dry_run {
         let log = LogReader::new(postgres::pool(&config.databases.projector, &config.databases)?);
+        let mut estimates = Vec::new();
         for name in &names {
-            print_json(&(name, rebuild::estimate(read, &log, name).await?))?;
+            estimates.push(rebuild::estimate(read, &log, name).await?);
         }
-        return Ok(());
+        return print_json(&estimates);
     }
     let options = Options {
         workers: asked.workers,
