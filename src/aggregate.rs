@@ -27,6 +27,9 @@ pub trait Aggregate: Send + Sync + 'static {
     /// Every event it writes, with the schema version written today.
     const EVENTS: &'static [EventType];
 
+    /// What the data of its events looks like, in every version ever written.
+    const SCHEMAS: &'static [EventSchema] = &[];
+
     /// What `decide` needs to know of the past. `Default` is the state before the first event.
     type State: Default + Clone + Send + Sync + Serialize + for<'de> Deserialize<'de> + 'static;
     type Command;
@@ -80,6 +83,15 @@ pub struct EventType {
     pub name: &'static str,
     /// The schema version written today; older ones are upcast when read.
     pub schema_version: i32,
+}
+
+/// What the data of an event looks like, for those who read it elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventSchema {
+    pub event_type: &'static str,
+    pub version: i32,
+    /// A JSON Schema, draft 7.
+    pub json: &'static str,
 }
 
 /// A value that only one stream may hold.

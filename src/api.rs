@@ -78,6 +78,8 @@ struct Core {
     audit: Audit,
     reads: config::Reads,
     body_bytes_max: usize,
+    /// Cancelled when no new requests should come; streams end then.
+    draining: CancellationToken,
 }
 
 /// Serves until `shutdown`, then answers what it had taken on, for at most `shutdown_timeout`. The caller binds the
@@ -107,7 +109,7 @@ pub fn app(
     document::apis().add_routes(&mut table);
     audit::add_routes(&mut table);
     read_models::add_routes(&mut table, &deps.folders);
-    open::add_routes(&mut table, &document, deps.health, deps.metrics, draining);
+    open::add_routes(&mut table, &document, deps.health, deps.metrics, draining.clone());
     let core = Core {
         registry: deps.registry,
         commands: deps.commands,
@@ -117,6 +119,7 @@ pub fn app(
         audit: deps.audit,
         reads: config.reads.clone(),
         body_bytes_max: config.body_limit_bytes,
+        draining,
     };
     Edge {
         routes: routes::assemble(table),

@@ -6,17 +6,26 @@
 mod access;
 mod commands;
 mod events;
+mod export;
 pub mod index;
+mod live;
 mod streams;
+mod verifications;
+mod verify;
 
 use std::sync::Arc;
 
 pub use access::Access;
 use deadpool_postgres::{Object, Pool};
 pub use events::{Filter, Found, Traced};
+pub use export::Format;
 pub use streams::{At, State, Summary};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 use tokio_postgres::{Row, types::ToSql};
+pub use verify::{Fault, Progress, Report};
 
 use crate::{
     aggregate::{DecodeError, Registry},
@@ -31,6 +40,10 @@ const STATEMENT_TIMEOUT: &str = include_str!("audit/statement_timeout.sql");
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error("the auditors' index does not follow the log")]
+    Behind,
+    #[error("too many ask for the same already")]
+    Overloaded,
     /// The history holds what this program cannot read.
     #[error(transparent)]
     Unreadable(#[from] DecodeError),
@@ -66,8 +79,13 @@ pub struct Audit {
     writer: Pool,
     log: LogReader,
     registry: Arc<Registry>,
+    /// Of the log, as far as this process has heard.
+    head: watch::Receiver<Position>,
     /// How far the index reaches.
     indexed: watch::Receiver<Position>,
+    listeners: Arc<Semaphore>,
+    /// One verification at a time.
+    verifying: Arc<Semaphore>,
     config: config::Audit,
 }
 
@@ -77,10 +95,14 @@ impl Audit {
         reader: Pool,
         writer: Pool,
         registry: Arc<Registry>,
+        head: watch::Receiver<Position>,
         indexed: watch::Receiver<Position>,
         config: config::Audit,
     ) -> Self {
-        Self { log: LogReader::new(reader.clone()), reader, writer, registry, indexed, config }
+        let listeners = Arc::new(Semaphore::new(config.listeners_max));
+        let log = LogReader::new(reader.clone());
+        let verifying = Arc::new(Semaphore::new(1));
+        Self { reader, writer, log, registry, head, indexed, listeners, verifying, config }
     }
 
     /// How far the index reaches: to the head there was when asked, unless it takes too long.
@@ -91,6 +113,20 @@ impl Audit {
         let _ = timeout(self.config.index_wait, indexed.wait_for(|indexed| *indexed >= head)).await;
         let reached = *indexed.borrow();
         Ok(reached)
+    }
+
+    /// Waits until the index reaches a position, as long as it moves.
+    async fn reach_all(&self, position: Position) -> Result<(), Error> {
+        let mut before = None;
+        loop {
+            let reached = self.reach().await?;
+            if reached >= position {
+                return Ok(());
+            }
+            if before.replace(reached) == Some(reached) {
+                return Err(Error::Behind);
+            }
+        }
     }
 
     /// Rows of one statement, within its time.

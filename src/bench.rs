@@ -4,8 +4,13 @@
 //! docs/performance.md.
 
 pub mod append;
+pub mod command;
 pub mod projection;
+pub mod relay;
 
+mod clients;
+mod consumer;
+mod load;
 mod scratch;
 mod table;
 

@@ -1,16 +1,19 @@
 //! The commands, each in a file of its own. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
+mod audit;
 mod command;
 mod configuration;
 mod keys;
 mod projections;
+mod relay;
 mod serve;
 
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use annals::{
-    api, bench,
+    api, asyncapi, bench,
     config::{Config, LogOutput},
+    domain,
     serve::{Role, begin_incarnation, folders, migrate},
 };
 use clap::{CommandFactory, Parser, Subcommand};
@@ -53,12 +56,21 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value = "projections")]
         projections: PathBuf,
     },
+    /// Prints the AsyncAPI document: topics, and the records in them.
+    #[command(after_help = "Example:\n  annals asyncapi > asyncapi.yaml")]
+    Asyncapi,
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Shows how the relay is doing, and compares its topics with the log.
+    #[command(subcommand)]
+    Relay(relay::Relay),
     /// Shows, checks, makes and rebuilds read models.
     #[command(subcommand)]
     Projections(projections::Projections),
+    /// Verifies the log, or takes its events away.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Carries a command out, straight on the database, and prints what became of it.
     #[command(
         name = "command",
@@ -84,6 +96,12 @@ enum Bench {
     /// Folding the whole log into a read model, beside the naive way and the limit.
     #[command(after_help = "Example:\n  annals bench projection --orders 200000")]
     Projection(bench::projection::Options),
+    /// Commands on aggregates that exist, by a number of clients.
+    #[command(after_help = "Example:\n  annals bench command --clients 64 --streams 1")]
+    Command(bench::command::Options),
+    /// The relay: how fast a backlog drains, and how long after its commit a consumer has an event.
+    #[command(after_help = "Example:\n  annals bench relay --mode exactly-once --rate 1000 --seconds 10")]
+    Relay(bench::relay::Options),
 }
 
 /// Runs the command; its errors go to stderr.
@@ -92,6 +110,10 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Openapi { projections } => {
             return ended(folders(&projections).map(|folders| print!("{}", api::document::yaml(&folders))));
+        }
+        Command::Asyncapi => {
+            print!("{}", asyncapi::yaml(&domain::registry()));
+            return ExitCode::SUCCESS;
         }
         Command::Projections(command) if command.is_offline() => return ended(command.offline()),
         Command::Completions { shell } => {
@@ -142,10 +164,14 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Execute(options) => command::run(config, options).await,
         Command::Projections(command) => projections::run(config, command).await,
         Command::Keys(keys) => keys::run(config, keys).await,
+        Command::Relay(relay) => relay::run(config, relay).await,
+        Command::Audit(command) => audit::run(config, command).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
         Command::Bench(Bench::Projection(options)) => bench::projection::run(config, options).await,
-        Command::Openapi { .. } | Command::Completions { .. } => Ok(()),
+        Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,
+        Command::Bench(Bench::Relay(options)) => bench::relay::run(config, options).await,
+        Command::Openapi { .. } | Command::Asyncapi | Command::Completions { .. } => Ok(()),
     }
 }
 

@@ -8,6 +8,8 @@ pub mod background;
 pub mod contract;
 mod hot;
 mod seal;
+mod snapshot;
+pub(crate) mod step;
 pub mod subscriber;
 pub mod topic;
 
@@ -31,6 +33,8 @@ use crate::{
 use attempt::Attempt;
 use hot::HotAggregates;
 use seal::Sealer;
+use snapshot::Snapshots;
+use step::Step;
 
 /// A command as it comes in. Its body satisfies the published schema already.
 #[derive(Debug, Clone)]
@@ -117,6 +121,7 @@ struct Deps {
     rows: CommandLog,
     identity: Identity,
     hot: HotAggregates,
+    snapshots: Snapshots,
     sealer: Sealer,
     config: config::Command,
     /// Wakes the background work of this process.
@@ -143,9 +148,21 @@ impl Commands {
         config: config::Command,
     ) -> Self {
         let hot = HotAggregates::new(config.cache_aggregates_max);
+        let snapshots = Snapshots::new(config.snapshot_events);
         let sealer = Sealer::new(identity.clone());
         let accepted = Notify::new();
-        Self(Arc::new(Deps { registry, reader, appender, rows, identity, hot, sealer, config, accepted }))
+        Self(Arc::new(Deps {
+            registry,
+            reader,
+            appender,
+            rows,
+            identity,
+            hot,
+            snapshots,
+            sealer,
+            config,
+            accepted,
+        }))
     }
 
     /// Carries a command out and returns what was stored of it, now or at an earlier request with the same key.
@@ -202,7 +219,9 @@ impl Deps {
         if !violations.is_empty() {
             return Err(Error::Invalid(violations));
         }
+        let step = Step::start("fingerprint", &request.correlation_id);
         let fingerprint = fingerprint(&self.identity, &request);
+        drop(step);
         let stream_id = match request.stream_id {
             Some(id) if !command.creates => id,
             _ => Uuid::now_v7(),

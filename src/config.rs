@@ -175,6 +175,8 @@ pub struct Projector {
     pub poll_interval: Duration,
     /// Longest wait between tries after an error that may pass.
     pub backoff_max: Duration,
+    /// Events that a generation may set apart; one more stops its projection.
+    pub parked_max: i64,
     /// Kafka group session: a worker silent this long loses its partitions, and a rebuild its process.
     pub session_timeout: Duration,
     /// Whether a folder of a higher version is a rebuild by itself.
@@ -338,6 +340,7 @@ fn projector(from: &mut Sources) -> Projector {
         batch_bytes_max: from.ranged("projector_batch_bytes_max", 16 << 20, 1_024..=256 << 20),
         poll_interval: from.millis("projector_poll_interval_ms", 500, 1..=60_000),
         backoff_max: from.millis("projector_backoff_max_ms", 5_000, 10..=60_000),
+        parked_max: from.ranged("projector_parked_max", 1_000, 1..=100_000),
         session_timeout: from.millis("projector_session_timeout_ms", 10_000, 6_000..=300_000),
         rebuild_on_new_version: from
             .choice("projector_rebuild_on_new_version", &[("true", true), ("false", false)]),

@@ -8,6 +8,11 @@ pub mod counters;
 pub mod orders;
 pub mod projects;
 
+/// The domain that docs/add-a-domain.md builds, compiled as if it stood here.
+#[cfg(test)]
+#[path = "../tests/add_a_domain/notes/mod.rs"]
+pub mod notes;
+
 use poem_openapi::OpenApi;
 
 use crate::aggregate::{Registry, erase};
@@ -20,4 +25,22 @@ pub fn registry() -> Registry {
 /// The routes of every domain.
 pub(crate) fn apis() -> impl OpenApi {
     (orders::OrdersApi, projects::ProjectsApi, counters::CountersApi)
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::OpenApiService;
+
+    use super::notes::{NoteCommand, NoteState, NotesApi};
+
+    #[test]
+    fn the_domain_of_the_page_has_routes() {
+        let document = OpenApiService::new(NotesApi, "Notes", "1").spec();
+        for path in
+            ["/api/notes", "/api/notes/{id}", "/api/notes/{id}/archive", "#/components/schemas/WriteNote"]
+        {
+            assert!(document.contains(&format!("\"{path}\"")), "{path}: {document}");
+        }
+        assert_eq!((NoteState::default(), NoteCommand::Archive), (NoteState::Absent, NoteCommand::Archive));
+    }
 }

@@ -3,11 +3,13 @@
 //! The only user of `rdkafka` beside the relay and the projectors' Kafka source. Keys and partitions are a function of
 //! the stream alone and the same in every mode, so that redelivery and switching between Kafka and the log are harmless.
 
+mod contents;
 mod murmur2;
 mod record;
 mod tails;
 mod topics;
 
+pub use contents::Contents;
 use rdkafka::{
     ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
 };

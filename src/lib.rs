@@ -20,6 +20,7 @@ pub mod rebuild;
 pub mod audit;
 
 pub mod api;
+pub mod asyncapi;
 
 pub mod serve;
 

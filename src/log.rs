@@ -11,6 +11,7 @@ pub mod head;
 mod identity;
 mod published;
 mod read;
+mod snapshot;
 mod statement;
 
 use std::{fmt, num::ParseIntError, str::FromStr};

@@ -13,6 +13,7 @@ mod folder;
 pub(crate) mod generation;
 mod kafka_source;
 mod overview;
+pub mod parked;
 mod progress;
 pub(crate) mod sql;
 mod statement;

@@ -10,6 +10,7 @@ mod outbox;
 mod partitions;
 mod producer;
 mod pump;
+pub mod reconcile;
 mod resume;
 mod session;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use deadpool_postgres::Pool;
 use lease::Lease;
+pub use outbox::{HeldLease, Outbox, SentPartition};
 use rdkafka::error::KafkaError;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};

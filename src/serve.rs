@@ -322,7 +322,8 @@ impl Process {
         let deps = index::Deps { pool: self.writer.clone(), head: self.head.clone(), indexed: told };
         self.spawn(index::run(deps, limits.clone(), self.shutdown.clone()));
         let reader = postgres::pool(&databases.reader, databases)?;
-        Ok(Audit::new(reader, self.writer.clone(), self.registry.clone(), indexed, limits))
+        let (writer, registry) = (self.writer.clone(), self.registry.clone());
+        Ok(Audit::new(reader, writer, registry, self.head.clone(), indexed, limits))
     }
 
     /// How each dependency is.

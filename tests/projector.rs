@@ -1,18 +1,21 @@
 //! Projections over the log and over Kafka, and what stops them.
 
+#[path = "projector/folders.rs"]
+mod folders;
 #[path = "projector/over_kafka.rs"]
 mod over_kafka;
+#[path = "projector/parked.rs"]
+mod parked;
 #[path = "projector/stage.rs"]
 mod stage;
 mod support;
 
-use std::{collections::BTreeMap, fs, path::Path};
-
 use annals::{
     log::Expected,
-    projector::{Fault, Folder, Status},
+    projector::{Folder, Status},
 };
-use stage::{Counters, Stage, shipped, shipped_path};
+use folders::changed;
+use stage::{Counters, Stage, shipped};
 use support::{ORDER, append, append_to, until};
 use uuid::Uuid;
 
@@ -222,81 +225,4 @@ async fn a_folder_that_changed_under_its_version_is_refused() {
         Status::Running,
         "the stored folder is worked with until a rebuild"
     );
-}
-
-/// Copies a shipped folder and changes some of its files; `None` removes one.
-fn changed(name: &str, changes: &[(&str, Option<&str>)]) -> Result<Folder, Vec<Fault>> {
-    let dir = tempfile::tempdir().expect("a folder");
-    let copy = dir.path().join(name);
-    for (path, text) in shipped(name).files() {
-        let path = copy.join(path);
-        fs::create_dir_all(path.parent().expect("a parent")).expect("made");
-        fs::write(path, text).expect("written");
-    }
-    for (path, text) in changes {
-        let path = copy.join(path);
-        match text {
-            Some(text) => fs::write(path, text).expect("written"),
-            None => fs::remove_file(path).expect("removed"),
-        }
-    }
-    Folder::load(Path::new(&copy))
-}
-
-#[test]
-fn all_faults_of_a_folder_are_told_at_once() {
-    let folder = changed(
-        "counters",
-        &[
-            (
-                "projection.toml",
-                Some("name = \"counters\"\nversion = 0\nevents = [\"counter.created\", \"tea\"]\nkey = []"),
-            ),
-            ("table.sql", Some("create table events (id uuid primary key)")),
-            ("on/counter.created.sql", Some("select 1; select 2")),
-            ("on/counter.incremented.sql", None),
-            ("on/counter.reste.sql", Some("select 1")),
-        ],
-    );
-    let faults: BTreeMap<String, String> =
-        folder.expect_err("it has faults").into_iter().map(|fault| (fault.to_string(), fault.file)).collect();
-    for part in [
-        "`version` must be at least 1",
-        "`tea` in `events`",
-        "`key` is empty",
-        "table.sql: a table cannot be called `events`",
-        "on/counter.created.sql: it holds more than one statement",
-        "on/tea.sql: the file is missing",
-        "on/counter.reste.sql",
-    ] {
-        assert!(faults.keys().any(|fault| fault.contains(part)), "{part}: {faults:#?}");
-    }
-    assert!(Folder::load(&shipped_path("counters")).is_ok());
-}
-
-#[tokio::test]
-async fn what_only_the_database_sees_is_a_fault_too() {
-    let stage = Stage::new().await;
-    for (file, text, part) in [
-        (
-            "on/counter.reset.sql",
-            "update counters set tea = 1 from events e where id = e.stream_id",
-            "\"tea\" of relation",
-        ),
-        ("table.sql", "create table counters (id uuid, counter bigint, version bigint)", "`id` is sorted by"),
-        (
-            "table.sql",
-            "create table counters (id uuid primary key, counter tea)",
-            "type \"tea\" does not exist",
-        ),
-    ] {
-        let folder = changed("counters", &[(file, Some(text))]).expect("it loads");
-        let process = stage.process(&[&folder], &[]).await;
-        let reason = process.stands_still("counters").await;
-        assert!(reason.contains(file) && reason.contains(part), "{reason}");
-        process.stop().await;
-    }
-    let process = stage.process(&[&shipped("counters")], &[]).await;
-    until("nothing of the refused ones is left", async || process.status("counters") == Status::Running)
-        .await;
 }

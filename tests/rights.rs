@@ -20,20 +20,24 @@ use tokio_postgres::{Client, error::SqlState};
 /// delete, truncate; in brackets the columns, where it is not all of them.
 const TABLES: &[(&str, [&str; 3])] = &[
     ("log.accepted", ["s", "", ""]),
+    ("log.access", ["s i", "", "s"]),
     ("log.api_keys", ["s i u(last_used_at,revoked_at)", "", ""]),
     ("log.claims", ["s", "", "s"]),
     ("log.commands", ["s", "", "s"]),
+    ("log.event_index", ["s", "", "s"]),
     ("log.events", ["s", "s", "s"]),
     ("log.identity", ["s", "s(log_id,created_at)", "s(log_id,created_at)"]),
     ("log.migrations", ["s", "s", "s"]),
     ("log.outbox", ["s", "s", "s"]),
     ("log.outbox_partitions", ["s", "s", "s"]),
     ("log.outbox_pending", ["s", "", "s"]),
+    ("log.snapshots", ["s", "", ""]),
     ("log.stream_types", ["s", "s", "s"]),
     ("projections.checkpoints", ["", "s i u d", "s"]),
     ("projections.generations", ["", "s i u d", "s"]),
     ("projections.migrations", ["", "s", "s"]),
     ("projections.projections", ["", "s i u d", "s"]),
+    ("projections.rebuilds", ["", "s i u d", "s"]),
 ];
 
 /// By hand. Who may execute each function: writer, projector, reader.
@@ -44,13 +48,18 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("log.begin_incarnation", [false, false, false]),
     ("log.clean_commands", [true, false, false]),
     ("log.fail_accepted", [true, false, false]),
+    ("log.find_events", [true, false, true]),
+    ("log.index_events", [true, false, false]),
+    ("log.keep_snapshot", [true, false, false]),
     ("log.lease_renew", [true, false, false]),
     ("log.lease_take", [true, false, false]),
     ("log.lost_claims", [false, false, false]),
     ("log.outbox_advance", [true, false, false]),
+    ("log.position_before", [true, false, true]),
     ("log.refuse_change", [false, false, false]),
     ("log.renew_topic", [true, false, false]),
     ("log.take_accepted", [true, false, false]),
+    ("log.uuid_or_null", [false, false, false]),
     ("projections.forget", [false, true, false]),
 ];
 

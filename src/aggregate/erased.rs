@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Aggregate, Claim, CommandType, EventType, Rejection, UniqueValue, Violation};
+use super::{Aggregate, Claim, CommandType, EventSchema, EventType, Rejection, UniqueValue, Violation};
 use crate::json::RawJson;
 
 /// A state whose type only its aggregate knows. Shared, never changed in place.
@@ -55,6 +55,7 @@ pub trait AnyAggregate: Send + Sync {
     fn revision(&self) -> u32;
     fn commands(&self) -> &'static [CommandType];
     fn events(&self) -> &'static [EventType];
+    fn schemas(&self) -> &'static [EventSchema];
     /// The state before the first event.
     fn initial(&self) -> AnyState;
     /// What is wrong with a body beyond its schema; nothing where it can be decided.
@@ -145,6 +146,10 @@ impl<A: Aggregate> AnyAggregate for Erased<A> {
 
     fn events(&self) -> &'static [EventType] {
         A::EVENTS
+    }
+
+    fn schemas(&self) -> &'static [EventSchema] {
+        A::SCHEMAS
     }
 
     fn initial(&self) -> AnyState {

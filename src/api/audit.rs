@@ -3,16 +3,25 @@
 //! Leaves the questions to `audit`, and the noting of each of them to the outer layer.
 
 mod parameters;
+mod streaming;
 
 use parameters::{CursorText, Parameters};
-use poem::{EndpointExt, IntoResponse, Request, Response, endpoint::BoxEndpoint, handler, http::Method};
+use poem::{
+    EndpointExt, IntoResponse, Request, Response,
+    endpoint::BoxEndpoint,
+    handler,
+    http::{Method, StatusCode, header},
+};
 use poem_openapi::OperationId;
 use serde::Serialize;
+use serde_json::json;
 use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    Core, headers,
+    Core,
+    auth::Caller,
+    headers,
     problem::Problem,
     read::{self, POSITION},
     routes::Table,
@@ -28,13 +37,18 @@ pub(super) const PREFIX: &str = "/api/audit";
 
 /// Adds the routes.
 pub(super) fn add_routes(table: &mut Table) {
-    let mut get = |path: &str, endpoint: BoxEndpoint<'static>| {
-        table.entry(format!("{PREFIX}{path}")).or_default().insert(Method::GET, endpoint);
+    let mut add = |method, path: &str, endpoint: BoxEndpoint<'static>| {
+        table.entry(format!("{PREFIX}{path}")).or_default().insert(method, endpoint);
     };
+    add(Method::POST, "/verifications", begin_verification.map_to_response().boxed());
+    let mut get = |path: &str, endpoint| add(Method::GET, path, endpoint);
+    get("/verifications/:id", get_verification.map_to_response().boxed());
     get("/streams/:type/:id", get_stream.map_to_response().boxed());
     get("/streams/:type/:id/events", list_stream_events.map_to_response().boxed());
     get("/streams/:type/:id/state", get_state.map_to_response().boxed());
     get("/events", list_events.map_to_response().boxed());
+    get("/events/live", streaming::listen.map_to_response().boxed());
+    get("/export", streaming::export.map_to_response().boxed());
     get("/events/:event_id", get_event.map_to_response().boxed());
     get("/commands", list_commands.map_to_response().boxed());
     get("/commands/:command_id", get_command.map_to_response().boxed());
@@ -142,6 +156,26 @@ async fn list_accesses(request: &Request) -> poem::Result<Response> {
     Ok(list(request, "listAuditAccess", &page, Uuid::to_string))
 }
 
+#[handler]
+async fn begin_verification(request: &Request) -> poem::Result<Response> {
+    Parameters::of(request)?.finish()?;
+    let caller: &Caller = request.data().expect("the outer layer admits nobody without one");
+    let id = core(request).audit.begin_verification(&caller.principal).await.map_err(Problem::from)?;
+    let mut response = one("beginVerification", &json!({"id": id, "state": "running"}));
+    response.set_status(StatusCode::ACCEPTED);
+    let location = format!("{PREFIX}/verifications/{id}");
+    response.headers_mut().insert(header::LOCATION, headers::value(&location));
+    Ok(response)
+}
+
+#[handler]
+async fn get_verification(request: &Request) -> poem::Result<Response> {
+    Parameters::of(request)?.finish()?;
+    let found = core(request).audit.verification(id(request)?).await.map_err(Problem::from)?;
+    let found = found.ok_or_else(|| Problem::not_found("There is no such verification."))?;
+    Ok(one("getVerification", &found))
+}
+
 /// The stream that a path names. What cannot be one names nothing.
 fn stream_id(request: &Request) -> Result<StreamId, Problem> {
     let (stream_type, id): (String, String) = request.path_params().unwrap_or_default();
@@ -158,7 +192,7 @@ fn id(request: &Request) -> Result<Uuid, Problem> {
 }
 
 fn one(operation: &'static str, value: &impl Serialize) -> Response {
-    json(operation, RawJson::of(value).as_str().to_owned())
+    answered(operation, RawJson::of(value).as_str().to_owned())
 }
 
 fn list<C>(
@@ -168,16 +202,16 @@ fn list<C>(
     cursor: impl Fn(&C) -> String,
 ) -> Response {
     let next = page.next.as_ref().map(|next| CursorText::of(&cursor(next)));
-    let mut response = json(operation, read::page_json(&page.items, next.as_deref()));
+    let mut response = answered(operation, read::page_json(&page.items, next.as_deref()));
     if let Some(next) = next {
         let given = request.params::<Vec<(String, String)>>().unwrap_or_default();
         let link = read::next_link(request.uri().path(), &given, &next);
-        response.headers_mut().insert(poem::http::header::LINK, headers::value(&link));
+        response.headers_mut().insert(header::LINK, headers::value(&link));
     }
     response
 }
 
-fn json(operation: &'static str, body: String) -> Response {
+fn answered(operation: &'static str, body: String) -> Response {
     let mut response = body.with_content_type("application/json").into_response();
     response.set_data(OperationId(operation));
     response
@@ -186,6 +220,10 @@ fn json(operation: &'static str, body: String) -> Response {
 impl From<audit::Error> for Problem {
     fn from(error: audit::Error) -> Self {
         match error {
+            audit::Error::Overloaded => {
+                Self::overloaded("Too many listeners or verifications are served already.")
+            }
+            audit::Error::Behind => Self::overloaded("The auditors' index does not follow the log."),
             audit::Error::Database(error) => error.into(),
             error @ audit::Error::Unreadable(_) => Self::internal(&error),
         }

@@ -6,7 +6,7 @@
 
 mod finish;
 mod read_models;
-mod yaml;
+pub(crate) mod yaml;
 
 use poem_openapi::{ContactObject, LicenseObject, OpenApi, OpenApiService};
 use serde_json::Value;

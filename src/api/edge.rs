@@ -21,7 +21,7 @@ use super::{
     problem::Problem,
     sent::CorrelationId,
 };
-use crate::audit::Access;
+use crate::{audit::Access, command::step::Step};
 
 /// On every answer that does not say otherwise itself: nothing here is to be framed, sniffed or kept.
 const SAFE_HEADERS: [(HeaderName, &str); 5] = [
@@ -81,7 +81,11 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             return Ok(response);
         }
         if let Some(role) = Role::of_path(request.uri().path()) {
+            let CorrelationId(correlation_id) =
+                request.data::<CorrelationId>().expect("the caller put it there").clone();
+            let step = Step::start("authenticate", &correlation_id);
             let caller = self.authenticator.admit(role, request.headers()).await?;
+            drop(step);
             if role == Role::Auditor {
                 self.core.audit.note(&access(&request, &caller)).await?;
             }

@@ -21,7 +21,7 @@ use super::{
     problem::{Fault, Problem},
     reply::{Created, Reply},
 };
-use crate::command::{self, contract};
+use crate::command::{self, contract, step::Step};
 
 /// A command whose body has the schema of `T`.
 pub(crate) struct Sent<T> {
@@ -86,6 +86,7 @@ impl Bare {
         let Some((aggregate, known)) = self.core.registry.command(command) else {
             return Err(Problem::internal(&format!("there is no command `{command}`")));
         };
+        let _step = Step::start("schema", &self.request.correlation_id);
         let body = &mut self.request.body;
         let violations = self.core.schemas.validate(known.schema, body);
         if self.faults.is_empty() && violations.is_empty() {
@@ -162,7 +163,10 @@ impl<'a, T: Type> ApiExtractor<'a> for Sent<T> {
         let mut bare = Bare::read(request);
         let empty_is_object = bare.core.schemas.requires_nothing(&T::name());
         let sent = body.take().unwrap_or_default();
-        bare.request.body = body::read(request, sent, bare.core.body_bytes_max, empty_is_object).await?;
+        let step = Step::start("body", &bare.request.correlation_id);
+        let read = body::read(request, sent, bare.core.body_bytes_max, empty_is_object).await?;
+        drop(step);
+        bare.request.body = read;
         Ok(Self { bare, schema: PhantomData })
     }
 }

@@ -86,7 +86,21 @@ impl Audit {
             (Some(cursor), true) => (0, reached.0.min(cursor.0 - 1)),
             (None, _) => (0, reached.0),
         };
-        let most = limit as i32 + 1;
+        let events = self.find(filter, after, until, backwards, limit + 1).await?;
+        let shown = &events[..events.len().min(limit)];
+        let next = (events.len() > limit).then(|| shown.last().map(|event| event.position)).flatten();
+        Ok(Found { page: Page { items: shown.iter().map(RawJson::of).collect(), next }, reached })
+    }
+
+    /// Events after a position and up to another one, which the index has reached.
+    pub(super) async fn find(
+        &self,
+        filter: &Filter,
+        after: i64,
+        until: i64,
+        backwards: bool,
+        most: usize,
+    ) -> Result<Vec<Event>, Error> {
         let Filter { stream_type, event_type, actor, correlation_id, causation_id, command_id, from, to } =
             filter;
         let rows = self
@@ -102,20 +116,19 @@ impl Audit {
                     causation_id,
                     command_id,
                     &backwards,
-                    &most,
+                    &(most as i32),
                     from,
                     to,
                 ],
             )
             .await?;
-        let events: Vec<_> = rows.iter().take(limit).map(event).collect();
-        let next = (rows.len() > limit).then(|| events.last().map(|event| event.position)).flatten();
-        Ok(Found { page: Page { items: events.iter().map(RawJson::of).collect(), next }, reached })
+        Ok(rows.iter().map(event).collect())
     }
 
     /// One event with its chain of causes.
     pub async fn event(&self, event_id: Uuid) -> Result<Option<Traced>, Error> {
-        self.reach().await?;
+        let head = self.log.head().await?;
+        self.reach_all(head).await?;
         let rows = self.rows(TRACE, &[&event_id]).await?;
         let mut chain = rows.iter().map(event);
         let Some(event) = chain.next() else {

@@ -3,11 +3,17 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use deadpool_postgres::Pool;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use crate::{config::Databases, postgres};
+use crate::{
+    config::{Config, Databases},
+    log::{Appender, Position},
+    postgres,
+};
 
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -39,6 +45,20 @@ impl Scratch {
         let (client, connection) = tokio_postgres::connect(self.url.expose_secret(), NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
+    }
+
+    /// Connections to it, as the program has them.
+    pub(super) fn pool(&self, config: &Config) -> anyhow::Result<Pool> {
+        Ok(postgres::pool(&self.url, &config.databases)?)
+    }
+
+    /// An appender to it whose task runs, and the last position it appended.
+    pub(super) fn appender(&self, config: &Config) -> (Appender, watch::Receiver<Position>) {
+        let (appended, head) = watch::channel(Position::default());
+        let patience = config.databases.tcp_user_timeout;
+        let (appender, task) = Appender::new(self.url.clone(), patience, config.append.clone(), appended);
+        tokio::spawn(task.run());
+        (appender, head)
     }
 
     /// Drops it, sessions and all.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     Answer, Deps, Error, Outcome as Told, Prepared, Request, answer,
     hot::{self, Known},
+    step::Step,
 };
 use crate::{
     aggregate::{AnyAggregate, AnyState, Claim, CommandType, Decided, Decision, Rejection},
@@ -34,6 +35,10 @@ struct Queued {
     told: Told,
     claims: Vec<Claim>,
     reading: u64,
+    /// The version it was decided on.
+    before: Version,
+    /// The state it leads to.
+    state: AnyState,
     /// Whether it leads to another state.
     changes: bool,
     /// Whether the caller's `If-Match` was not met, so that the append is only a question.
@@ -67,12 +72,17 @@ impl<'a> Attempt<'a> {
         let mut refused = None;
         for _ in 0..=self.deps.config.retries_max {
             let mut queued = self.queue(&hot, refused.take()).await?;
+            let step = self.step("append");
             let outcome = (&mut queued.outcome).await.unwrap_or(Err(log::Error::Closed));
+            drop(step);
             if queued.is_disproved_by(&outcome) {
                 hot::forget(&hot, queued.reading).await;
             }
             match outcome? {
                 Outcome::Appended { version, positions } => {
+                    if self.deps.snapshots.is_due(queued.before, version) {
+                        self.deps.keep_snapshot(self.aggregate, &self.stream, version, &queued.state);
+                    }
                     return Ok(Answer {
                         command_id: self.prepared.command_id,
                         stream: self.stream,
@@ -116,6 +126,7 @@ impl<'a> Attempt<'a> {
         } else if let Some(rejection) = refused {
             (Decision::Rejected(rejection), state.clone(), Value::Null)
         } else {
+            let _step = self.step("decide");
             let decided = self.aggregate.decide(
                 &state,
                 self.command.name,
@@ -130,10 +141,15 @@ impl<'a> Attempt<'a> {
         let (append, told) = self.append(expected, decision, result);
         let claims = append.claims.clone();
         let changes = !append.events.is_empty();
-        let version = Version(version.0 + append.events.len() as i64);
+        let before = version;
+        let version = Version(before.0 + append.events.len() as i64);
         let outcome = self.deps.appender.enqueue(append)?;
-        *slot = Some(Known { state: after, version, reading });
-        Ok(Queued { outcome, told, claims, reading, changes, mismatch })
+        *slot = Some(Known { state: after.clone(), version, reading });
+        Ok(Queued { outcome, told, claims, reading, before, state: after, changes, mismatch })
+    }
+
+    fn step(&self, name: &'static str) -> Step<'a> {
+        Step::start(name, &self.request.correlation_id)
     }
 
     /// Whether the caller's `If-Match`, if any, names this version.
@@ -144,10 +160,12 @@ impl<'a> Attempt<'a> {
     /// The state as the log has it.
     async fn load(&self) -> Result<Known, Error> {
         let reading = self.deps.hot.next_reading();
-        let mut known = Known { state: self.aggregate.initial(), version: Version(0), reading };
         if self.command.creates {
-            return Ok(known);
+            return Ok(Known { state: self.aggregate.initial(), version: Version(0), reading });
         }
+        let _step = self.step("load");
+        let mut known = self.deps.nearest(self.aggregate, &self.stream, reading).await?;
+        let snapshot = known.version;
         let page = self.deps.config.load_events_max;
         loop {
             let events = self.deps.reader.stream(&self.stream, known.version, page).await?;
@@ -156,6 +174,9 @@ impl<'a> Attempt<'a> {
             known =
                 Known { state, version: events.last().map_or(known.version, |event| event.version), ..known };
             if (events.len() as i64) < page {
+                if self.deps.snapshots.is_due(snapshot, known.version) {
+                    self.deps.keep_snapshot(self.aggregate, &self.stream, known.version, &known.state);
+                }
                 return Ok(known);
             }
         }

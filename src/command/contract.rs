@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Answer, Commands, Error, Outcome, Request};
+use super::{Answer, Commands, Error, Outcome, Request, step::Step};
 use crate::{
     aggregate::{Rejection, Violation},
     log::{Position, Status, Version},
@@ -77,7 +77,9 @@ impl Contract {
         let (aggregate, command) = registry
             .command(&request.command)
             .ok_or_else(|| Error::UnknownCommand(request.command.clone()))?;
+        let step = Step::start("schema", &request.correlation_id);
         let violations = (self.validate)(command.schema, &mut request.body);
+        drop(step);
         if !violations.is_empty() {
             let beyond = aggregate.check(command.name, &request.body);
             return Err(Error::Invalid(with_the_domains(violations, beyond)));

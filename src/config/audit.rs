@@ -21,9 +21,10 @@ pub struct Audit {
     pub heartbeat: Duration,
     /// A listener that takes nothing for so long is cut off.
     pub listener_patience: Duration,
-    /// Events and bytes read per step by listeners, exports and verifications.
+    /// Bytes of events that wait for one listener, at most twice.
+    pub listener_bytes_max: usize,
+    /// Events read per step by exports, verifications and histories.
     pub batch_events_max: usize,
-    pub batch_bytes_max: usize,
 }
 
 impl Audit {
@@ -36,8 +37,8 @@ impl Audit {
             listeners_max: from.ranged("audit_listeners_max", 100, 1..=100_000),
             heartbeat: from.millis("audit_heartbeat_ms", 15_000, 10..=60_000),
             listener_patience: from.millis("audit_listener_patience_ms", 30_000, 10..=600_000),
+            listener_bytes_max: from.ranged("audit_listener_bytes_max", 256 << 10, 1_024..=64 << 20),
             batch_events_max: from.ranged("audit_batch_events_max", 1_000, 1..=100_000),
-            batch_bytes_max: from.ranged("audit_batch_bytes_max", 4 << 20, 1_024..=256 << 20),
         }
     }
 }

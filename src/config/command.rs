@@ -14,6 +14,8 @@ pub struct Command {
     pub retries_max: usize,
     /// Aggregates kept in memory, by count; 0 switches the cache off.
     pub cache_aggregates_max: usize,
+    /// Events between two snapshots of an aggregate; 0 takes and uses none.
+    pub snapshot_events: i64,
     /// Events read per round trip when an aggregate is rebuilt.
     pub load_events_max: i64,
     /// Accepted commands carried out at once by one process.
@@ -52,6 +54,7 @@ pub(super) fn command(from: &mut Sources) -> Command {
     Command {
         retries_max: from.ranged("command_retries_max", 16, 0..=1_000),
         cache_aggregates_max: from.ranged("command_cache_aggregates_max", 100_000, 0..=10_000_000),
+        snapshot_events: from.ranged("command_snapshot_events", 0, 0..=1_000_000),
         load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
         background_concurrency: from.ranged("command_background_concurrency", 64, 1..=10_000),
         background_attempts_max: from.ranged("command_background_attempts_max", 10, 1..=1_000),

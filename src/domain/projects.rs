@@ -4,6 +4,7 @@ mod aggregate;
 mod api;
 mod commands;
 mod events;
+mod schemas;
 
 pub use aggregate::{Project, ProjectState};
 pub(crate) use api::ProjectsApi;

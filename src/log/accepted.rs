@@ -21,7 +21,7 @@ const READ: &str = include_str!("read_command.sql");
 /// The rows of commands, as the writer sees them.
 #[derive(Clone)]
 pub struct CommandLog {
-    pool: Pool,
+    pub(super) pool: Pool,
 }
 
 /// A command to be done later.

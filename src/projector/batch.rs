@@ -80,7 +80,7 @@ pub(super) struct FilledHole {
 }
 
 /// What is folded in one transaction.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Batch<'a> {
     /// In the order of their positions, each with its partition.
     pub(super) events: Vec<(&'a Partition, &'a Event)>,

@@ -1,51 +1,158 @@
-//! What a folder's SQL must be before any database sees it.
+//! What a folder's SQL must be before any database sees it: read by a real parser, all faults at once.
 //!
 //! The database has the last word when the generation is made; here stands what it would let pass and what would break
-//! a promise later.
+//! a promise later: that the same events make the same rows, whenever and by whomever they are folded.
 
+mod purity;
+mod tables;
+
+use std::collections::BTreeSet;
+
+use purity::Purpose;
 use sqlparser::{
-    ast::{self, ObjectNamePart},
+    ast::{self, Expr, ObjectName, ObjectNamePart, SelectItem, SetExpr, TableObject},
     dialect::PostgreSqlDialect,
     parser::Parser,
 };
+use tables::Table;
 
-use super::{
-    folder::Fault,
-    statement::{EVENTS_NAME, Statement},
-};
+use super::{folder::Fault, statement::Statement};
 
-/// Checks `table.sql`: tables that a generation can hold in a schema of its own.
-pub(super) fn tables(file: &str, sql: &str) -> Vec<Fault> {
-    let statements = match Parser::parse_sql(&PostgreSqlDialect {}, sql) {
-        Ok(statements) => statements,
-        Err(error) => return vec![Fault::new(file, error)],
-    };
-    let created = statements.iter().filter_map(|statement| match statement {
-        ast::Statement::CreateTable(table) => Some(&table.name),
+/// What tells streams apart in `events`. A key that holds one of these never meets another stream's.
+const IDENTITY: &[&str] = &["stream_id", "position", "event_id"];
+
+/// A folder's SQL as far as it was read.
+#[derive(Debug, Default)]
+pub(super) struct Check {
+    pub(super) faults: Vec<Fault>,
+    /// The functions that are called, each with its file; how volatile they are is for the catalog to say.
+    pub(super) functions: BTreeSet<(String, String)>,
+    tables: Vec<Table>,
+    inserts: Vec<Insert>,
+}
+
+/// A statement of `on/` that makes rows.
+#[derive(Debug)]
+struct Insert {
+    table: String,
+    /// None: all of them.
+    columns: Vec<String>,
+    /// Which of them, by number, are filled with what tells streams apart.
+    identity: Vec<usize>,
+}
+
+impl Check {
+    /// Reads a file of `on/`: one statement, which changes rows by nothing but events and rows.
+    pub(super) fn folding(&mut self, file: &str, sql: &str) -> Option<Statement> {
+        let statement = self.statement(file, sql)?;
+        self.read(file, sql, Purpose::Fold);
+        Some(statement)
+    }
+
+    /// Reads a file of `queries/`: one statement, which only reads.
+    pub(super) fn query(&mut self, file: &str, sql: &str) -> Option<Statement> {
+        let statement = self.statement(file, sql)?;
+        self.read(file, sql, Purpose::Query);
+        Some(statement)
+    }
+
+    fn statement(&mut self, file: &str, sql: &str) -> Option<Statement> {
+        Statement::parse(sql).map_err(|error| self.fault(file, error)).ok()
+    }
+
+    /// Reads a file; notes what is wrong with it, whatever it is for.
+    fn read(&mut self, file: &str, sql: &str, purpose: Purpose) -> Option<Vec<ast::Statement>> {
+        match Parser::parse_sql(&PostgreSqlDialect {}, sql) {
+            Ok(statements) => {
+                purity::read(self, file, purpose, &statements);
+                Some(statements)
+            }
+            Err(error) => {
+                self.fault(file, error);
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, file: &str, detail: impl std::fmt::Display) {
+        self.faults.push(Fault::new(file, detail));
+    }
+
+    /// Notes an insert that was met anywhere in a statement.
+    fn insert(&mut self, insert: &ast::Insert) {
+        let TableObject::TableName(table) = &insert.table else {
+            return;
+        };
+        let body = insert.source.as_ref().map(|source| &*source.body);
+        let values = match body {
+            Some(SetExpr::Select(select)) => &select.projection[..],
+            _ => &[],
+        };
+        let is_identity = |item: &SelectItem| match item {
+            SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } => {
+                is_identity(value)
+            }
+            _ => false,
+        };
+        self.inserts.push(Insert {
+            table: last_name(table),
+            columns: insert.columns.iter().map(last_name).collect(),
+            identity: (0..)
+                .zip(values)
+                .filter(|(_, item)| is_identity(item))
+                .map(|(index, _)| index)
+                .collect(),
+        });
+    }
+
+    /// Checks that rows of two streams never meet in a unique key: streams are folded side by side, in any order.
+    pub(super) fn rows_are_own(&mut self, file: &str) {
+        let mut faults = Vec::new();
+        for table in &self.tables {
+            let inserts: Vec<_> = self.inserts.iter().filter(|insert| insert.table == table.name).collect();
+            for key in &table.unique {
+                let kept = |insert: &&Insert| {
+                    let columns = if insert.columns.is_empty() { &table.columns } else { &insert.columns };
+                    let mut identity = insert.identity.iter().filter_map(|index| columns.get(*index));
+                    identity.any(|column| key.contains(column))
+                };
+                if !inserts.iter().all(kept) {
+                    faults.push(format!(
+                        "the unique key ({}) of `{}` holds no column that every insert fills with {}: rows of two \
+                         streams could meet. Take the stream's id into the key, or say `rows = \"shared\"`",
+                        key.join(", "),
+                        table.name,
+                        IDENTITY.join(", "),
+                    ));
+                }
+            }
+        }
+        for detail in faults {
+            self.fault(file, detail);
+        }
+    }
+}
+
+fn is_identity(value: &Expr) -> bool {
+    let name = match value {
+        Expr::Identifier(name) => Some(name),
+        Expr::CompoundIdentifier(names) => names.last(),
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => return is_identity(expr),
         _ => None,
-    });
-    created.filter_map(|name| table_fault(file, name)).collect()
-}
-
-fn table_fault(file: &str, name: &ast::ObjectName) -> Option<Fault> {
-    let [ObjectNamePart::Identifier(last)] = &name.0[..] else {
-        return Some(Fault::new(
-            file,
-            format!("table `{name}` names a schema; each generation has one of its own"),
-        ));
     };
-    let reserved = last.value.eq_ignore_ascii_case(EVENTS_NAME);
-    reserved.then(|| {
-        Fault::new(file, format!("a table cannot be called `{EVENTS_NAME}`: statements read events there"))
-    })
+    name.is_some_and(|name| IDENTITY.contains(&folded(name).as_str()))
 }
 
-/// Checks a file of `on/`: one statement.
-pub(super) fn folding(file: &str, sql: &str) -> Result<Statement, Fault> {
-    Statement::parse(sql).map_err(|error| Fault::new(file, error))
+/// A name as Postgres understands it.
+fn folded(name: &ast::Ident) -> String {
+    if name.quote_style.is_none() { name.value.to_lowercase() } else { name.value.clone() }
 }
 
-/// Checks a file of `queries/`: one statement; that it only reads is enforced where it runs.
-pub(super) fn query(file: &str, sql: &str) -> Result<Statement, Fault> {
-    Statement::parse(sql).map_err(|error| Fault::new(file, error))
+/// A name without its schema.
+fn last_name(name: &ObjectName) -> String {
+    match name.0.last() {
+        Some(ObjectNamePart::Identifier(last)) => folded(last),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
 }

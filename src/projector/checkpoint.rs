@@ -131,6 +131,7 @@ pub(super) async fn lock(
 pub(super) struct Passed {
     pub(super) applied: i64,
     pub(super) ignored: i64,
+    pub(super) parked: i64,
 }
 
 /// Moves a generation's checkpoints, each only from where it is known to be.
@@ -153,6 +154,7 @@ pub(super) async fn advance(
         moved.keys().map(|partition| passed.get(partition).copied().unwrap_or_default()).collect();
     let applied: Vec<i64> = counts.iter().map(|passed| passed.applied).collect();
     let ignored: Vec<i64> = counts.iter().map(|passed| passed.ignored).collect();
+    let parked: Vec<i64> = counts.iter().map(|passed| passed.parked).collect();
     let statement = transaction.prepare_cached(MOVE).await?;
     let rows = transaction
         .execute(
@@ -168,6 +170,7 @@ pub(super) async fn advance(
                 &topic_ids,
                 &applied,
                 &ignored,
+                &parked,
             ],
         )
         .await?;

@@ -5,6 +5,7 @@
 
 mod error;
 pub(super) mod fill;
+mod park;
 mod singly;
 mod together;
 
@@ -15,6 +16,7 @@ use std::{
 
 use deadpool_postgres::Transaction;
 pub(super) use error::{Error, Poison};
+pub(super) use singly::run_one;
 use tokio_postgres::types::ToSql;
 use tracing::error;
 
@@ -22,7 +24,7 @@ use super::{
     Deps,
     batch::{Batch, Checkpoints, Chunk, Filled, Partition},
     checkpoint::{self, Passed, Whose},
-    folder::{self, Rows},
+    folder::{self, OnError, Rows},
     generation::Generation,
     sql::Identifier,
 };
@@ -64,6 +66,7 @@ pub(super) struct Folded {
     pub(super) checkpoints: Vec<(Partition, Position)>,
     pub(super) applied: u64,
     pub(super) ignored: u64,
+    pub(super) parked: u64,
 }
 
 /// How a batch is run.
@@ -141,8 +144,13 @@ impl Fold<'_> {
         let unreadable = self.cut_unreadable(&mut batch)?;
         let (passed, poison) = match manner {
             Manner::Together => (self.together(transaction, first, &batch).await?, None),
-            Manner::Singly => self.singly(transaction, &mut batch).await?,
+            Manner::Singly => self.singly(transaction, first, &mut batch).await?,
         };
+        if let Some(poison) = &poison
+            && !self.loading
+        {
+            self.stop_within(transaction, poison).await?;
+        }
         for generation in &self.generations[1..] {
             self.follow(transaction, generation, &batch).await?;
         }
@@ -152,6 +160,7 @@ impl Fold<'_> {
             taken: false,
             applied: sum(|passed| passed.applied),
             ignored: sum(|passed| passed.ignored),
+            parked: sum(|passed| passed.parked),
             checkpoints: batch
                 .moved
                 .iter()
@@ -169,8 +178,19 @@ impl Fold<'_> {
         batch: &Batch<'_>,
     ) -> Result<(), Error> {
         let savepoint = transaction.transaction().await?;
-        let failed = match self.together(&savepoint, generation, batch).await {
-            Ok(_) => return Ok(savepoint.commit().await?),
+        let mut outcome = self.together(&savepoint, generation, batch).await.map(|_| ());
+        let mut savepoint = savepoint;
+        if generation.folder.on_error == OnError::Park && matches!(outcome, Err(Error::Data(_))) {
+            savepoint.rollback().await?;
+            savepoint = transaction.transaction().await?;
+            outcome = match self.singly(&mut savepoint, generation, &mut batch.clone()).await {
+                Ok((_, None)) => Ok(()),
+                Ok((_, Some(poison))) => Err(Error::Poison(Box::new(poison))),
+                Err(error) => Err(error),
+            };
+        }
+        let failed = match outcome {
+            Ok(()) => return Ok(savepoint.commit().await?),
             Err(Error::Database(error)) if error.failure() == Failure::Transient => return Err(error.into()),
             Err(error) => error,
         };
@@ -290,20 +310,20 @@ impl Fold<'_> {
         }
         Ok((events, passed))
     }
+}
 
-    /// Turns to a generation's tables.
-    async fn enter(&self, transaction: &Transaction<'_>, generation: &Generation) -> Result<(), Error> {
-        if generation.folder.rows == Rows::Shared {
-            let lock = transaction.prepare_cached(LOCK_ROWS).await?;
-            transaction.execute(&lock, &[&generation.schema]).await?;
-        }
-        let path = format!("{}, pg_temp", Identifier::new(&generation.schema));
-        let search_path = transaction.prepare_cached(SEARCH_PATH).await?;
-        transaction.execute(&search_path, &[&path]).await?;
-        let planning = transaction.prepare_cached(PLAN).await?;
-        transaction.execute(&planning, &Plan::Kept.parameters()).await?;
-        Ok(())
+/// Turns to a generation's tables.
+pub(super) async fn enter(transaction: &Transaction<'_>, generation: &Generation) -> Result<(), Error> {
+    if generation.folder.rows == Rows::Shared {
+        let lock = transaction.prepare_cached(LOCK_ROWS).await?;
+        transaction.execute(&lock, &[&generation.schema]).await?;
     }
+    let path = format!("{}, pg_temp", Identifier::new(&generation.schema));
+    let search_path = transaction.prepare_cached(SEARCH_PATH).await?;
+    transaction.execute(&search_path, &[&path]).await?;
+    let planning = transaction.prepare_cached(PLAN).await?;
+    transaction.execute(&planning, &Plan::Kept.parameters()).await?;
+    Ok(())
 }
 
 /// Makes the session fit to fold, until the transaction ends.
@@ -315,7 +335,7 @@ pub(super) async fn begin(transaction: &Transaction<'_>, limits: &config::Projec
 }
 
 /// The event in today's schema version.
-fn upcast<'a>(registry: &Registry, event: &'a Event) -> Result<Cow<'a, Event>, DecodeError> {
+pub(super) fn upcast<'a>(registry: &Registry, event: &'a Event) -> Result<Cow<'a, Event>, DecodeError> {
     if folder::schema_version(registry, &event.event_type) == Some(event.schema_version) {
         return Ok(Cow::Borrowed(event));
     }

@@ -5,14 +5,18 @@
 
 mod definition;
 
-use std::{collections::BTreeMap, fmt, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs,
+    path::Path,
+};
 
 use definition::Definition;
 pub use definition::{OnError, Order, ParameterType, Rows};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{check, statement::Statement};
+use super::{check::Check, statement::Statement};
 use crate::aggregate::Registry;
 
 const DEFINITION: &str = "projection.toml";
@@ -43,6 +47,8 @@ pub struct Folder {
     pub sort: Vec<String>,
     pub queries: BTreeMap<String, Query>,
     statements: BTreeMap<String, Statement>,
+    /// The functions that its SQL calls, each with its file.
+    functions: BTreeSet<(String, String)>,
     files: BTreeMap<String, String>,
 }
 
@@ -122,20 +128,20 @@ impl Folder {
             files.get(DEFINITION).ok_or_else(|| vec![Fault::new(DEFINITION, "the file is missing")])?;
         let definition =
             Definition::parse(definition).map_err(|error| vec![Fault::new(DEFINITION, error)])?;
-        let mut faults: Vec<Fault> =
-            definition.faults().into_iter().map(|detail| Fault::new(DEFINITION, detail)).collect();
-        let statements = statements(&definition, &files, &mut faults);
-        let queries = queries(&definition, &files, &mut faults);
-        unexpected(&definition, &files, &mut faults);
-        match files.get(TABLE) {
-            None => faults.push(Fault::new(TABLE, "the file is missing")),
-            Some(sql) => faults.extend(check::tables(TABLE, sql)),
+        let mut check = Check::default();
+        check.faults.extend(definition.faults().into_iter().map(|detail| Fault::new(DEFINITION, detail)));
+        tables(&definition, &files, &mut check);
+        let statements = statements(&definition, &files, &mut check);
+        let queries = queries(&definition, &files, &mut check);
+        unexpected(&definition, &files, &mut check.faults);
+        if definition.order == Order::Stream && definition.rows == Rows::Own {
+            check.rows_are_own(TABLE);
         }
-        if !faults.is_empty() {
-            return Err(faults);
+        if !check.faults.is_empty() {
+            return Err(check.faults);
         }
         Ok(Self {
-            table: definition.table.clone().unwrap_or_else(|| definition.name.clone()),
+            table: definition.main_table().to_owned(),
             name: definition.name,
             version: definition.version,
             description: definition.description,
@@ -148,6 +154,7 @@ impl Folder {
             sort: definition.sort,
             queries,
             statements,
+            functions: check.functions,
             files,
         })
     }
@@ -202,6 +209,11 @@ impl Folder {
         self.files.get(INDEXES).map(String::as_str)
     }
 
+    /// The functions that its SQL calls, each with its file.
+    pub(super) fn functions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.functions.iter().map(|(file, name)| (file.as_str(), name.as_str()))
+    }
+
     /// The statement of an event type it folds.
     pub(super) fn statement(&self, event_type: &str) -> Option<&Statement> {
         self.statements.get(event_type)
@@ -240,24 +252,35 @@ fn read_files(dir: &Path, prefix: &str, files: &mut BTreeMap<String, String>) ->
     Ok(())
 }
 
+fn tables(definition: &Definition, files: &BTreeMap<String, String>, check: &mut Check) {
+    let Some(sql) = files.get(TABLE) else {
+        return check.faults.push(Fault::new(TABLE, "the file is missing"));
+    };
+    if !check.tables(TABLE, sql) {
+        return;
+    }
+    let columns = [&definition.key, &definition.filter, &definition.sort].into_iter().flatten();
+    check.main_table(TABLE, definition.main_table(), columns, definition::RESERVED);
+    if let Some(sql) = files.get(INDEXES) {
+        check.indexes(INDEXES, sql);
+    }
+}
+
 fn statements(
     definition: &Definition,
     files: &BTreeMap<String, String>,
-    faults: &mut Vec<Fault>,
+    check: &mut Check,
 ) -> BTreeMap<String, Statement> {
     let mut statements = BTreeMap::new();
     for event in &definition.events {
         let file = statement_file(event);
         let Some(sql) = files.get(&file) else {
-            faults
-                .push(Fault::new(file, format!("the file is missing: `{event}` is listed in {DEFINITION}")));
+            let detail = format!("the file is missing: `{event}` is listed in {DEFINITION}");
+            check.faults.push(Fault::new(file, detail));
             continue;
         };
-        match check::folding(&file, sql) {
-            Ok(statement) => {
-                statements.insert(event.clone(), statement);
-            }
-            Err(fault) => faults.push(fault),
+        if let Some(statement) = check.folding(&file, sql) {
+            statements.insert(event.clone(), statement);
         }
     }
     statements
@@ -266,26 +289,23 @@ fn statements(
 fn queries(
     definition: &Definition,
     files: &BTreeMap<String, String>,
-    faults: &mut Vec<Fault>,
+    check: &mut Check,
 ) -> BTreeMap<String, Query> {
     let mut queries = BTreeMap::new();
     for (name, declared) in &definition.queries {
         let file = query_file(name);
         let Some(sql) = files.get(&file) else {
-            faults
-                .push(Fault::new(file, format!("the file is missing: `{name}` is declared in {DEFINITION}")));
+            let detail = format!("the file is missing: `{name}` is declared in {DEFINITION}");
+            check.faults.push(Fault::new(file, detail));
             continue;
         };
-        match check::query(&file, sql) {
-            Ok(statement) => {
-                let query = Query {
-                    description: declared.description.clone(),
-                    parameters: declared.parameters(),
-                    sql: statement.text().to_owned(),
-                };
-                queries.insert(name.clone(), query);
-            }
-            Err(fault) => faults.push(fault),
+        if let Some(statement) = check.query(&file, sql) {
+            let query = Query {
+                description: declared.description.clone(),
+                parameters: declared.parameters(),
+                sql: statement.text().to_owned(),
+            };
+            queries.insert(name.clone(), query);
         }
     }
     queries

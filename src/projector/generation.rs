@@ -26,6 +26,7 @@ const CREATE_SCHEMA: &str = include_str!("generation/create_schema.sql");
 const GRANT_READS: &str = include_str!("generation/grant_reads.sql");
 /// What the API reads of a table's columns, too.
 const COLUMNS: &str = include_str!("../read_model/columns.sql");
+const CATALOG: &str = include_str!("generation/catalog.sql");
 const ENTER: &str = include_str!("generation/enter.sql");
 const RESUME: &str = include_str!("generation/resume.sql");
 
@@ -217,6 +218,7 @@ impl Generation {
     /// Lets Postgres read every statement: unknown columns and wrong types show now, not at the first event.
     async fn check(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
         self.check_columns(transaction).await?;
+        self.check_catalog(transaction).await?;
         for (event, statement) in &self.statements {
             transaction.prepare(statement).await.map_err(|error| fault(&statement_file(event), error))?;
         }
@@ -248,9 +250,23 @@ impl Generation {
         for column in key.iter().chain(sort).filter(|column| nullable.get(*column) == Some(&true)) {
             faults.push(Fault::new("table.sql", format!("`{column}` is sorted by and must be `not null`")));
         }
-        if faults.is_empty() {
-            return Ok(());
-        }
-        Err(Error::Refused(faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")))
+        refuse(&faults)
     }
+
+    /// What no parser can tell: how volatile functions are, and what became of the tables.
+    async fn check_catalog(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        let (files, names): (Vec<&str>, Vec<&str>) = self.folder.functions().unzip();
+        let rows = transaction.query(CATALOG, &[&self.schema, &files, &names]).await?;
+        let faults: Vec<Fault> =
+            rows.iter().map(|row| Fault::new(row.get::<_, String>(0), row.get::<_, String>(1))).collect();
+        refuse(&faults)
+    }
+}
+
+/// Tells all faults at once, if there are any.
+fn refuse(faults: &[Fault]) -> Result<(), Error> {
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Refused(faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")))
 }

@@ -240,6 +240,7 @@ impl Worker {
             .increment(folded.applied);
         metrics::counter!("annals_projection_ignored_total", "projection" => name())
             .increment(folded.ignored);
+        metrics::counter!("annals_projection_parked_total", "projection" => name()).increment(folded.parked);
         self.deps.progress.advance(&self.folder.name, folded.checkpoints.iter().cloned());
     }
 

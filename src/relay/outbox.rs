@@ -1,15 +1,87 @@
-//! Writes the relay's state in the log's database (`LogReader::relayed` reads it). It may lag behind Kafka and never leads
-//! it: it is written after Kafka has acknowledged, without waiting for the disk.
+//! The relay's state in the log's database. It may lag behind Kafka and never leads it: it is written after Kafka has
+//! acknowledged, without waiting for the disk.
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 
 use super::lease::Holder;
 use crate::{log::Position, postgres};
 
+const READ: &str = include_str!("outbox.sql");
+const REVOKE_LEASE: &str = include_str!("lease_revoke.sql");
 const ADVANCE: &str = include_str!("advance.sql");
 const RENEW_TOPIC: &str = include_str!("renew_topic.sql");
+
+/// How far the relay has come, whichever process it is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Outbox {
+    /// Every event up to here is in Kafka.
+    pub cursor: Position,
+    /// The log's last position.
+    pub head: Position,
+    /// `None`: nobody relays.
+    pub lease: Option<HeldLease>,
+    /// In the order of types and partitions.
+    pub partitions: Vec<SentPartition>,
+}
+
+/// Who relays.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct HeldLease {
+    pub holder: String,
+    /// The how-manieth holder it is.
+    pub epoch: i64,
+    /// Unless it is renewed.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A partition that was sent to.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SentPartition {
+    pub stream_type: String,
+    pub partition: i32,
+    /// Position of its last record.
+    pub last_sent: Position,
+}
+
+impl Outbox {
+    /// Reads it, through any role.
+    pub async fn read(pool: &Pool) -> Result<Self, postgres::Error> {
+        let client = pool.get().await?;
+        let statement = client.prepare_cached(READ).await?;
+        let rows = client.query(&statement, &[]).await?;
+        let state = rows.first().expect("the outbox has one row, joined to none or more");
+        let lease = || HeldLease { holder: state.get(2), epoch: state.get(3), expires_at: state.get(4) };
+        Ok(Self {
+            cursor: Position(state.get(0)),
+            head: Position(state.get(1)),
+            lease: state.get::<_, bool>(5).then(lease),
+            partitions: rows
+                .iter()
+                .filter_map(|row| {
+                    Some(SentPartition {
+                        stream_type: row.get::<_, Option<String>>(6)?,
+                        partition: row.get(7),
+                        last_sent: Position(row.get(8)),
+                    })
+                })
+                .collect(),
+        })
+    }
+
+    /// Events that are not in Kafka yet.
+    pub fn lag(&self) -> i64 {
+        (self.head.0 - self.cursor.0).max(0)
+    }
+}
+
+/// Makes the relay begin anew, in whichever process it is.
+pub(super) async fn revoke_lease(pool: &Pool) -> Result<(), postgres::Error> {
+    pool.get().await?.query_one(REVOKE_LEASE, &[]).await?;
+    Ok(())
+}
 
 /// Records what Kafka acknowledged; false when the lease belongs to another holder.
 pub(super) async fn advance(

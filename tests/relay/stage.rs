@@ -5,10 +5,14 @@
 use std::collections::BTreeMap;
 
 use annals::{
+    config,
     json::RawJson,
     kafka,
     log::{Append, Appender, Event, Metadata, Position},
-    relay::{self, Deps, Role, Status},
+    relay::{
+        self, Deps, Role, Status,
+        reconcile::{self, Comparison},
+    },
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -76,15 +80,7 @@ impl Stage {
     }
 
     pub(crate) async fn relay_with(&self, settings: &[(&str, &str)]) -> Relay {
-        let own = [
-            ("kafka_brokers", self.brokers.as_str()),
-            ("topic_prefix", &self.prefix),
-            // Batches small enough that a kill meets one, a lease short enough to wait for.
-            ("relay_batch_events_max", "50"),
-            ("relay_lease_ttl_ms", "1500"),
-        ];
-        let settings: Vec<_> = own.into_iter().chain(settings.iter().copied()).collect();
-        let config = self.database.config(&settings);
+        let (kafka, config) = self.settings(settings);
         let (status, watched) = watch::channel(Status::default());
         let deps = Deps {
             reader: self.database.reader(),
@@ -94,8 +90,7 @@ impl Stage {
             status,
         };
         let shutdown = CancellationToken::new();
-        let kafka = config.kafka.expect("Kafka is set");
-        let task = tokio::spawn(relay::run(deps, kafka, config.relay, shutdown.clone()));
+        let task = tokio::spawn(relay::run(deps, kafka, config, shutdown.clone()));
         Relay { task, status: watched, shutdown }
     }
 
@@ -116,6 +111,31 @@ impl Stage {
             reader.relayed().await.expect("readable").cursor >= Position(position)
         })
         .await;
+    }
+
+    /// What each topic has that the log has not, and the other way round.
+    pub(crate) async fn compare(&self) -> Vec<Comparison> {
+        let (kafka, relay) = self.settings(&[("relay_batch_events_max", "7")]);
+        reconcile::compare(&self.database.reader(), &kafka, &relay, |_, _| {}).await.expect("compared")
+    }
+
+    pub(crate) async fn send_again(&self, stream_type: &str) {
+        let (kafka, _) = self.settings(&[]);
+        let topics = vec![kafka::topic(&self.prefix, stream_type)];
+        reconcile::send_again(&kafka, &self.database.pool(), topics).await.expect("deleted");
+    }
+
+    fn settings(&self, more: &[(&str, &str)]) -> (config::Kafka, config::Relay) {
+        let own = [
+            ("kafka_brokers", self.brokers.as_str()),
+            ("topic_prefix", &self.prefix),
+            // Batches small enough that a kill meets one, a lease short enough to wait for.
+            ("relay_batch_events_max", "50"),
+            ("relay_lease_ttl_ms", "1500"),
+        ];
+        let settings: Vec<_> = own.into_iter().chain(more.iter().copied()).collect();
+        let config = self.database.config(&settings);
+        (config.kafka.expect("Kafka is set"), config.relay)
     }
 
     pub(crate) fn topic(&self, stream_type: &str) -> Topic {

@@ -113,6 +113,13 @@ impl Topic {
         .await;
     }
 
+    pub(crate) async fn exists(&self) -> bool {
+        let admin = self.admin();
+        let shown =
+            spawn_blocking(move || admin.inner().fetch_metadata(None, DEADLINE)).await.expect("joined");
+        shown.expect("Kafka answers").topics().iter().any(|topic| topic.name() == self.name)
+    }
+
     pub(crate) async fn delete(&self) {
         let deleted = self.admin().delete_topics(&[&self.name], &options()).await.expect("Kafka answers");
         assert!(deleted[0].is_ok(), "{deleted:?}");

@@ -117,6 +117,7 @@ impl Server {
             database.pool(),
             database.pool(),
             Arc::new(super::registry()),
+            watch::channel(Position::default()).1,
             indexed,
             config.audit.clone(),
         );

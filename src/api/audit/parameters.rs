@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
-use poem::Request;
+use poem::{Request, http::HeaderName};
 use uuid::Uuid;
 
 use crate::{
@@ -83,6 +83,22 @@ impl Parameters {
                 end => format!("must be a whole number from {} to {end}", range.start()),
             })
         })
+    }
+
+    /// The same of a header.
+    pub(super) fn header_number(
+        &mut self,
+        request: &Request,
+        name: &HeaderName,
+        range: RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let value = request.headers().get(name)?;
+        let number = value.to_str().ok().and_then(|text| text.parse().ok());
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            self.faults.push(Fault::header(name.as_str(), "must be the id of an event: its position"));
+        }
+        number
     }
 
     pub(super) fn uuid(&mut self, name: &str) -> Option<Uuid> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
 
 /// Writes a document; its members named in `first` come first, in that order.
-pub(super) fn write(document: &Value, first: &[&str]) -> String {
+pub(crate) fn write(document: &Value, first: &[&str]) -> String {
     let mut yaml = String::new();
     let Value::Object(members) = document else {
         return yaml;

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{commands::CounterCommand, events::CounterEvent};
-use crate::aggregate::{Aggregate, CommandType, EventType, Rejection, Violation};
+use super::{commands::CounterCommand, events::CounterEvent, schemas::SCHEMAS};
+use crate::aggregate::{Aggregate, CommandType, EventSchema, EventType, Rejection, Violation};
 
 /// The aggregate.
 pub struct Counter;
@@ -35,6 +35,7 @@ impl Aggregate for Counter {
     ];
     const EVENTS: &'static [EventType] =
         &[event("counter.created"), event("counter.incremented"), event("counter.reset")];
+    const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 
     type State = CounterState;
     type Command = CounterCommand;

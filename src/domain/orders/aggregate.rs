@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{commands::OrderCommand, events::OrderEvent};
+use super::{commands::OrderCommand, events::OrderEvent, schemas::SCHEMAS};
 use crate::{
-    aggregate::{Aggregate, Claim, CommandType, EventType, Rejection, UniqueValue, Violation},
+    aggregate::{Aggregate, Claim, CommandType, EventSchema, EventType, Rejection, UniqueValue, Violation},
     domain::money::Money,
 };
 
@@ -120,6 +120,7 @@ impl Aggregate for Order {
         event("order.cancelled"),
         event("order.refunded"),
     ];
+    const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 
     type State = OrderState;
     type Command = OrderCommand;

@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{commands::ProjectCommand, events::ProjectEvent};
-use crate::aggregate::{Aggregate, Claim, CommandType, EventType, Rejection, UniqueValue, Violation};
+use super::{commands::ProjectCommand, events::ProjectEvent, schemas::SCHEMAS};
+use crate::aggregate::{
+    Aggregate, Claim, CommandType, EventSchema, EventType, Rejection, UniqueValue, Violation,
+};
 
 /// The aggregate.
 pub struct Project;
@@ -38,6 +40,7 @@ impl Aggregate for Project {
     ];
     const EVENTS: &'static [EventType] =
         &[event("project.created"), event("project.changed"), event("project.deleted")];
+    const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 
     type State = ProjectState;
     type Command = ProjectCommand;

@@ -19,7 +19,7 @@ pub(in crate::projector) enum Error {
     /// The database refuses the data of some event of the batch.
     #[error("the database refuses an event: {0}")]
     Data(#[source] tokio_postgres::Error),
-    /// One event or one statement cannot go on. What comes before it was folded.
+    /// One event or one statement cannot go on. What comes before it may have been folded.
     #[error("{0}")]
     Poison(Box<Poison>),
     #[error("position {position}: {error}")]
@@ -58,9 +58,9 @@ pub(in crate::projector) struct Poison {
     stream_id: Uuid,
     event_type: String,
     /// The file whose statement failed.
-    statement: String,
-    error: String,
-    sqlstate: Option<String>,
+    pub(in crate::projector) statement: String,
+    pub(in crate::projector) error: String,
+    pub(in crate::projector) sqlstate: Option<String>,
 }
 
 impl Poison {
@@ -75,6 +75,25 @@ impl Poison {
             error: error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned()),
             sqlstate: error.code().map(|state| state.code().to_owned()),
         }
+    }
+
+    /// An event that would be one more to be set apart than may be.
+    pub(super) fn too_many(event: &Event, most: i64) -> Self {
+        Self {
+            position: event.position,
+            event_id: event.event_id,
+            stream_type: event.stream_type.clone(),
+            stream_id: event.stream_id,
+            event_type: event.event_type.clone(),
+            statement: statement_file(&event.event_type),
+            error: format!("more than {most} events would be parked (projector_parked_max)"),
+            sqlstate: None,
+        }
+    }
+
+    /// Whether it is about the event's own data (class 22 and 23), so that its stream may be set apart.
+    pub(super) fn is_data(&self) -> bool {
+        self.sqlstate.as_ref().is_some_and(|state| matches!(state.get(..2), Some("22" | "23")))
     }
 }
 

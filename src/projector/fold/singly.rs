@@ -1,10 +1,10 @@
-//! The way to find the event that makes a batch fail: one at a time, each under a savepoint.
+//! The way to find the events that make a batch fail: one at a time, each under a savepoint.
 
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
 
-use super::{Error, Fold, Poison, together::Columns};
+use super::{Error, Fold, Poison, enter, park::Apart, together::Columns};
 use crate::{
     json::RawJson,
     log::Event,
@@ -12,6 +12,7 @@ use crate::{
     projector::{
         batch::{Batch, Partition},
         checkpoint::{self, Passed},
+        folder::OnError,
         generation::Generation,
     },
 };
@@ -19,59 +20,56 @@ use crate::{
 const STOP: &str = include_str!("stop.sql");
 
 impl Fold<'_> {
-    /// Runs a batch in the order of positions up to the first event that the database refuses, and cuts it there. Where
-    /// there is one, the projection is stopped in the same transaction, unless this only loads a generation.
+    /// Runs a batch in a generation in the order of positions, up to the first event that the database refuses and that
+    /// may not be set apart, and cuts it there.
     pub(super) async fn singly<'b>(
         &self,
         transaction: &mut Transaction<'_>,
+        generation: &Generation,
         batch: &mut Batch<'b>,
     ) -> Result<(BTreeMap<&'b Partition, Passed>, Option<Poison>), Error> {
-        let generation = &self.generations[0];
         let Generation { number, folder, .. } = generation;
-        self.enter(transaction, generation).await?;
-        let mut first: Option<Poison> = None;
-        for (_, event) in &self.readable(generation, batch)?.0 {
-            if let Err(poison) = self.run_one(transaction, generation, event).await? {
-                first = Some(poison);
-                break;
+        let mut parked = self.parked(transaction, generation).await?;
+        enter(transaction, generation).await?;
+        let mut apart: Vec<Apart<'_>> = Vec::new();
+        let mut first = None;
+        let events = self.readable(generation, batch)?.0;
+        for (partition, event) in &events {
+            if parked.hold(event) {
+                apart.push(Apart { partition, event, poison: None });
+                continue;
+            }
+            match run_one(transaction, generation, event).await? {
+                Ok(()) => {}
+                Err(poison) if folder.on_error == OnError::Park && poison.is_data() => {
+                    parked.insert(event);
+                    apart.push(Apart { partition, event, poison: Some(poison) });
+                }
+                Err(poison) => {
+                    first = Some(poison);
+                    break;
+                }
             }
         }
         if let Some(poison) = &first {
             batch.cut(poison.position);
-            if !self.loading {
-                transaction.execute(STOP, &[&folder.name, &RawJson::of(poison)]).await?;
-            }
         }
-        let (_, passed) = self.readable(generation, batch)?;
+        let (_, mut passed) = self.readable(generation, batch)?;
+        self.park(transaction, generation, &apart, &mut passed).await?;
         checkpoint::advance(transaction, &folder.name, *number, &batch.moved, &passed, self.stream_types)
             .await?;
         Ok((passed, first))
     }
 
-    async fn run_one(
+    /// Stops the projection within the transaction that folds what comes before.
+    pub(super) async fn stop_within(
         &self,
-        transaction: &mut Transaction<'_>,
-        generation: &Generation,
-        event: &Event,
-    ) -> Result<Result<(), Poison>, Error> {
-        let savepoint = transaction.transaction().await?;
-        let columns = Columns::new(&[event], event.schema_version);
-        let sql = &generation.statements[&event.event_type];
-        let outcome = match savepoint.prepare_cached(sql).await {
-            Ok(statement) => columns.execute(&savepoint, &statement).await,
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok(_) => {
-                savepoint.commit().await?;
-                Ok(Ok(()))
-            }
-            Err(error) if postgres::classify(&error) == Failure::Transient => Err(error.into()),
-            Err(error) => {
-                savepoint.rollback().await?;
-                Ok(Err(Poison::new(event, &error)))
-            }
-        }
+        transaction: &Transaction<'_>,
+        poison: &Poison,
+    ) -> Result<(), Error> {
+        let name = &self.generations[0].folder.name;
+        transaction.execute(STOP, &[name, &RawJson::of(poison)]).await?;
+        Ok(())
     }
 
     /// Stops the projection because of something that is not one event's fault.
@@ -80,5 +78,31 @@ impl Fold<'_> {
         let name = &self.generations[0].folder.name;
         client.execute(STOP, &[name, &RawJson::of(poison)]).await?;
         Ok(())
+    }
+}
+
+/// Runs one event; what the database has against it, where it has. Undone then.
+pub(in crate::projector) async fn run_one(
+    transaction: &mut Transaction<'_>,
+    generation: &Generation,
+    event: &Event,
+) -> Result<Result<(), Poison>, Error> {
+    let savepoint = transaction.transaction().await?;
+    let columns = Columns::new(&[event], event.schema_version);
+    let sql = &generation.statements[&event.event_type];
+    let outcome = match savepoint.prepare_cached(sql).await {
+        Ok(statement) => columns.execute(&savepoint, &statement).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(_) => {
+            savepoint.commit().await?;
+            Ok(Ok(()))
+        }
+        Err(error) if postgres::classify(&error) == Failure::Transient => Err(error.into()),
+        Err(error) => {
+            savepoint.rollback().await?;
+            Ok(Err(Poison::new(event, &error)))
+        }
     }
 }

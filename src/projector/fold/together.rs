@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream::FuturesOrdered};
 use tokio_postgres::Statement;
 use uuid::Uuid;
 
-use super::{Error, Fold, PLAN, Plan, error::of_statement};
+use super::{Error, Fold, PLAN, Plan, enter, error::of_statement, park::Apart};
 use crate::{
     json::RawJson,
     log::Event,
@@ -32,13 +32,22 @@ impl Fold<'_> {
         generation: &Generation,
         batch: &Batch<'b>,
     ) -> Result<BTreeMap<&'b Partition, Passed>, Error> {
-        let (events, passed) = self.readable(generation, batch)?;
+        let parked = self.parked(transaction, generation).await?;
+        let (mut events, mut passed) = self.readable(generation, batch)?;
+        let behind = batch
+            .events
+            .iter()
+            .filter(|(_, event)| parked.hold(event) && generation.statements.contains_key(&event.event_type));
+        let behind: Vec<_> =
+            behind.map(|(partition, event)| Apart { partition, event, poison: None }).collect();
+        self.park(transaction, generation, &behind, &mut passed).await?;
+        events.retain(|(_, event)| !parked.hold(event));
         let Generation { number, folder, .. } = generation;
         checkpoint::advance(transaction, &folder.name, *number, &batch.moved, &passed, self.stream_types)
             .await?;
         let groups = waves::cut(events.iter().map(|(_, event)| &**event), folder.order);
         if !groups.is_empty() {
-            self.enter(transaction, generation).await?;
+            enter(transaction, generation).await?;
             self.send(transaction, generation, &groups).await?;
         }
         Ok(passed)

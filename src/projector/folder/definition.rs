@@ -10,7 +10,8 @@ use super::Parameter;
 /// Longest name, so that the schema of a generation fits Postgres' 63 bytes.
 const NAME_LENGTH_MAX: usize = 40;
 /// Names that requests use for other things than columns.
-const RESERVED: &[&str] = &["limit", "cursor", "sort", "consistency_token"];
+pub(super) const RESERVED: &[&str] = &["limit", "cursor", "sort", TOKEN];
+const TOKEN: &str = "consistency_token";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +134,11 @@ impl Definition {
         toml::from_str(text)
     }
 
+    /// The table whose rows the API serves.
+    pub(super) fn main_table(&self) -> &str {
+        self.table.as_ref().unwrap_or(&self.name)
+    }
+
     /// What is wrong with it, in words.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
@@ -152,10 +158,6 @@ impl Definition {
         require(!self.key.is_empty(), "`key` is empty: rows could not be told apart".into());
         for column in [&self.key, &self.filter, &self.sort].into_iter().flatten() {
             require(is_column(column), format!("column `{column}` {name_form}"));
-            require(
-                !RESERVED.contains(&column.as_str()),
-                format!("column `{column}` is called like a parameter of every request"),
-            );
         }
         for (list, columns) in
             [("events", &self.events), ("key", &self.key), ("filter", &self.filter), ("sort", &self.sort)]
@@ -164,16 +166,17 @@ impl Definition {
                 require(!columns[..index].contains(column), format!("`{column}` stands twice in `{list}`"));
             }
         }
-        for name in self.queries.keys() {
+        for (name, query) in &self.queries {
             require(is_name(name), format!("query `{name}` {name_form}"));
+            for parameter in &query.parameters {
+                let name = &parameter.name;
+                require(is_name(name), format!("parameter `{name}` {name_form}"));
+                require(name != TOKEN, format!("parameter `{name}` is one of every request"));
+            }
         }
         require(
             !(self.order == Order::Global && self.on_error == OnError::Park),
             "`on_error = \"park\"` sets streams apart, which would break `order = \"global\"`".into(),
-        );
-        require(
-            self.on_error == OnError::Stop,
-            "`on_error = \"park\"` is not supported by this version; use \"stop\"".into(),
         );
         faults
     }

@@ -1,0 +1,139 @@
+//! Events as lines to take away, with a digest of them at the end that shows later that nothing was changed.
+
+use std::{fmt::Write, str::FromStr};
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use sha2::{Digest, Sha256};
+
+use super::{Audit, Error, Filter};
+use crate::{
+    json::RawJson,
+    log::{Event, Metadata, Position},
+};
+
+const CSV_HEAD: &str = "position,stream_type,stream_id,version,event_id,event_type,schema_version,recorded_at,actor,\
+                        command_id,correlation_id,causation_id,data\n";
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object per line; the last one is `{"sha256", "events"}`.
+    Ndjson,
+    /// RFC 4180 with a head line; the last line begins with `sha256`, its digest and the number of events.
+    Csv,
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "ndjson" => Ok(Self::Ndjson),
+            "csv" => Ok(Self::Csv),
+            other => Err(format!("`{other}` is none of ndjson and csv")),
+        }
+    }
+}
+
+/// An export under way.
+struct Export {
+    audit: Audit,
+    filter: Filter,
+    format: Format,
+    after: Position,
+    until: Position,
+    digest: Sha256,
+    events: u64,
+}
+
+impl Audit {
+    /// All that is asked for, up to the end of the log as it is now, in its order, in bounded pieces of whole lines. The
+    /// digest, in hexadecimal, is the SHA-256 of all bytes before the last line.
+    pub async fn export(
+        &self,
+        filter: Filter,
+        format: Format,
+    ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
+        let until = self.log.head().await?;
+        self.reach_all(until).await?;
+        let begun = Export {
+            audit: self.clone(),
+            filter,
+            format,
+            after: Position(0),
+            until,
+            digest: Sha256::new(),
+            events: 0,
+        };
+        Ok(stream::try_unfold(Some(begun), async |export| match export {
+            Some(export) => export.step().await.map(Some),
+            None => Ok(None),
+        }))
+    }
+}
+
+impl Export {
+    /// The next lines, and what is left to do.
+    async fn step(mut self) -> Result<(Bytes, Option<Self>), Error> {
+        let most = self.audit.config.batch_events_max;
+        let events = self.audit.find(&self.filter, self.after.0, self.until.0, false, most).await?;
+        let mut lines = String::new();
+        if self.events == 0 && self.after == Position(0) && self.format == Format::Csv {
+            lines.push_str(CSV_HEAD);
+        }
+        for event in &events {
+            match self.format {
+                Format::Ndjson => lines.push_str(RawJson::of(event).as_str()),
+                Format::Csv => lines.push_str(&csv(event)),
+            }
+            lines.push('\n');
+        }
+        self.digest.update(&lines);
+        self.events += events.len() as u64;
+        if let Some(last) = events.last().filter(|_| events.len() == most) {
+            self.after = last.position;
+            return Ok((lines.into(), Some(self)));
+        }
+        let digest = self.digest.finalize().iter().fold(String::new(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").expect("a String takes everything");
+            hex
+        });
+        let count = self.events;
+        lines.push_str(&match self.format {
+            Format::Ndjson => format!("{{\"sha256\":\"{digest}\",\"events\":{count}}}\n"),
+            Format::Csv => format!("sha256,{digest},{count}{}\n", ",".repeat(10)),
+        });
+        Ok((lines.into(), None))
+    }
+}
+
+fn csv(event: &Event) -> String {
+    let metadata: Option<Metadata> = event.metadata.parse().ok();
+    let of = |part: fn(&Metadata) -> String| metadata.as_ref().map(part).unwrap_or_default();
+    let cause = of(|metadata| metadata.causation_id.map(|id| id.to_string()).unwrap_or_default());
+    [
+        event.position.to_string(),
+        event.stream_type.clone(),
+        event.stream_id.to_string(),
+        event.version.to_string(),
+        event.event_id.to_string(),
+        event.event_type.clone(),
+        event.schema_version.to_string(),
+        event.recorded_at.to_rfc3339(),
+        of(|metadata| metadata.actor.clone()),
+        of(|metadata| metadata.command_id.to_string()),
+        of(|metadata| metadata.correlation_id.clone()),
+        cause,
+        event.data.as_str().to_owned(),
+    ]
+    .map(quoted)
+    .join(",")
+}
+
+fn quoted(field: String) -> String {
+    match field.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", field.replace('"', "\"\"")),
+        false => field,
+    }
+}

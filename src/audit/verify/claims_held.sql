@@ -1,0 +1,2 @@
+-- How many claims are stored.
+select count(*) from log.claims

@@ -1,0 +1,60 @@
+//! Clients that each wait for their answer before they ask again.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use hdrhistogram::Histogram;
+use tokio::time::Instant;
+
+use super::table::{grouped, histogram, millis};
+
+/// What clients saw.
+pub(super) struct Seen {
+    elapsed: Duration,
+    latencies: Histogram<u64>,
+}
+
+/// Heads the columns of [`Seen::row`].
+pub(super) const COLUMNS: &str = "       /s   p50 ms   p99 ms   max ms";
+
+impl Seen {
+    /// Answers per second, and how long they took.
+    pub(super) fn row(&self) -> String {
+        format!(
+            "{:>9}  {:>7}  {:>7}  {:>7}",
+            grouped((self.latencies.len() as f64 / self.elapsed.as_secs_f64()) as u64),
+            millis(&self.latencies, 0.5),
+            millis(&self.latencies, 0.99),
+            millis(&self.latencies, 1.0),
+        )
+    }
+}
+
+/// Lets clients ask for so long.
+pub(super) async fn ask<F>(
+    clients: usize,
+    time: Duration,
+    once: impl Fn() -> F + Clone + Send + 'static,
+) -> anyhow::Result<Seen>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let started = Instant::now();
+    let running = (0..clients).map(|_| {
+        let once = once.clone();
+        tokio::spawn(async move {
+            let mut latencies = histogram();
+            while started.elapsed() < time {
+                let asked = Instant::now();
+                once().await?;
+                latencies.saturating_record(asked.elapsed().as_micros() as u64);
+            }
+            anyhow::Ok(latencies)
+        })
+    });
+    let mut latencies = histogram();
+    for client in try_join_all(running).await? {
+        latencies.add(client?)?;
+    }
+    Ok(Seen { elapsed: started.elapsed(), latencies })
+}

@@ -1,0 +1,123 @@
+//! `annals relay`.
+
+use std::io::IsTerminal;
+
+use annals::{
+    config::Config,
+    log::LogReader,
+    postgres,
+    relay::{
+        Outbox,
+        reconcile::{self, Comparison, Positions},
+    },
+};
+use anyhow::Context;
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressDrawTarget};
+use serde_json::json;
+
+/// Positions shown of each kind of difference; `--json` has more.
+const SHOWN_MAX: usize = 20;
+
+#[derive(Subcommand)]
+pub(crate) enum Relay {
+    /// Shows how far the relay has come and who relays, from the log's database alone.
+    #[command(after_help = "Example:\n  annals relay status")]
+    Status {
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compares every topic with the log, by position, and sends those that differ once more from the beginning.
+    ///
+    /// A topic that differs is deleted and made again; the relay fills it in order. Appends go on meanwhile.
+    #[command(after_help = "Example:\n  annals relay reconcile --dry-run")]
+    Reconcile {
+        /// Only report.
+        #[arg(long)]
+        dry_run: bool,
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(crate) async fn run(config: Config, command: Relay) -> anyhow::Result<()> {
+    match command {
+        Relay::Status { json } => status(&config, json).await,
+        Relay::Reconcile { dry_run, json } => reconcile(config, dry_run, json).await,
+    }
+}
+
+async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
+    let outbox = Outbox::read(&postgres::pool(&config.databases.reader, &config.databases)?).await?;
+    if json {
+        let mut shown = serde_json::to_value(&outbox)?;
+        shown["lag"] = outbox.lag().into();
+        println!("{shown}");
+        return Ok(());
+    }
+    println!("cursor  {}\nhead    {}\nlag     {}", outbox.cursor, outbox.head, outbox.lag());
+    match outbox.lease {
+        Some(lease) => {
+            println!("lease   {}, epoch {}, until {}", lease.holder, lease.epoch, lease.expires_at);
+        }
+        None => println!("lease   nobody has it: no relay runs"),
+    }
+    for sent in outbox.partitions {
+        println!("{}/{}  last sent {}", sent.stream_type, sent.partition, sent.last_sent);
+    }
+    Ok(())
+}
+
+async fn reconcile(config: Config, dry_run: bool, json: bool) -> anyhow::Result<()> {
+    let kafka = config.kafka.context("no Kafka is configured: set ANNALS_KAFKA_BROKERS")?;
+    let pool = postgres::pool(&config.databases.writer, &config.databases)?;
+    let compared = reconcile::compare(&LogReader::new(pool.clone()), &kafka, &config.relay, bar()).await?;
+    let wrong = compared.iter().filter(|comparison| comparison.is_wrong());
+    let again: Vec<String> = wrong.map(|comparison| comparison.topic.clone()).collect();
+    let is_sent = !dry_run && !again.is_empty();
+    if is_sent {
+        reconcile::send_again(&kafka, &pool, again.clone()).await?;
+    }
+    if json {
+        println!("{}", json!({ "topics": compared, "sent_again": if is_sent { again } else { vec![] } }));
+        return Ok(());
+    }
+    compared.iter().for_each(show);
+    if is_sent {
+        println!("deleted, and sent again by the relay: {}", again.join(", "));
+    }
+    Ok(())
+}
+
+/// Shows progress where somebody looks.
+fn bar() -> impl FnMut(annals::log::Position, annals::log::Position) + Send + 'static {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    move |position, cursor| {
+        bar.set_length(cursor.0.unsigned_abs());
+        bar.set_position(position.0.unsigned_abs());
+    }
+}
+
+fn show(comparison: &Comparison) {
+    let Comparison { topic, events, missing, foreign, repeated, .. } = comparison;
+    println!(
+        "{topic}: {events} events, {} missing, {} foreign, {} repeated",
+        missing.count, foreign.count, repeated.count
+    );
+    for (kind, positions) in [("missing", missing), ("foreign", foreign), ("repeated", repeated)] {
+        if positions.count > 0 {
+            println!("  {kind} at positions {}", list(positions));
+        }
+    }
+}
+
+fn list(positions: &Positions) -> String {
+    let shown: Vec<String> = positions.first.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
+    let more = if positions.count as usize > shown.len() { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
+}

@@ -1,0 +1,218 @@
+//! What statements call: nothing that depends on the clock, on chance, on the session or on its settings.
+//!
+//! The names are a written list, because Postgres calls most of them only STABLE. That nothing else is VOLATILE is for
+//! the catalog to say.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    self, DataType, Expr, FunctionArguments, ObjectName, Statement, TableFactor, Value, ValueWithSpan, Visit,
+    Visitor,
+};
+
+use super::{Check, folded, last_name, tables};
+
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// `table.sql` and `indexes.sql`.
+    Tables,
+    /// `on/`: changes rows.
+    Fold,
+    /// `queries/`: reads them. What it answers may depend on the clock.
+    Query,
+}
+
+const CLOCK: &[&str] = &[
+    "now",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "clock_timestamp",
+    "timeofday",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+];
+const CHANCE: &[&str] = &[
+    "random",
+    "random_normal",
+    "setseed",
+    "gen_random_uuid",
+    "gen_random_bytes",
+    "uuidv4",
+    "uuidv7",
+    "uuid_generate_v1",
+    "uuid_generate_v1mc",
+    "uuid_generate_v4",
+];
+const SESSION: &[&str] = &[
+    "current_user",
+    "session_user",
+    "system_user",
+    "user",
+    "current_role",
+    "getpgusername",
+    "current_catalog",
+    "current_database",
+    "current_schema",
+    "current_schemas",
+    "current_query",
+    "row_security_active",
+    "version",
+    "nextval",
+    "currval",
+    "lastval",
+    "setval",
+];
+/// Beginnings of names that tell of the session or of the server.
+const SESSION_PREFIXES: &[&str] = &["pg_", "has_", "txid_", "inet_client_", "inet_server_", "lo_", "dblink"];
+const SETTINGS: &[&str] = &["current_setting", "set_config", "get_current_ts_config"];
+/// With one argument these take the configuration from the settings.
+const TEXT_SEARCH: &[&str] =
+    &["to_tsvector", "to_tsquery", "plainto_tsquery", "phraseto_tsquery", "websearch_to_tsquery"];
+/// Texts that become the present day where a date is meant.
+const DAYS: &[&str] = &["now", "today", "tomorrow", "yesterday"];
+/// These are called without parentheses, and the parser takes them for columns.
+const BARE: &[&str] = &["current_role", "current_schema", "system_user"];
+
+/// Reads statements and notes in `check` what they call and what is wrong with them.
+pub(super) fn read(check: &mut Check, file: &str, purpose: Purpose, statements: &[Statement]) {
+    let mut reading = Reading { check, file, purpose };
+    for statement in statements {
+        let _ = statement.visit(&mut reading);
+    }
+}
+
+struct Reading<'a> {
+    check: &'a mut Check,
+    file: &'a str,
+    purpose: Purpose,
+}
+
+impl Reading<'_> {
+    fn fault(&mut self, detail: String) {
+        let known = self.check.faults.iter().any(|fault| fault.file == self.file && fault.detail == detail);
+        if !known {
+            self.check.fault(self.file, detail);
+        }
+    }
+
+    /// Looks at a call; `arguments`: how many it has.
+    fn call(&mut self, name: &ObjectName, arguments: usize) {
+        let (called, schema) = (last_name(name), name.0.len() > 1);
+        if schema && !name.to_string().to_lowercase().starts_with("pg_catalog.") {
+            self.fault(format!("`{name}` names a schema; only what every Postgres has may be called"));
+        }
+        if self.purpose != Purpose::Query
+            && let Some(cause) = depends_on(&called, arguments)
+        {
+            self.fault(format!(
+                "`{called}` depends on {cause}: another fold of the same events would differ"
+            ));
+        }
+        self.check.functions.insert((self.file.to_owned(), called));
+    }
+}
+
+/// What the outcome of a function depends on beside its arguments.
+fn depends_on(name: &str, arguments: usize) -> Option<&'static str> {
+    match name {
+        "age" if arguments == 1 => Some("the clock"),
+        _ if CLOCK.contains(&name) => Some("the clock"),
+        _ if CHANCE.contains(&name) => Some("chance"),
+        _ if SETTINGS.contains(&name) => Some("the session's settings"),
+        _ if TEXT_SEARCH.contains(&name) && arguments == 1 => Some("the session's settings"),
+        _ if SESSION.contains(&name) => Some("the session"),
+        _ if SESSION_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) => {
+            Some("the session or the server")
+        }
+        _ => None,
+    }
+}
+
+impl Visitor for Reading<'_> {
+    type Break = ();
+
+    fn pre_visit_statement(&mut self, statement: &Statement) -> ControlFlow<()> {
+        use Statement::{CreateIndex, CreateTable, Delete, Insert, Merge, Query, Update};
+        let (allowed, only) = match self.purpose {
+            Purpose::Tables => (
+                matches!(statement, CreateTable(_) | CreateIndex(_) | Query(_)),
+                "it may only make tables or indexes",
+            ),
+            Purpose::Fold => (
+                matches!(statement, Query(_) | Insert(_) | Update(_) | Delete(_) | Merge(_)),
+                "it may only insert, update, delete and merge",
+            ),
+            Purpose::Query => (matches!(statement, Query(_)), "it may only read"),
+        };
+        if !allowed {
+            let text = statement.to_string();
+            let beginning: Vec<_> = text.split_whitespace().take(2).collect();
+            self.fault(format!("`{}`: {only}", beginning.join(" ").to_lowercase()));
+        }
+        if let Insert(insert) = statement {
+            self.check.insert(insert);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        if relation.0.len() > 1 {
+            self.fault(format!("`{relation}` names a schema; each generation has one of its own"));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { name, args: Some(called), .. } => self.call(name, called.args.len()),
+            TableFactor::Function { name, args, .. } => self.call(name, args.len()),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, value: &Expr) -> ControlFlow<()> {
+        match value {
+            Expr::Function(called) => {
+                let arguments = match &called.args {
+                    FunctionArguments::List(list) => list.args.len(),
+                    FunctionArguments::Subquery(_) => 1,
+                    FunctionArguments::None => 0,
+                };
+                self.call(&called.name, arguments);
+            }
+            Expr::Identifier(name) if name.quote_style.is_none() && BARE.contains(&folded(name).as_str()) => {
+                self.call(&ObjectName::from(vec![name.clone()]), 0);
+            }
+            Expr::Cast { data_type, .. } => self.cast(data_type),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<()> {
+        if let Value::SingleQuotedString(text) = &value.value
+            && self.purpose != Purpose::Query
+            && DAYS.contains(&text.trim().to_lowercase().as_str())
+        {
+            self.fault(format!(
+                "`'{text}'` becomes the present time where a date is meant, which depends on the clock"
+            ));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Reading<'_> {
+    fn cast(&mut self, to: &ast::DataType) {
+        if self.purpose != Purpose::Query
+            && let Some(reason) = tables::unfit(to)
+        {
+            self.fault(format!("a cast to `{}`: {reason}", DataType::to_string(to).to_lowercase()));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What is set apart, looked at and mended by a person: list, retry, skip.
+//!
+//! A stream is mended under the lock of its partition's checkpoint, so no worker folds it meanwhile, and in order: its
+//! events are folded one after the other, up to the first that is refused still. In every generation that follows, each
+//! with its own folder.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::{Pool, Transaction};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    batch::Partition,
+    checkpoint::{self, Whose},
+    fold,
+    generation::{self, Generation},
+};
+use crate::{
+    aggregate::Registry,
+    config,
+    log::{LogReader, Position, StreamId},
+    postgres,
+};
+
+const LIST: &str = include_str!("parked/list.sql");
+const PARTITION: &str = include_str!("parked/partition.sql");
+const STREAM: &str = include_str!("parked/stream.sql");
+const REFUSED: &str = include_str!("parked/refused.sql");
+const RELEASE: &str = include_str!("parked/release.sql");
+
+/// An event that is set apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Parked {
+    pub generation: i32,
+    pub position: i64,
+    pub stream_type: String,
+    pub stream_id: Uuid,
+    pub version: i64,
+    pub event_id: Uuid,
+    pub event_type: String,
+    /// The file whose statement failed; `None`: it only waits behind an earlier event of its stream.
+    pub statement: Option<String>,
+    pub error: Option<String>,
+    pub at: DateTime<Utc>,
+}
+
+/// What became of a stream's events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Mended {
+    pub applied: i64,
+    pub skipped: i64,
+    /// Still set apart.
+    pub left: i64,
+}
+
+/// Why nothing was mended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the stream is not set apart")]
+    NotParked,
+    /// Mends itself, or has to be mended elsewhere.
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Database(#[from] postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl From<fold::Error> for Error {
+    fn from(error: fold::Error) -> Self {
+        match error {
+            fold::Error::Database(error) => Self::Database(error),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+impl From<generation::Error> for Error {
+    fn from(error: generation::Error) -> Self {
+        match error {
+            generation::Error::Database(error) => Self::Database(error),
+            generation::Error::Refused(reason) => Self::Refused(reason),
+        }
+    }
+}
+
+/// What the live generation of a projection has set apart, in the log's order, after a position.
+pub async fn list(
+    read: &Pool,
+    projection: &str,
+    after: Position,
+    limit: i64,
+) -> Result<Vec<Parked>, postgres::Error> {
+    let client = read.get().await?;
+    let statement = client.prepare_cached(LIST).await?;
+    let rows = client.query(&statement, &[&projection, &after.0, &limit]).await?;
+    let parked = |row: &tokio_postgres::Row| Parked {
+        generation: row.get(0),
+        position: row.get(1),
+        stream_type: row.get(2),
+        stream_id: row.get(3),
+        version: row.get(4),
+        event_id: row.get(5),
+        event_type: row.get(6),
+        statement: row.get(7),
+        error: row.get(8),
+        at: row.get(9),
+    };
+    Ok(rows.iter().map(parked).collect())
+}
+
+/// What mending needs.
+pub struct Mender<'a> {
+    /// The read models' database, as the projector's role.
+    pub read: &'a Pool,
+    pub log: &'a LogReader,
+    pub registry: &'a Registry,
+    pub limits: &'a config::Projector,
+}
+
+impl Mender<'_> {
+    /// Folds what is set apart of a stream, in order, as far as that goes now.
+    pub async fn retry(&self, projection: &str, stream: &StreamId) -> Result<Mended, Error> {
+        self.mend(projection, stream, 0).await
+    }
+
+    /// Leaves the first event out for good and goes on with the others.
+    pub async fn skip(&self, projection: &str, stream: &StreamId) -> Result<Mended, Error> {
+        self.mend(projection, stream, 1).await
+    }
+
+    /// Returns what became of it in the live generation.
+    async fn mend(&self, projection: &str, stream: &StreamId, skipped: usize) -> Result<Mended, Error> {
+        let mut client = self.read.get().await.map_err(postgres::Error::from)?;
+        let mut transaction = client.transaction().await?;
+        fold::begin(&transaction, self.limits).await?;
+        let row = transaction.query_opt(PARTITION, &[&projection, &stream.stream_type, &stream.id]).await?;
+        let number = row.ok_or(Error::NotParked)?.get(0);
+        let partition = Partition { stream_type: stream.stream_type.clone(), number };
+        let whose = Whose { followers: true, candidate: None };
+        checkpoint::lock(&transaction, projection, std::slice::from_ref(&partition), whose).await?;
+        let mut live = None;
+        for generation in generation::following(&transaction, projection).await? {
+            let mended = self.mend_in(&mut transaction, &generation, &partition, stream, skipped).await?;
+            live.get_or_insert(mended);
+        }
+        transaction.commit().await?;
+        live.filter(|mended| *mended != Mended::default()).ok_or(Error::NotParked)
+    }
+
+    async fn mend_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        generation: &Generation,
+        partition: &Partition,
+        stream: &StreamId,
+        skipped: usize,
+    ) -> Result<Mended, Error> {
+        let (name, number) = (&generation.folder.name, generation.number);
+        let rows = transaction.query(STREAM, &[name, &number, &stream.stream_type, &stream.id]).await?;
+        let positions: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+        fold::enter(transaction, generation).await?;
+        let mut released = skipped.min(positions.len());
+        for position in &positions[released..] {
+            let event = self.log.at(Position(*position)).await?;
+            let event =
+                event.ok_or_else(|| Error::Refused(format!("the log ends before position {position}")))?;
+            let event =
+                fold::upcast(self.registry, &event).map_err(|error| Error::Refused(error.to_string()))?;
+            if let Err(poison) = fold::run_one(transaction, generation, &event).await? {
+                let (statement, state, error) = (poison.statement, poison.sqlstate, poison.error);
+                transaction.execute(REFUSED, &[name, &number, position, &statement, &state, &error]).await?;
+                break;
+            }
+            released += 1;
+        }
+        let skipped = skipped.min(positions.len()) as i64;
+        let applied = released as i64 - skipped;
+        let Partition { stream_type, number: partition } = partition;
+        transaction
+            .execute(
+                RELEASE,
+                &[name, &number, &&positions[..released], stream_type, partition, &applied, &skipped],
+            )
+            .await?;
+        Ok(Mended { applied, skipped, left: (positions.len() - released) as i64 })
+    }
+}

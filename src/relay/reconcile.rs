@@ -1,0 +1,185 @@
+//! Topics against the log, by position: what a topic lacks with newer records behind it cannot be sent any more without
+//! breaking the order of versions. It is reported here; and on request the topic is deleted, so that the relay sends all
+//! of it again, in order, as a fresh incarnation.
+//!
+//! Reads only, but for [`send_again`]. Bounded memory: both sides are read side by side.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::Pool;
+use tokio::{runtime::Handle, task::spawn_blocking};
+use uuid::Uuid;
+
+use super::{Error, outbox};
+use crate::{
+    config,
+    kafka::{self, Contents, Record, Topic},
+    log::{Event, LogReader, Position, StreamTypes},
+};
+
+/// Positions that a report names; beyond them it counts.
+const NAMED_MAX: usize = 1_000;
+
+/// How a topic differs from the log, up to where the relay had come at the beginning.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Comparison {
+    pub topic: String,
+    pub stream_type: String,
+    /// Events of the log that the topic has to hold.
+    pub events: u64,
+    /// Events that the topic lacks.
+    pub missing: Positions,
+    /// Records that are not the log's event at their position.
+    pub foreign: Positions,
+    /// Records that came before already: what low-latency mode may do after a crash.
+    pub repeated: Positions,
+}
+
+/// Some positions: how many, and the first of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Positions {
+    pub count: u64,
+    pub first: Vec<Position>,
+}
+
+impl Positions {
+    fn add(&mut self, position: Position) {
+        self.count += 1;
+        if self.first.len() < NAMED_MAX {
+            self.first.push(position);
+        }
+    }
+}
+
+impl Comparison {
+    /// Whether the topic tells another history than the log.
+    pub fn is_wrong(&self) -> bool {
+        self.missing.count + self.foreign.count > 0
+    }
+}
+
+/// Compares every topic with the log, up to the relay's cursor. `progress` is told how far of which position it is.
+pub async fn compare(
+    reader: &LogReader,
+    kafka: &config::Kafka,
+    limits: &config::Relay,
+    mut progress: impl FnMut(Position, Position) + Send + 'static,
+) -> Result<Vec<Comparison>, Error> {
+    let cursor = reader.relayed().await?.cursor;
+    let stream_types = reader.stream_types().await?;
+    let (reader, kafka, limits) = (reader.clone(), kafka.clone(), limits.clone());
+    spawn_blocking(move || {
+        let mut sides = Sides::open(&kafka, &stream_types)?;
+        let mut read = Position(0);
+        while read < cursor {
+            let after = reader.after(read, None, limits.batch_events_max, limits.batch_bytes_max);
+            let events = Handle::current().block_on(after)?;
+            let Some(last) = events.last() else { break };
+            read = last.position;
+            for event in events.iter().filter(|event| event.position <= cursor) {
+                sides.compare(event)?;
+            }
+            progress(read.min(cursor), cursor);
+        }
+        sides.end(cursor)
+    })
+    .await
+    .map_err(|_| Error::Closed)?
+}
+
+/// Deletes topics and makes the relay begin anew, which finds them gone and sends all they held. Meanwhile appends and the
+/// other topics go on, after the moment that the relay needs.
+pub async fn send_again(kafka: &config::Kafka, writer: &Pool, topics: Vec<String>) -> Result<(), Error> {
+    let kafka = kafka.clone();
+    spawn_blocking(move || kafka::delete_topics(&kafka, &topics)).await.map_err(|_| Error::Closed)??;
+    Ok(outbox::revoke_lease(writer).await?)
+}
+
+/// All topics beside the log.
+struct Sides(HashMap<String, Side>);
+
+struct Side {
+    contents: Contents,
+    partitions: i32,
+    /// The last position found, by partition.
+    found: Vec<Position>,
+    comparison: Comparison,
+}
+
+impl Sides {
+    fn open(kafka: &config::Kafka, stream_types: &StreamTypes) -> Result<Self, Error> {
+        let group = format!("{}.reconcile.{}", kafka.topic_prefix, Uuid::now_v7());
+        let mut sides = HashMap::new();
+        for (name, stream_type) in stream_types {
+            let topic =
+                Topic { name: kafka::topic(&kafka.topic_prefix, name), partitions: stream_type.partitions };
+            let side = Side {
+                contents: Contents::open(kafka, &group, &topic)?,
+                partitions: topic.partitions,
+                found: vec![Position(0); topic.partitions as usize],
+                comparison: Comparison {
+                    topic: topic.name,
+                    stream_type: name.clone(),
+                    events: 0,
+                    missing: Positions::default(),
+                    foreign: Positions::default(),
+                    repeated: Positions::default(),
+                },
+            };
+            sides.insert(name.clone(), side);
+        }
+        Ok(Self(sides))
+    }
+
+    fn compare(&mut self, event: &Event) -> Result<(), Error> {
+        // A stream type that is newer than the comparison has nothing at or below the cursor.
+        let Some(side) = self.0.get_mut(&event.stream_type) else { return Ok(()) };
+        let partition = kafka::partition(event.stream_id, side.partitions);
+        side.comparison.events += 1;
+        while let Some(record) = side.contents.next(partition, event.position)? {
+            if is_same(event, &record) {
+                side.found[partition as usize] = event.position;
+                return Ok(());
+            }
+            side.stray(partition, &record);
+        }
+        side.comparison.missing.add(event.position);
+        Ok(())
+    }
+
+    /// What the topics hold beyond the log's last event of theirs.
+    fn end(mut self, cursor: Position) -> Result<Vec<Comparison>, Error> {
+        for side in self.0.values_mut() {
+            for partition in 0..side.partitions {
+                while let Some(record) = side.contents.next(partition, cursor)? {
+                    side.stray(partition, &record);
+                }
+            }
+        }
+        let mut comparisons: Vec<_> = self.0.into_values().map(|side| side.comparison).collect();
+        comparisons.sort_by(|a, b| a.topic.cmp(&b.topic));
+        Ok(comparisons)
+    }
+}
+
+impl Side {
+    /// Notes a record that the log does not have at this place.
+    fn stray(&mut self, partition: i32, record: &Record) {
+        let position = record.event.position;
+        if position <= self.found[partition as usize] {
+            self.comparison.repeated.add(position);
+        } else {
+            self.comparison.foreign.add(position);
+        }
+    }
+}
+
+/// Whether a record is this event, whole.
+fn is_same(event: &Event, record: &Record) -> bool {
+    let Event { position, stream_id, version, event_id, event_type, schema_version, data, .. } = event;
+    let found = &record.event;
+    (*position, *stream_id, *version, *event_id, *schema_version)
+        == (found.position, found.stream_id, found.version, found.event_id, found.schema_version)
+        && *event_type == found.event_type
+        && *data == found.data
+}

@@ -1,0 +1,64 @@
+//! The rules of a note.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{commands::NoteCommand, events::NoteEvent};
+use crate::aggregate::{Aggregate, CommandType, EventType, Rejection, Violation};
+
+/// The aggregate.
+pub struct Note;
+
+/// What the rules need to know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NoteState {
+    #[default]
+    Absent,
+    Written,
+    Archived,
+}
+
+impl Aggregate for Note {
+    const STREAM_TYPE: &'static str = "note";
+    const REVISION: u32 = 1;
+    const COMMANDS: &'static [CommandType] = &[
+        CommandType { name: "note.write", schema: "WriteNote", creates: true, secret: false },
+        CommandType { name: "note.archive", schema: "ArchiveNote", creates: false, secret: false },
+    ];
+    const EVENTS: &'static [EventType] = &[
+        EventType { name: "note.written", schema_version: 1 },
+        EventType { name: "note.archived", schema_version: 1 },
+    ];
+
+    type State = NoteState;
+    type Command = NoteCommand;
+    type Event = NoteEvent;
+
+    fn command(name: &str, body: &Value) -> Result<NoteCommand, Vec<Violation>> {
+        NoteCommand::read(name, body)
+    }
+
+    fn decide(note: &NoteState, command: NoteCommand) -> Result<Vec<NoteEvent>, Rejection> {
+        match (command, note) {
+            (NoteCommand::Write { text }, NoteState::Absent) => Ok(vec![NoteEvent::Written { text }]),
+            (NoteCommand::Write { .. }, _) => Err(Rejection::rule("the note is written already")),
+            (NoteCommand::Archive, NoteState::Absent) => Err(Rejection::not_found("there is no such note")),
+            (NoteCommand::Archive, NoteState::Written) => Ok(vec![NoteEvent::Archived {}]),
+            (NoteCommand::Archive, NoteState::Archived) => {
+                Err(Rejection::rule("the note is archived already").with("state", "archived"))
+            }
+        }
+    }
+
+    fn evolve(_note: NoteState, event: &NoteEvent) -> NoteState {
+        match event {
+            NoteEvent::Written { .. } => NoteState::Written,
+            NoteEvent::Archived {} => NoteState::Archived,
+        }
+    }
+
+    fn answer(_note: &NoteState, id: Uuid, version: i64, _command: &str) -> Value {
+        json!({ "id": id, "version": version })
+    }
+}

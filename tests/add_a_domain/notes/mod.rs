@@ -1,0 +1,14 @@
+//! Notes: written once, archived at some time.
+
+mod aggregate;
+mod api;
+mod commands;
+mod events;
+
+pub use aggregate::{Note, NoteState};
+pub(crate) use api::NotesApi;
+pub use commands::NoteCommand;
+pub use events::NoteEvent;
+
+#[cfg(test)]
+mod tests;

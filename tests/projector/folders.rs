@@ -1,0 +1,209 @@
+//! What makes a folder be refused, before any database sees it and when its generation is made.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use annals::projector::{Fault, Folder, Status};
+
+use crate::{
+    stage::{Stage, shipped, shipped_path},
+    support::until,
+};
+
+/// Copies a shipped folder and changes some of its files; `None` removes one.
+pub(crate) fn changed(name: &str, changes: &[(&str, Option<&str>)]) -> Result<Folder, Vec<Fault>> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let copy = dir.path().join(name);
+    for (path, text) in shipped(name).files() {
+        let path = copy.join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+    for (path, text) in changes {
+        let path = copy.join(path);
+        match text {
+            Some(text) => {
+                fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+                fs::write(path, text).expect("written");
+            }
+            None => fs::remove_file(path).expect("removed"),
+        }
+    }
+    Folder::load(Path::new(&copy))
+}
+
+#[test]
+fn all_faults_of_a_folder_are_told_at_once() {
+    let folder = changed(
+        "counters",
+        &[
+            (
+                "projection.toml",
+                Some("name = \"counters\"\nversion = 0\nevents = [\"counter.created\", \"tea\"]\nkey = []"),
+            ),
+            ("table.sql", Some("create table events (id uuid primary key)")),
+            ("on/counter.created.sql", Some("select 1; select 2")),
+            ("on/counter.incremented.sql", None),
+            ("on/counter.reste.sql", Some("select 1")),
+        ],
+    );
+    let faults: BTreeMap<String, String> =
+        folder.expect_err("it has faults").into_iter().map(|fault| (fault.to_string(), fault.file)).collect();
+    for part in [
+        "`version` must be at least 1",
+        "`tea` in `events`",
+        "`key` is empty",
+        "table.sql: a table cannot be called `events`",
+        "on/counter.created.sql: it holds more than one statement",
+        "on/tea.sql: the file is missing",
+        "on/counter.reste.sql",
+    ] {
+        assert!(faults.keys().any(|fault| fault.contains(part)), "{part}: {faults:#?}");
+    }
+    assert!(Folder::load(&shipped_path("counters")).is_ok());
+}
+
+#[tokio::test]
+async fn what_only_the_database_sees_is_a_fault_too() {
+    let stage = Stage::new().await;
+    for (file, text, part) in [
+        (
+            "on/counter.reset.sql",
+            "update counters set tea = 1 from events e where id = e.stream_id",
+            "\"tea\" of relation",
+        ),
+        ("table.sql", "create table counters (id uuid, counter bigint, version bigint)", "`id` is sorted by"),
+        (
+            "on/counter.reset.sql",
+            "update counters set counter = length(query_to_xml('select 1', true, true, '')::text) from events e \
+             where id = e.stream_id",
+            "`query_to_xml` is volatile",
+        ),
+        (
+            "table.sql",
+            "create table counters (id uuid primary key, counter bigint, version bigint, \
+             unique (id, version) deferrable initially deferred)",
+            "is deferred",
+        ),
+        (
+            "table.sql",
+            "create table counters (id uuid primary key, counter tea)",
+            "type \"tea\" does not exist",
+        ),
+    ] {
+        let folder = changed("counters", &[(file, Some(text))]).expect("it loads");
+        let process = stage.process(&[&folder], &[]).await;
+        let reason = process.stands_still("counters").await;
+        assert!(reason.contains(file) && reason.contains(part), "{reason}");
+        process.stop().await;
+    }
+    let process = stage.process(&[&shipped("counters")], &[]).await;
+    until("nothing of the refused ones is left", async || process.status("counters") == Status::Running)
+        .await;
+}
+
+/// The definition of the counters, with a line instead of another.
+fn definition(from: &str, to: &str) -> String {
+    let definition = shipped("counters").files()["projection.toml"].clone();
+    assert!(definition.contains(from), "{definition}");
+    definition.replace(from, to)
+}
+
+/// One fault each: the file to change, its text, and what has to be said of it.
+fn faulty() -> Vec<(&'static str, String, &'static str)> {
+    let table = |columns: &str| {
+        format!(
+            "create table counters (id uuid primary key, counter bigint not null, version bigint not null, {columns})"
+        )
+    };
+    let update = |value: &str| {
+        format!("update counters c set counter = {value} from events e where c.id = e.stream_id")
+    };
+    let (toml, tables, on) = ("projection.toml", "table.sql", "on/counter.reset.sql");
+    vec![
+        (tables, table("at timestamptz default now()"), "`now` depends on the clock"),
+        (tables, table("at date default current_date"), "`current_date` depends on the clock"),
+        (tables, table("at date default 'Today'"), "the present time"),
+        (tables, table("x uuid default gen_random_uuid()"), "`gen_random_uuid` depends on chance"),
+        (
+            tables,
+            table("x text generated always as (current_user) stored"),
+            "`current_user` depends on the session",
+        ),
+        (
+            tables,
+            table("x text generated always as (current_role) stored"),
+            "`current_role` depends on the session",
+        ),
+        (tables, table("number bigserial"), "a serial numbers rows"),
+        (tables, table("number bigint generated always as identity"), "an identity numbers rows"),
+        (tables, table("number bigint default nextval('s')"), "`nextval` depends on the session"),
+        (tables, table("x double precision"), "column `x`: a float rounds"),
+        (tables, table("x real[]"), "column `x`: a float rounds"),
+        (tables, table("x money"), "column `x`: `money` depends"),
+        (tables, table("cursor text"), "column `cursor` is called like a parameter"),
+        (tables, table("consistency_token text"), "column `consistency_token` is called like a parameter"),
+        (tables, table("name text unique"), "the unique key (name) of `counters`"),
+        (tables, table("name text, unique (name, counter)"), "the unique key (name, counter)"),
+        (tables, "create table tea (id uuid primary key)".into(), "it makes no table `counters`"),
+        (tables, "create table a.counters (id uuid primary key)".into(), "names a schema"),
+        (tables, "create unlogged table counters (id uuid primary key)".into(), "outlive a crash"),
+        (tables, "create table counters as select 1 as id".into(), "name its columns itself"),
+        (tables, format!("{}; drop table x", table("x text")), "`drop table`: it may only make"),
+        (
+            tables,
+            format!("{}; create trigger t before insert on counters execute function f()", table("x text")),
+            "`create trigger`: it may only make",
+        ),
+        ("indexes.sql", "create unique index u on counters (counter)".into(), "the unique key (counter)"),
+        ("indexes.sql", "create index i on tea (id)".into(), "there is no table `tea`"),
+        (on, update("random()"), "`random` depends on chance"),
+        (on, update("extract(epoch from clock_timestamp())"), "`clock_timestamp` depends on the clock"),
+        (on, update("extract(year from age(e.recorded_at))"), "`age` depends on the clock"),
+        (on, update("pg_backend_pid()"), "`pg_backend_pid` depends on the session"),
+        (on, update("current_setting('a.b')::bigint"), "`current_setting` depends on the session's settings"),
+        (on, update("(select count(*) from pg_locks() l)"), "`pg_locks` depends on the session"),
+        (on, update("(e.data ->> 'by')::float8"), "a cast to `float8`"),
+        (on, "update log.events set version = 1".into(), "`log.events` names a schema"),
+        (on, "truncate counters".into(), "it may only insert, update, delete and merge"),
+        (on, "update counters set".into(), "Expected"),
+        (on, "-- nothing".into(), "it holds no statement"),
+        ("on/counter.tea.sql", update("1"), "lists nothing that this file is for"),
+        (toml, definition("version = 1", "version = 0"), "`version` must be at least 1"),
+        (toml, definition("filter = []", "filter = [\"tea\"]"), "table `counters` has no column `tea`"),
+        (toml, definition("key = [\"id\"]", "key = [\"tea\"]"), "table `counters` has no column `tea`"),
+        (
+            toml,
+            definition("\"counter.reset\"]", "\"counter.reset\", \"counter.tea\"]"),
+            "on/counter.tea.sql: the file",
+        ),
+        (toml, format!("{}\n[queries.tea]", definition("", "")), "queries/tea.sql: the file is missing"),
+    ]
+}
+
+#[test]
+fn each_fault_is_found_alone() {
+    let mut unlike = Vec::new();
+    for (file, text, said) in faulty() {
+        let faults = changed("counters", &[(file, Some(&text))]).err().unwrap_or_default();
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        if faults.len() != 1 || !faults[0].contains(said) {
+            unlike.push(format!("{file}: {text}\n  wanted: {said}\n  found: {faults:#?}"));
+        }
+    }
+    assert!(unlike.is_empty(), "{}", unlike.join("\n"));
+}
+
+#[test]
+fn what_is_harmless_is_let_pass() {
+    let shared = definition("rows = \"own\"", "rows = \"shared\"");
+    let unique =
+        "create table counters (id uuid primary key, counter bigint not null, version bigint unique)";
+    let query = format!("{shared}\n[queries.now]");
+    changed("counters", &[("projection.toml", Some(&shared)), ("table.sql", Some(unique))])
+        .expect("rows are shared");
+    changed("counters", &[("projection.toml", Some(&query)), ("queries/now.sql", Some("select now()"))])
+        .expect("an answer may depend on the clock");
+    let events = "insert into counters select e.stream_id, 0, e.version from events e \
+                  on conflict (id) do update set version = excluded.version";
+    changed("counters", &[("on/counter.created.sql", Some(events))]).expect("columns in the table's order");
+}

@@ -1,0 +1,94 @@
+//! Topics compared with the log, and sent again where they differ, while commands go on.
+
+#[path = "relay/stage.rs"]
+mod stage;
+mod support;
+#[path = "relay/topic.rs"]
+mod topic;
+
+use std::collections::BTreeSet;
+
+use annals::{log::Position, relay::Outbox};
+use stage::Stage;
+use support::append;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_that_hold_the_log_do_not_differ() {
+    let stage = Stage::new().await;
+    let _relay = stage.relay().await;
+    stage.append_orders(60).await;
+    stage.append(append("project.created", "{}")).await;
+    stage.relayed(61).await;
+    let compared = stage.compare().await;
+    assert!(compared.iter().all(|comparison| !comparison.is_wrong()), "{compared:?}");
+    assert_eq!(compared.iter().map(|comparison| comparison.events).collect::<Vec<_>>(), [60, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn holes_strangers_and_repeats_are_found_and_a_fresh_incarnation_has_none() {
+    let stage = Stage::new().await;
+    let relay = stage.relay().await;
+    stage.append_orders(90).await;
+    stage.append(append("project.created", "{}")).await;
+    stage.relayed(91).await;
+    relay.shut_down().await;
+    let topic = stage.topic("order");
+    let records = topic.read().await;
+    topic.delete().await;
+    topic.create().await;
+    // A hole in the middle, one at the beginning, and a partition whose last record comes twice.
+    let [first, second, third] = [&records[&0], &records[&1], &records[&2]];
+    let middle = first.len() / 2;
+    topic.write(0, first.iter().take(middle).chain(&first[middle + 2..])).await;
+    topic.write(1, second.iter().skip(1)).await;
+    topic.write(2, third.iter().chain(third.last())).await;
+    let missing: BTreeSet<Position> =
+        [&first[middle], &first[middle + 1], &second[0]].map(|record| record.event.position).into();
+
+    // The relay cannot see them: the ends are as it left them.
+    let _relay = stage.relay().await;
+    stage.append_orders(10).await;
+    stage.relayed(101).await;
+    let compared = stage.compare().await;
+    let [order, project] = &compared[..] else { panic!("{compared:?}") };
+    assert_eq!(order.missing.first.iter().copied().collect::<BTreeSet<_>>(), missing);
+    assert_eq!((order.foreign.count, order.repeated.count), (0, 1));
+    assert!(order.is_wrong() && !project.is_wrong());
+
+    stage.send_again("order").await;
+    stage.append_orders(10).await;
+    stage.relayed(111).await;
+    stage.assert_topic_is_log("order").await;
+    stage.assert_topic_is_log("project").await;
+    assert!(stage.compare().await.iter().all(|comparison| !comparison.is_wrong()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_gone_lacks_all_and_is_not_made_by_looking() {
+    let stage = Stage::new().await;
+    let relay = stage.relay().await;
+    stage.append_orders(30).await;
+    stage.relayed(30).await;
+    relay.shut_down().await;
+    stage.topic("order").delete().await;
+    for _ in 0..2 {
+        assert_eq!(stage.compare().await[0].missing.count, 30);
+    }
+    assert!(!stage.topic("order").exists().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_relay_sends_again_too() {
+    let stage = Stage::new().await;
+    let relay = stage.relay().await;
+    stage.append_orders(30).await;
+    stage.relayed(30).await;
+    let before = Outbox::read(&stage.database.pool()).await.expect("readable");
+    assert_eq!((before.lag(), before.lease.as_ref().map(|lease| lease.epoch)), (0, Some(1)));
+    stage.send_again("order").await;
+    support::until("the topic has all of it again", || async {
+        relay.status.borrow().epoch == Some(3) && !stage.compare().await[0].is_wrong()
+    })
+    .await;
+    stage.assert_topic_is_log("order").await;
+}
