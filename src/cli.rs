@@ -93,6 +93,9 @@ enum Bench {
     /// Appends of new streams, by a number of clients.
     #[command(after_help = "Example:\n  annals bench append --clients 1,64 --seconds 10")]
     Append(bench::append::Options),
+    /// Folding the whole log into a read model, beside the naive way and the limit.
+    #[command(after_help = "Example:\n  annals bench projection --orders 200000")]
+    Projection(bench::projection::Options),
     /// Commands on aggregates that exist, by a number of clients.
     #[command(after_help = "Example:\n  annals bench command --clients 64 --streams 1")]
     Command(bench::command::Options),
@@ -165,6 +168,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Audit(command) => audit::run(config, command).await,
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
+        Command::Bench(Bench::Projection(options)) => bench::projection::run(config, options).await,
         Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,
         Command::Bench(Bench::Relay(options)) => bench::relay::run(config, options).await,
         Command::Openapi { .. } | Command::Asyncapi | Command::Completions { .. } => Ok(()),

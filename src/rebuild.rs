@@ -190,8 +190,9 @@ impl Rebuild {
 }
 
 /// What a rebuild would take.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
+    pub projection: String,
     /// Positions of the log to pass.
     pub events: i64,
     /// By the rate of the last rebuild; `None` while there was none.
@@ -231,7 +232,8 @@ pub async fn estimate(read: &Pool, log: &LogReader, projection: &str) -> Result<
     let row = row.ok_or_else(|| Error::UnknownProjection(projection.to_owned()))?;
     let events = log.head().await?.0;
     let rate: Option<f64> = row.get(0);
-    Ok(Estimate { events, seconds: rate.map(|rate| events as f64 / rate), bytes: row.get(1) })
+    let seconds = rate.map(|rate| events as f64 / rate);
+    Ok(Estimate { projection: projection.to_owned(), events, seconds, bytes: row.get(1) })
 }
 
 pub async fn get(read: &Pool, id: Uuid) -> Result<Rebuild, Error> {

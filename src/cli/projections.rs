@@ -75,6 +75,20 @@ pub(crate) enum Projections {
     /// Lets the generation that served before serve again, as fresh as the present one.
     #[command(after_help = "Example:\n  annals projections rollback orders")]
     Rollback { name: String },
+    /// Lists the events that a read model has set apart.
+    #[command(after_help = "Example:\n  annals projections parked orders")]
+    Parked {
+        name: String,
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Folds the events of a stream that is set apart, in order, as far as that goes now.
+    #[command(after_help = "Example:\n  annals projections retry orders order/01990a3c-…")]
+    Retry(parked::Apart),
+    /// Leaves the first event of a stream that is set apart out for good, and folds the others.
+    #[command(after_help = "Example:\n  annals projections skip orders order/01990a3c-…")]
+    Skip(parked::Apart),
 }
 
 #[derive(clap::Args)]
@@ -160,6 +174,9 @@ pub(crate) async fn run(config: Config, command: Projections) -> anyhow::Result<
             println!("generation {} serves", rebuild::rollback(&read, &name).await?);
             Ok(())
         }
+        Projections::Parked { name, json } => parked::list(&read, &name, json).await,
+        Projections::Retry(asked) => parked::mend(&config, &read, asked, false).await,
+        Projections::Skip(asked) => parked::mend(&config, &read, asked, true).await,
         Projections::New(_) | Projections::Check(_) => Ok(()),
     }
 }
@@ -225,10 +242,11 @@ async fn build_anew(config: &Config, read: &Pool, asked: Rebuilding) -> anyhow::
     };
     if asked.dry_run {
         let log = LogReader::new(postgres::pool(&config.databases.projector, &config.databases)?);
+        let mut estimates = Vec::new();
         for name in &names {
-            print_json(&(name, rebuild::estimate(read, &log, name).await?))?;
+            estimates.push(rebuild::estimate(read, &log, name).await?);
         }
-        return Ok(());
+        return print_json(&estimates);
     }
     let options = Options {
         workers: asked.workers,

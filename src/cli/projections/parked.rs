@@ -1,4 +1,5 @@
 //! `annals projections parked`, `retry` and `skip`: what is set apart, and mending it.
+//! What read models have set apart, and mending it.
 
 use annals::{
     config::Config,
@@ -6,6 +7,7 @@ use annals::{
     log::{LogReader, Position, StreamId},
     postgres,
     projector::parked::{self, Mended, Mender},
+    projector::parked::{self, Mender},
 };
 use deadpool_postgres::Pool;
 use uuid::Uuid;
@@ -35,6 +37,37 @@ pub(super) async fn list(read: &Pool, name: &str, json: bool) -> anyhow::Result<
             "{:>12} {} {} {}: {reason}",
             event.position, event.event_type, event.stream_id, event.version
         );
+/// Events told at once.
+const EVENTS_TOLD_MAX: i64 = 1_000;
+
+/// A stream that a read model has set apart.
+#[derive(clap::Args)]
+pub(crate) struct Apart {
+    name: String,
+    /// The stream, such as order/01990a3c-….
+    #[arg(value_name = "TYPE/ID", value_parser = stream)]
+    stream: StreamId,
+    /// As JSON, for machines.
+    #[arg(long)]
+    json: bool,
+}
+
+fn stream(text: &str) -> Result<StreamId, String> {
+    let (stream_type, id) = text.split_once('/').ok_or("is not like order/01990a3c-…")?;
+    let id = id.parse::<Uuid>().map_err(|error| error.to_string())?;
+    Ok(StreamId { stream_type: stream_type.to_owned(), id })
+}
+
+/// Lists what is set apart.
+pub(super) async fn list(read: &Pool, name: &str, json: bool) -> anyhow::Result<()> {
+    let found = parked::list(read, name, Position(0), EVENTS_TOLD_MAX).await?;
+    if json {
+        return super::print_json(&found);
+    }
+    for event in found {
+        let stream = format!("{}/{}", event.stream_type, event.stream_id);
+        let why = event.error.unwrap_or_else(|| "waits behind an earlier one".into());
+        println!("{:>12}  {stream}  {}  {why}", event.position, event.event_type);
     }
     Ok(())
 }
@@ -51,5 +84,17 @@ pub(super) async fn mend(config: &Config, read: &Pool, stream: Stream, skip: boo
     };
     let Mended { applied, skipped, left } = mended;
     println!("applied {applied}, skipped {skipped}, still set apart {left}");
+/// Folds what is set apart of a stream, without its first event if that is to be skipped.
+pub(super) async fn mend(config: &Config, read: &Pool, asked: Apart, skip: bool) -> anyhow::Result<()> {
+    let log = LogReader::new(postgres::pool(&config.databases.projector, &config.databases)?);
+    let mender = Mender { read, log: &log, registry: &domain::registry(), limits: &config.projector };
+    let mended = match skip {
+        true => mender.skip(&asked.name, &asked.stream).await?,
+        false => mender.retry(&asked.name, &asked.stream).await?,
+    };
+    if asked.json {
+        return super::print_json(&mended);
+    }
+    println!("{} applied, {} skipped, {} still set apart", mended.applied, mended.skipped, mended.left);
     Ok(())
 }

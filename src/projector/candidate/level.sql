@@ -12,7 +12,7 @@ with live as (
     where c.projection = $1 and c.generation = $2 and c.stream_type = l.stream_type and c.partition = l.partition
 ), added as (
     insert into projections.checkpoints (projection, generation, stream_type, partition, position, log_id, ignored)
-    select c.projection, g.generation, c.stream_type, c.partition, c.position, c.log_id, c.applied + c.ignored
+    select c.projection, g.generation, c.stream_type, c.partition, c.position, c.log_id, c.applied + c.ignored + c.parked
     from projections.checkpoints c
     join projections.generations g on g.projection = c.projection and g.follows
     where c.projection = $1 and c.generation = $2

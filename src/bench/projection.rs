@@ -1,0 +1,182 @@
+//! Folding the whole log into the read model of the orders: by the workers, by rebuilds, one statement per event, and by
+//! one statement over the whole log, which is the limit. All in one run, since machines are noisy.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, ensure};
+use deadpool_postgres::Pool;
+use secrecy::SecretString;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+
+use super::{Scratch, table::grouped};
+use crate::{
+    config::{Config, Databases},
+    domain,
+    log::{Identity, LogReader},
+    postgres,
+    projector::{self, Deps, Folder, Progress},
+    rebuild::{self, Options as RebuildOptions, State, Swap},
+};
+
+const LOG: &str = include_str!("projection/log.sql");
+const STREAM_TYPE: &str = include_str!("projection/stream_type.sql");
+const VACUUM: &str = include_str!("projection/vacuum.sql");
+const TABLES: &str = include_str!("projection/tables.sql");
+const CREATED: &str = include_str!("projection/created.sql");
+const LATER: &str = include_str!("projection/later.sql");
+const AT_ONCE: &str = include_str!("projection/at_once.sql");
+const INDEXES: &str = include_str!("projection/indexes.sql");
+const UNLIKE: &str = include_str!("projection/unlike.sql");
+
+const EVENTS_PER_ORDER: u64 = 5;
+const POLL: Duration = Duration::from_millis(20);
+/// Events per transaction of the naive way.
+const NAIVE_TRANSACTION: u64 = 1_000;
+
+/// What to measure.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Orders in the log, of five events each; in thousands.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub orders: u64,
+    /// Events of the naive way, which is slow.
+    #[arg(long, default_value_t = 20_000)]
+    pub one_by_one: u64,
+}
+
+/// Measures and prints a line per way.
+pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
+    let scratch = Scratch::new(&config.databases).await?;
+    let measured = measure(&config, &options, &scratch).await;
+    scratch.drop().await?;
+    measured
+}
+
+async fn measure(config: &Config, options: &Options, scratch: &Scratch) -> anyhow::Result<()> {
+    let orders = options.orders / 1_000 * 1_000;
+    let events = orders * EVENTS_PER_ORDER;
+    let owner = postgres::owner_session(&scratch.url, config.databases.tcp_user_timeout).await?;
+    owner.execute(STREAM_TYPE, &[&8i32]).await?;
+    owner.execute(LOG, &[&(orders as i64)]).await?;
+    let client = scratch.connect().await?;
+    client.batch_execute(VACUUM).await?;
+    println!("{} events of {} orders, written past log.append", grouped(events), grouped(orders));
+    println!("way                                          events/s   seconds");
+    let running = Running::start(config, scratch).await?;
+    let began = Instant::now();
+    running.followed(events).await?;
+    line("workers that tail the log, with indexes", events, began.elapsed());
+    for workers in [1, 2] {
+        let (loaded, whole) = running.rebuild(workers).await?;
+        line(&format!("rebuild, {workers} lanes: load and indexes"), events, loaded);
+        line(&format!("rebuild, {workers} lanes: compared too"), events, whole);
+    }
+    running.stop().await;
+    client.batch_execute(TABLES).await?;
+    let sample = options.one_by_one.min(events);
+    line("one statement per event (sample)", sample, one_by_one(&client, sample).await?);
+    let began = Instant::now();
+    client.execute(AT_ONCE, &[]).await?;
+    client.batch_execute(INDEXES).await?;
+    line("one hand-written insert … select and indexes", events, began.elapsed());
+    let unlike: i64 = client.query_one(UNLIKE, &[]).await?.get(0);
+    ensure!(unlike == 0, "{unlike} rows are not what the hand-written statement says");
+    Ok(())
+}
+
+fn line(way: &str, events: u64, elapsed: Duration) {
+    let seconds = elapsed.as_secs_f64();
+    println!("{way:<44} {:>9}  {seconds:>8.2}", grouped((events as f64 / seconds) as u64));
+}
+
+async fn one_by_one(client: &Client, events: u64) -> anyhow::Result<Duration> {
+    let (created, later) = (client.prepare(CREATED).await?, client.prepare(LATER).await?);
+    let began = Instant::now();
+    for first in (1..=events).step_by(NAIVE_TRANSACTION as usize) {
+        client.batch_execute("begin").await?;
+        for position in first..first + NAIVE_TRANSACTION.min(events + 1 - first) {
+            let is_created = (position - 1) / 1_000 % EVENTS_PER_ORDER == 0;
+            let statement = if is_created { &created } else { &later };
+            client.execute(statement, &[&(position as i64)]).await?;
+        }
+        client.batch_execute("commit").await?;
+    }
+    Ok(began.elapsed())
+}
+
+/// Projectors of one read model on the scratch database.
+struct Running {
+    read: Pool,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(config: &Config, scratch: &Scratch) -> anyhow::Result<Self> {
+        let url: SecretString = scratch.url.clone();
+        let databases = Databases { projector: url.clone(), ..config.databases.clone() };
+        let read = postgres::pool(&url, &databases)?;
+        let folder = Folder::load(&config.projections_dir.join("orders"))
+            .map_err(|faults| anyhow::anyhow!("{faults:?}"))
+            .context("the folder of the orders")?;
+        let deps = Deps {
+            reader: LogReader::new(read.clone()),
+            read: read.clone(),
+            registry: Arc::new(domain::registry()),
+            log_id: Identity::read(&read).await?.log_id,
+            head: watch::channel(Default::default()).1,
+            progress: Progress::new(["orders"]),
+        };
+        let mut limits = config.projector.clone();
+        limits.poll_interval = POLL;
+        let shutdown = CancellationToken::new();
+        let folders = vec![folder];
+        let rebuilding = rebuild::run(deps.clone(), folders.clone(), limits.clone(), shutdown.clone());
+        let folding = projector::run(deps, folders, None, limits, shutdown.clone());
+        let task = tokio::spawn(async {
+            tokio::join!(rebuilding, folding);
+        });
+        Ok(Self { read, shutdown, task })
+    }
+
+    /// Waits until the workers have folded everything.
+    async fn followed(&self, events: u64) -> anyhow::Result<()> {
+        loop {
+            let known = projector::overview(&self.read, Some("orders")).await?;
+            if known.first().is_some_and(|known| known.applied.unsigned_abs() >= events) {
+                return Ok(());
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// A rebuild that is compared and dropped: how long until it was loaded, and until it was compared.
+    async fn rebuild(&self, workers: u16) -> anyhow::Result<(Duration, Duration)> {
+        let options = RebuildOptions { workers, max_events_per_second: None, swap: Swap::Never };
+        let began = Instant::now();
+        let begun = rebuild::start(&self.read, "orders", None, options).await?;
+        let mut loaded = None;
+        loop {
+            let now = rebuild::get(&self.read, begun.id).await?;
+            if now.state != State::Running {
+                loaded.get_or_insert(began.elapsed());
+            }
+            if let (true, Some(loaded)) = (now.state.is_final(), loaded) {
+                ensure!(now.state == State::Done && now.difference().is_none(), "{now:?}");
+                return Ok((loaded, began.elapsed()));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        // It panicked, or ended as it was asked to; what was measured stands either way.
+        let _ = self.task.await;
+    }
+}

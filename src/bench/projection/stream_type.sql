@@ -1,0 +1,2 @@
+-- The stream type of the orders.
+insert into log.stream_types (stream_type, partitions) values ('order', $1)

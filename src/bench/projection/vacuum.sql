@@ -1,0 +1,2 @@
+-- As autovacuum leaves a log of this size.
+vacuum analyze log.events
