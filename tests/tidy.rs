@@ -290,3 +290,18 @@ fn every_sql_file_begins_with_a_comment() {
     }
     check(faults);
 }
+
+#[test]
+fn each_migration_has_a_number_of_its_own() {
+    for folder in ["schema/log", "schema/read"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let entries = fs::read_dir(root).expect("a folder");
+        let names: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        let mut numbers: Vec<_> = names.iter().filter_map(|name| name.split_once("__")).collect();
+        numbers.sort();
+        let twice: Vec<_> = numbers.windows(2).filter(|pair| pair[0].0 == pair[1].0).collect();
+        assert!(twice.is_empty(), "{folder}: {twice:?}");
+    }
+}
