@@ -9,8 +9,9 @@ mod topic;
 use std::collections::BTreeSet;
 
 use annals::{log::Position, relay::Outbox};
+use serde_json::{Value, json};
 use stage::Stage;
-use support::append;
+use support::{append, process::Process};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_that_hold_the_log_do_not_differ() {
@@ -90,5 +91,41 @@ async fn an_idle_relay_sends_again_too() {
         relay.status.borrow().epoch == Some(3) && !stage.compare().await[0].is_wrong()
     })
     .await;
+    stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_tells_and_mends() {
+    let stage = Stage::new().await;
+    let relay = stage.relay().await;
+    stage.append_orders(30).await;
+    stage.relayed(30).await;
+    let run = |arguments: &'static [&'static str]| -> Value {
+        let settings = [("kafka_brokers", &*support::kafka_brokers()), ("topic_prefix", &*stage.prefix)];
+        Process::run(&stage.database, &[&["relay"], arguments, &["--json"]].concat(), &settings)
+            .parse()
+            .expect("JSON")
+    };
+    let status = run(&["status"]);
+    assert_eq!((&status["cursor"], &status["head"], &status["lag"]), (&30.into(), &30.into(), &0.into()));
+    assert_eq!(status["lease"]["epoch"], 1);
+    assert!(status["partitions"].as_array().expect("partitions").iter().any(|sent| sent["last_sent"] == 30));
+    let good = run(&["reconcile"]);
+    assert_eq!((&good["topics"][0]["events"], &good["sent_again"]), (&30.into(), &json!([])));
+
+    relay.shut_down().await;
+    assert!(run(&["status"])["lease"].is_null());
+    let topic = stage.topic("order");
+    let records = topic.read().await;
+    topic.delete().await;
+    topic.create().await;
+    for (partition, records) in &records {
+        topic.write(*partition, records.iter().skip(1)).await;
+    }
+    let report = run(&["reconcile", "--dry-run"]);
+    assert_eq!((&report["topics"][0]["missing"]["count"], &report["sent_again"]), (&3.into(), &json!([])));
+    let _relay = stage.relay().await;
+    assert_eq!(run(&["reconcile"])["sent_again"], json!([format!("{}.order", stage.prefix)]));
+    support::until("the topic is the log again", || async { !stage.compare().await[0].is_wrong() }).await;
     stage.assert_topic_is_log("order").await;
 }
