@@ -159,7 +159,7 @@ impl Running {
     async fn rebuild(&self, workers: u16) -> anyhow::Result<(Duration, Duration)> {
         let options = RebuildOptions { workers, max_events_per_second: None, swap: Swap::Never };
         let began = Instant::now();
-        let begun = rebuild::start(&self.read, "orders", None, options).await?;
+        let begun = rebuild::start(&self.read, uuid::Uuid::now_v7(), "orders", None, options).await?;
         let mut loaded = None;
         loop {
             let now = rebuild::get(&self.read, begun.id).await?;

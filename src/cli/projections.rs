@@ -15,7 +15,6 @@ use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use deadpool_postgres::Pool;
 use serde::Serialize;
-use uuid::Uuid;
 
 #[derive(Subcommand)]
 pub(crate) enum Projections {
@@ -55,20 +54,6 @@ pub(crate) enum Projections {
     /// Ends the rebuild of a read model and drops what it made.
     #[command(after_help = "Example:\n  annals projections cancel orders")]
     Cancel { name: String },
-    /// Lists the events that a read model has set apart, and why.
-    #[command(after_help = "Example:\n  annals projections parked orders")]
-    Parked {
-        name: String,
-        /// As JSON, for machines.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Folds what is set apart of a stream, in order, as far as that goes now.
-    #[command(after_help = "Example:\n  annals projections retry orders order 01990a3c-…")]
-    Retry(parked::Stream),
-    /// Leaves the first event of a stream that is set apart out for good, and folds the others.
-    #[command(after_help = "Example:\n  annals projections skip orders order 01990a3c-…")]
-    Skip(parked::Stream),
     /// Lets the rebuilt generation serve that waits for it.
     #[command(after_help = "Example:\n  annals projections swap orders")]
     Swap { name: String },
@@ -155,9 +140,6 @@ pub(crate) async fn run(config: Config, command: Projections) -> anyhow::Result<
             watch::all(&read, vec![begun], json).await
         }
         Projections::Rebuild(asked) => build_anew(&config, &read, asked).await,
-        Projections::Parked { name, json } => parked::list(&read, &name, json).await,
-        Projections::Retry(stream) => parked::mend(&config, &read, stream, false).await,
-        Projections::Skip(stream) => parked::mend(&config, &read, stream, true).await,
         Projections::Pause(Target { name, rebuild: true }) => {
             told(rebuild::pause(&read, unfinished(&read, &name).await?.id).await?)
         }

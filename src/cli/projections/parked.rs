@@ -1,4 +1,3 @@
-//! `annals projections parked`, `retry` and `skip`: what is set apart, and mending it.
 //! What read models have set apart, and mending it.
 
 use annals::{
@@ -6,37 +5,11 @@ use annals::{
     domain,
     log::{LogReader, Position, StreamId},
     postgres,
-    projector::parked::{self, Mended, Mender},
     projector::parked::{self, Mender},
 };
 use deadpool_postgres::Pool;
 use uuid::Uuid;
 
-use super::print_json;
-
-/// Events shown at once.
-const SHOWN_MAX: i64 = 1_000;
-
-#[derive(clap::Args)]
-pub(crate) struct Stream {
-    name: String,
-    /// The stream's type, such as order.
-    stream_type: String,
-    stream_id: Uuid,
-}
-
-/// Lists what a read model has set apart.
-pub(super) async fn list(read: &Pool, name: &str, json: bool) -> anyhow::Result<()> {
-    let events = parked::list(read, name, Position(0), SHOWN_MAX).await?;
-    if json {
-        return print_json(&events);
-    }
-    for event in &events {
-        let reason = event.error.as_deref().unwrap_or("waits behind the one before it");
-        println!(
-            "{:>12} {} {} {}: {reason}",
-            event.position, event.event_type, event.stream_id, event.version
-        );
 /// Events told at once.
 const EVENTS_TOLD_MAX: i64 = 1_000;
 
@@ -72,18 +45,6 @@ pub(super) async fn list(read: &Pool, name: &str, json: bool) -> anyhow::Result<
     Ok(())
 }
 
-/// Folds what is set apart of a stream, without its first event where that is to be skipped.
-pub(super) async fn mend(config: &Config, read: &Pool, stream: Stream, skip: bool) -> anyhow::Result<()> {
-    let log = LogReader::new(postgres::pool(&config.databases.projector, &config.databases)?);
-    let registry = domain::registry();
-    let mender = Mender { read, log: &log, registry: &registry, limits: &config.projector };
-    let id = StreamId { stream_type: stream.stream_type, id: stream.stream_id };
-    let mended = match skip {
-        true => mender.skip(&stream.name, &id).await?,
-        false => mender.retry(&stream.name, &id).await?,
-    };
-    let Mended { applied, skipped, left } = mended;
-    println!("applied {applied}, skipped {skipped}, still set apart {left}");
 /// Folds what is set apart of a stream, without its first event if that is to be skipped.
 pub(super) async fn mend(config: &Config, read: &Pool, asked: Apart, skip: bool) -> anyhow::Result<()> {
     let log = LogReader::new(postgres::pool(&config.databases.projector, &config.databases)?);
