@@ -38,6 +38,7 @@ const TABLES: &[(&str, [&str; 3])] = &[
     ("projections.checkpoints", ["", "s i u d", "s"]),
     ("projections.generations", ["", "s i u d", "s"]),
     ("projections.migrations", ["", "s", "s"]),
+    ("projections.parked", ["", "s i u d", "s"]),
     ("projections.projections", ["", "s i u d", "s"]),
     ("projections.rebuilds", ["", "s i u d", "s"]),
 ];
@@ -54,6 +55,7 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("log.index_events", [true, false, false]),
     ("log.keep_snapshot", [true, false, false]),
     ("log.lease_renew", [true, false, false]),
+    ("log.lease_revoke", [true, false, false]),
     ("log.lease_take", [true, false, false]),
     ("log.lost_claims", [false, false, false]),
     ("log.outbox_advance", [true, false, false]),
