@@ -21,7 +21,9 @@ const MANUAL: Options = Options { workers: 2, max_events_per_second: None, swap:
 
 impl Stage {
     async fn start(&self, options: Options) -> Rebuild {
-        rebuild::start(&self.database.pool(), "counters", None, options).await.expect("a rebuild begins")
+        rebuild::start(&self.database.pool(), uuid::Uuid::now_v7(), "counters", None, options)
+            .await
+            .expect("a rebuild begins")
     }
 
     /// Waits until a rebuild is in a state, and never beyond an end.
@@ -240,7 +242,8 @@ async fn a_candidate_that_fails_is_detached_and_the_live_one_goes_on() {
     )]);
     let process = stage.process(&[&folder], &[("projector_rebuild_on_new_version", "false")]).await;
     let pool = stage.database.pool();
-    let rebuild = rebuild::start(&pool, "counters", Some(&folder), MANUAL).await.expect("begins");
+    let rebuild =
+        rebuild::start(&pool, uuid::Uuid::now_v7(), "counters", Some(&folder), MANUAL).await.expect("begins");
     stage.reaches(rebuild.id, State::Waiting).await;
     let much = ("counter.incremented", r#"{"by":50000}"#);
     stage.append(append_to(id, annals::log::Expected::Any, &[much])).await;
@@ -253,7 +256,8 @@ async fn a_candidate_that_fails_is_detached_and_the_live_one_goes_on() {
     until("what failed is dropped", async || stage.schemas().await == ["projection_counters_1"]).await;
 
     // From the beginning it fails too, and names the event.
-    let again = rebuild::start(&pool, "counters", Some(&folder), MANUAL).await.expect("begins");
+    let again =
+        rebuild::start(&pool, uuid::Uuid::now_v7(), "counters", Some(&folder), MANUAL).await.expect("begins");
     let failed = stage.reaches(again.id, State::Failed).await;
     let reason = failed.error.expect("a reason");
     assert!(reason.contains("on/counter.incremented.sql failed at position 2"), "{reason}");

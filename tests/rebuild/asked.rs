@@ -29,7 +29,7 @@ async fn a_manual_swap_waits_and_going_back_is_never_stale() {
     assert!(matches!(rebuild::rollback(&pool, "counters").await, Err(Error::NothingToGoBackTo)));
     let rebuild = stage.start(MANUAL).await;
     stage.reaches(rebuild.id, State::Waiting).await;
-    let second = rebuild::start(&pool, "counters", None, MANUAL).await;
+    let second = rebuild::start(&pool, uuid::Uuid::now_v7(), "counters", None, MANUAL).await;
     assert!(matches!(second, Err(Error::AlreadyRunning(_))), "{second:?}");
     stage.count(&mut counters, 20).await;
     stage.assert_counted(&counters).await;
