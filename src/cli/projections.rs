@@ -15,6 +15,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use deadpool_postgres::Pool;
 use serde::Serialize;
+use uuid::Uuid;
 
 #[derive(Subcommand)]
 pub(crate) enum Projections {
