@@ -6,6 +6,7 @@
 mod aggregate;
 mod commands;
 mod events;
+mod schemas;
 
 pub use aggregate::{Admin, AdminState};
 pub use commands::AdminCommand;

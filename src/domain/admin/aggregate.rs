@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{commands::AdminCommand, events::AdminEvent};
-use crate::aggregate::{Aggregate, CommandType, EventType, Rejection, Violation};
+use super::{commands::AdminCommand, events::AdminEvent, schemas::SCHEMAS};
+use crate::aggregate::{Aggregate, CommandType, EventSchema, EventType, Rejection, Violation};
 
 /// The aggregate.
 pub struct Admin;
@@ -33,6 +33,7 @@ impl Aggregate for Admin {
         &[command("admin.create-key", true), command("admin.revoke-key", false), command("admin.act", false)];
     const EVENTS: &'static [EventType] =
         &[event("admin.key_created"), event("admin.key_revoked"), event("admin.action_requested")];
+    const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 
     type State = AdminState;
     type Command = AdminCommand;
