@@ -17,7 +17,7 @@ use support::{
 };
 use uuid::Uuid;
 
-const OPEN: [&str; 8] = [
+const OPEN: &[&str] = &[
     "getDocs",
     "isLive",
     "isReady",
@@ -27,7 +27,7 @@ const OPEN: [&str; 8] = [
     "listProblems",
     "getProblem",
 ];
-const CONSUMER: [&str; 30] = [
+const CONSUMER: &[&str] = &[
     "getCommand",
     "createCounter",
     "getCounter",
@@ -53,13 +53,18 @@ const CONSUMER: [&str; 30] = [
     "getCountersRow",
     "listCustomerSummaryRows",
     "getCustomerSummaryRow",
+    "listDailyRevenueRows",
+    "getDailyRevenueRow",
+    "queryDailyRevenueRolling",
+    "listOrderTimelineRows",
+    "getOrderTimelineRow",
     "listOrdersRows",
     "getOrdersRow",
     "listProjectsRows",
     "queryProjectsSearch",
     "getProjectsRow",
 ];
-const ADMIN: [&str; 15] = [
+const ADMIN: &[&str] = &[
     "listKeys",
     "createKey",
     "revokeKey",
@@ -76,7 +81,7 @@ const ADMIN: [&str; 15] = [
     "resumeProjection",
     "rollBackProjection",
 ];
-const AUDITOR: [&str; 12] = [
+const AUDITOR: &[&str] = &[
     "listAuditAccess",
     "listAuditCommands",
     "getAuditCommand",
@@ -94,10 +99,10 @@ const AUDITOR: [&str; 12] = [
 /// Who an operation is for; `None`: all.
 fn owner(operation: &str) -> Option<Option<Role>> {
     let tables: [(&[&str], Option<Role>); 4] = [
-        (&OPEN, None),
-        (&CONSUMER, Some(Role::Consumer)),
-        (&ADMIN, Some(Role::Admin)),
-        (&AUDITOR, Some(Role::Auditor)),
+        (OPEN, None),
+        (CONSUMER, Some(Role::Consumer)),
+        (ADMIN, Some(Role::Admin)),
+        (AUDITOR, Some(Role::Auditor)),
     ];
     tables.iter().find(|(names, _)| names.contains(&operation)).map(|(_, role)| *role)
 }
