@@ -168,7 +168,7 @@ async fn everyone_gets_what_is_theirs_and_nothing_else() {
             walked.insert(id.to_owned(), owner);
         }
     }
-    let table = [&OPEN[..], &CONSUMER, &ADMIN, &AUDITOR].concat();
+    let table = [OPEN, CONSUMER, ADMIN, AUDITOR].concat();
     for operation in table {
         assert!(walked.contains_key(operation), "{operation} is not in the document");
     }

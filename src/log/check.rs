@@ -132,7 +132,7 @@ fn check_string(bytes: &[u8], mut at: usize) -> Result<usize, Unfit> {
     }
 }
 
-/// The UTF-16 unit of the escape `\uXXXX` at `at`; 1 where there is none.
+/// The UTF-16 unit of the escape (`\u` and four digits) at `at`; 1 where there is none.
 fn escape(bytes: &[u8], at: usize) -> u32 {
     bytes
         .get(at..at + 6)
