@@ -28,7 +28,7 @@ async fn count(commands: &Commands, id: Uuid) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_subscriber_gets_every_event_in_order_and_a_bad_one_hurts_nobody() {
     let database = Database::new().await;
-    let commands = database.commands(&[("append_subscriber_events_max", "64")]).await;
+    let commands = database.commands(&[("append_subscriber_events_max", "1000")]).await;
     let shutdown = CancellationToken::new();
     let seen: Arc<Mutex<Vec<Arc<Published>>>> = Arc::default();
     let (failed, panicked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -59,12 +59,12 @@ async fn each_subscriber_gets_every_event_in_order_and_a_bad_one_hurts_nobody() 
         commands.subscribe(),
         move |event| {
             counts.fetch_add(1, Ordering::Relaxed);
-            assert!(event.position.0 < 0, "it always panics");
+            assert!(event.position.0 % 50 != 0, "it panics at times");
             async { Ok(()) }
         },
         shutdown.clone(),
     ));
-    // Never comes back: its backlog is bounded, and it alone misses events.
+    // Never comes back; nobody waits for it.
     let slow = subscriber::run("slow", commands.subscribe(), |_| std::future::pending(), shutdown.clone());
     let slow = tokio::spawn(slow);
 
