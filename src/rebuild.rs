@@ -28,13 +28,10 @@ const LIVE: &str = include_str!("rebuild/live.sql");
 const GET: &str = include_str!("rebuild/get.sql");
 const LIST: &str = include_str!("rebuild/list.sql");
 const CHANGE: &str = include_str!("rebuild/change.sql");
-const LOCK_FOLLOWERS: &str = include_str!("rebuild/lock_followers.sql");
+const HOLD: &str = include_str!("rebuild/hold.sql");
 const SWAP: &str = include_str!("rebuild/swap.sql");
 const ROLLBACK: &str = include_str!("rebuild/rollback.sql");
 const ESTIMATE: &str = include_str!("rebuild/estimate.sql");
-
-/// How often a rollback that met a deadlock is tried again.
-const DEADLOCKS_MAX: usize = 5;
 
 /// Why something about a rebuild was not done.
 #[derive(Debug, thiserror::Error)]
@@ -280,21 +277,7 @@ pub async fn swap(read: &Pool, id: Uuid) -> Result<Rebuild, Error> {
 }
 
 /// Lets the generation that served before serve again, as fresh as the present one; returns its number.
-///
-/// Workers lock the live generation's checkpoints first, so one that began before a change of generations may lock them
-/// the other way round. Postgres then ends one of the two, and that one tries again.
 pub async fn rollback(read: &Pool, projection: &str) -> Result<i32, Error> {
-    for _ in 0..DEADLOCKS_MAX {
-        match try_rollback(read, projection).await {
-            Err(Error::Database(postgres::Error::Statement(error)))
-                if error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) => {}
-            outcome => return outcome,
-        }
-    }
-    try_rollback(read, projection).await
-}
-
-async fn try_rollback(read: &Pool, projection: &str) -> Result<i32, Error> {
     let mut client = read.get().await.map_err(postgres::Error::from)?;
     let transaction = client.transaction().await?;
     hold(&transaction, projection).await?;
@@ -318,6 +301,6 @@ async fn change(read: &Pool, id: Uuid, from: &[State], to: State) -> Result<Rebu
 /// Nobody folds and nobody changes the generations of a projection until the transaction ends.
 async fn hold(transaction: &Transaction<'_>, projection: &str) -> Result<(), tokio_postgres::Error> {
     generation::lock(transaction, projection).await?;
-    transaction.execute(LOCK_FOLLOWERS, &[&projection]).await?;
+    transaction.execute(HOLD, &[&projection]).await?;
     Ok(())
 }

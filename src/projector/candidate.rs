@@ -168,7 +168,7 @@ impl Candidate {
         let mut client = self.deps.read.get().await.map_err(postgres::Error::from)?;
         let mut transaction = client.transaction().await?;
         generation::lock(&transaction, name).await?;
-        fold::begin(&transaction, &self.limits).await?;
+        fold::begin(&transaction, name, &self.limits).await?;
         let partitions: Vec<Partition> = at.into_keys().collect();
         let whose = Whose { followers: true, candidate: Some(number) };
         checkpoint::lock(&transaction, name, &partitions, whose).await?;

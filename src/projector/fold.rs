@@ -129,8 +129,8 @@ impl Fold<'_> {
         manner: Manner,
     ) -> Result<(Folded, Option<Poison>), Error> {
         let first = &self.generations[0];
-        begin(transaction, self.limits).await?;
         let name = &first.folder.name;
+        begin(transaction, name, self.limits).await?;
         let wanted = chunk.feeds.keys();
         let partitions = checkpoint::choose(transaction, name, first.number, chunk.scope, wanted).await?;
         if partitions.is_empty() {
@@ -233,8 +233,8 @@ impl Fold<'_> {
         }
     }
 
-    /// Whether the projection may go on, and with the generations that this worker knows. True until the transaction
-    /// ends if checkpoints are locked: whoever changes that locks them all. A load goes on in any case.
+    /// Whether the projection may go on, and with the generations that this worker knows. Its generations
+    /// stay what they are until the transaction ends. A load goes on in any case.
     async fn check_state(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
         if self.loading {
             return Ok(());
@@ -326,11 +326,15 @@ pub(super) async fn enter(transaction: &Transaction<'_>, generation: &Generation
     Ok(())
 }
 
-/// Makes the session fit to fold, until the transaction ends.
-pub(super) async fn begin(transaction: &Transaction<'_>, limits: &config::Projector) -> Result<(), Error> {
+/// Makes the session fit to fold a projection, until the transaction ends; to be called before anything is locked.
+pub(super) async fn begin(
+    transaction: &Transaction<'_>,
+    projection: &str,
+    limits: &config::Projector,
+) -> Result<(), Error> {
     let silence = format!("{}ms", limits.session_timeout.as_millis());
     let settings = transaction.prepare_cached(SETTINGS).await?;
-    transaction.execute(&settings, &[&silence]).await?;
+    transaction.execute(&settings, &[&silence, &projection]).await?;
     Ok(())
 }
 

@@ -138,7 +138,7 @@ impl Mender<'_> {
     async fn mend(&self, projection: &str, stream: &StreamId, skipped: usize) -> Result<Mended, Error> {
         let mut client = self.read.get().await.map_err(postgres::Error::from)?;
         let mut transaction = client.transaction().await?;
-        fold::begin(&transaction, self.limits).await?;
+        fold::begin(&transaction, projection, self.limits).await?;
         let row = transaction.query_opt(PARTITION, &[&projection, &stream.stream_type, &stream.id]).await?;
         let number = row.ok_or(Error::NotParked)?.get(0);
         let partition = Partition { stream_type: stream.stream_type.clone(), number };
