@@ -43,6 +43,11 @@ pub fn finish(mut document: Value, folders: &[Folder]) -> Value {
 fn finish_operation(path: &str, operation: &mut Value) {
     let role = Role::of_path(path);
     operation["security"] = role.map_or(json!([]), |role| json!([{role.as_str(): []}]));
+    let who = role.map_or("Open to all.".to_owned(), |role| format!("For keys with the role {role}."));
+    operation["description"] = match operation["description"].as_str() {
+        Some(description) => format!("{description}\n\n{who}").into(),
+        None => who.into(),
+    };
     if role.is_none() {
         return;
     }
@@ -126,7 +131,7 @@ fn merge(into: &mut Value, more: Value) {
     }
 }
 
-/// What the framework writes oddly: whole numbers with a point, empty texts, titles that repeat the name; and the
+/// What the framework writes oddly: whole numbers with a point, titles that repeat the name, examples' nulls; and the
 /// bounds of money, which it cannot write.
 fn tidy(value: &mut Value) {
     match value {
@@ -139,6 +144,7 @@ fn tidy(value: &mut Value) {
             if members.get("type").is_some_and(|kind| kind == "object") {
                 members.remove("title");
             }
+            drop_unset(members);
             members.retain(|name, member| {
                 !(name == "deprecated" && member == false || name == "explode" && member == true)
             });
@@ -152,6 +158,14 @@ fn tidy(value: &mut Value) {
             }
         }
         Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// An example leaves out what it does not set: the framework writes null, which is a value only where the schema says so.
+fn drop_unset(schema: &mut Map<String, Value>) {
+    let properties = schema.get("properties").cloned().unwrap_or_default();
+    if let Some(Value::Object(example)) = schema.get_mut("example") {
+        example.retain(|name, value| !value.is_null() || properties[name]["nullable"] == true);
     }
 }
 
