@@ -24,7 +24,7 @@ use tokio::{
     sync::{Semaphore, watch},
     time::timeout,
 };
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Row, error::SqlState, types::ToSql};
 pub use verify::{Fault, Progress, Report};
 
 use crate::{
@@ -44,6 +44,9 @@ pub enum Error {
     Behind,
     #[error("too many ask for the same already")]
     Overloaded,
+    /// It was given up after `statement_timeout`.
+    #[error("the question took too long")]
+    TooSlow,
     /// The history holds what this program cannot read.
     #[error(transparent)]
     Unreadable(#[from] DecodeError),
@@ -53,7 +56,10 @@ pub enum Error {
 
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
-        Self::Database(error.into())
+        match error.code() {
+            Some(&SqlState::QUERY_CANCELED) => Self::TooSlow,
+            _ => Self::Database(error.into()),
+        }
     }
 }
 

@@ -56,6 +56,7 @@ struct Process {
     head: watch::Receiver<Position>,
     registry: Arc<Registry>,
     relay_status: watch::Sender<relay::Status>,
+    topic_status: watch::Sender<topic::Status>,
     progress: Progress,
     tasks: TaskTracker,
     /// Ends the parts behind the API.
@@ -80,6 +81,7 @@ pub async fn run(
     let process = Process {
         progress: Progress::new(folders.iter().map(|folder| folder.name.as_str())),
         relay_status: watch::Sender::default(),
+        topic_status: watch::Sender::default(),
         registry: Arc::new(domain::registry()),
         tasks: TaskTracker::new(),
         shutdown: CancellationToken::new(),
@@ -268,6 +270,7 @@ impl Process {
             contract: Arc::new(api::contract(&document, self.config.body_limit_bytes)),
             log_id: self.identity.log_id,
             principal,
+            status: self.topic_status.clone(),
         };
         self.spawn(topic::run(deps, kafka, self.config.command_topic.clone(), self.shutdown.clone()));
     }
@@ -339,12 +342,16 @@ impl Process {
 
     /// How each dependency is.
     fn health(&self) -> Check {
-        let (writer, relay, progress) =
-            (self.writer.clone(), self.relay_status.subscribe(), self.progress.clone());
-        let has_kafka = self.config.kafka.is_some();
+        let (writer, progress) = (self.writer.clone(), self.progress.clone());
+        let kafka = self.config.kafka.as_ref();
+        let relay = kafka.map(|_| self.relay_status.subscribe());
+        let takes_commands = kafka.and(self.config.command_topic.principal.as_ref());
+        let topic = takes_commands.map(|_| self.topic_status.subscribe());
         Arc::new(move || {
-            let (writer, relay, progress) = (writer.clone(), relay.borrow().clone(), progress.statuses());
-            Box::pin(async move { health::dependencies(&writer, has_kafka.then_some(relay), progress).await })
+            let relay = relay.as_ref().map(|status| status.borrow().clone());
+            let topic = topic.as_ref().map(|status| status.borrow().clone());
+            let (writer, progress) = (writer.clone(), progress.statuses());
+            Box::pin(async move { health::dependencies(&writer, relay, topic, progress).await })
         })
     }
 

@@ -40,6 +40,10 @@ async fn a_no_is_a_problem_on_stderr_and_exit_code_1() {
     let kind = |arguments: &[&str]| problem(arguments)["type"].as_str().expect("a type").to_owned();
     assert_eq!(kind(&["order.confirm", "--id", unknown]), "/problems/not-found");
     assert_eq!(kind(&["order.sing"]), "/problems/not-found");
+    // What admins do goes through their routes alone.
+    for admin in ["admin.create-key", "admin.revoke-key", "admin.act"] {
+        assert_eq!(kind(&[admin, "--id", unknown]), "/problems/not-found");
+    }
     assert_eq!(kind(&["order.confirm", "--id", unknown, "--if-match", "3"]), "/problems/version-mismatch");
     let invalid = problem(&["project.create", "--json", r#"{"name": " "}"#]);
     assert_eq!((&invalid["status"], &invalid["errors"][0]["pointer"]), (&422.into(), &"/name".into()));

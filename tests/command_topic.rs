@@ -304,3 +304,41 @@ async fn a_command_older_than_the_ids_that_are_kept_is_refused() {
     );
     assert!(stage.database.events().await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_admins_do_is_no_command_here_and_its_health_is_told() {
+    let stage = Stage::new().await;
+    let server = stage.serve(&[]);
+    stage.topics_are_there().await;
+    let acts = ["admin.create-key", "admin.revoke-key", "admin.act"];
+    let body = json!({"name": "mine", "roles": ["admin"], "key_hash": "00"});
+    let ids = acts.map(|act| {
+        let id = Uuid::now_v7();
+        stage.send(&command("a", act, Some(id), Some(Uuid::now_v7().to_string()), body.clone()));
+        id
+    });
+    stage.sent();
+    let replies = stage.replied(acts.len()).await;
+    for id in ids {
+        assert_eq!(replies[&id]["problem"]["type"], "/problems/not-found", "{}", replies[&id]);
+    }
+    assert!(stage.database.events().await.is_empty());
+    let ready = reqwest::get(format!("{}/health/ready", server.url)).await.expect("answered");
+    let ready: Value = ready.json().await.expect("JSON");
+    assert_eq!(ready["dependencies"]["command-topic"]["status"], "up", "{ready}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_not_taken_from_is_told() {
+    let stage = Stage::new().await;
+    // Nobody listens there.
+    let server = stage.serve(&[("kafka_brokers", "127.0.0.1:1")]);
+    until("it is told", || async {
+        let ready = reqwest::get(format!("{}/health/ready", server.url)).await.expect("answered");
+        assert_eq!(ready.status(), 200, "commands over HTTP are taken");
+        let ready: Value = ready.json().await.expect("JSON");
+        let topic = &ready["dependencies"]["command-topic"];
+        topic["status"] == "degraded" && topic["detail"].is_string()
+    })
+    .await;
+}

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use super::{AnyAggregate, CommandType, DecodeError};
 use crate::json::RawJson;
 
+/// Topics beside those of the stream types; no stream type may take their names.
+const TOPICS: [&str; 2] = ["commands", "replies"];
+
 /// The aggregates of this program.
 pub struct Registry {
     aggregates: Vec<Box<dyn AnyAggregate>>,
@@ -15,7 +18,8 @@ pub struct Registry {
 
 impl Registry {
     /// # Panics
-    /// When two aggregates share a name: a mistake in the program, met at its first start.
+    /// When two aggregates share a name, or one has that of another topic: a mistake in the program, met at its first
+    /// start.
     pub fn new(aggregates: Vec<Box<dyn AnyAggregate>>) -> Self {
         let mut registry = Self {
             aggregates,
@@ -32,6 +36,11 @@ impl Registry {
                 let before = registry.by_event.insert(event.name, index);
                 assert!(before.is_none(), "two aggregates write `{}`", event.name);
             }
+            assert!(
+                !TOPICS.contains(&aggregate.stream_type()),
+                "`{}` is another topic",
+                aggregate.stream_type()
+            );
             let before = registry.by_stream.insert(aggregate.stream_type(), index);
             assert!(before.is_none(), "two aggregates are called `{}`", aggregate.stream_type());
         }
@@ -67,5 +76,48 @@ impl Registry {
         self.event(event_type)
             .ok_or_else(|| DecodeError::Unknown { event_type: event_type.to_owned() })?
             .upcast(event_type, schema_version, data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::{
+        super::{Aggregate, CommandType, EventType, Rejection, Violation, erase},
+        *,
+    };
+
+    struct Replies;
+
+    impl Aggregate for Replies {
+        const STREAM_TYPE: &'static str = "replies";
+        const REVISION: u32 = 1;
+        const COMMANDS: &'static [CommandType] = &[];
+        const EVENTS: &'static [EventType] = &[];
+        type State = ();
+        type Command = ();
+        type Event = ();
+
+        fn command(_: &str, _: &Value) -> Result<(), Vec<Violation>> {
+            Ok(())
+        }
+
+        fn decide((): &(), (): ()) -> Result<Vec<()>, Rejection> {
+            Ok(Vec::new())
+        }
+
+        fn evolve((): (), (): &()) {}
+
+        fn answer((): &(), _: Uuid, _: i64, _: &str) -> Value {
+            json!({})
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "`replies` is another topic")]
+    fn no_stream_type_has_the_name_of_another_topic() {
+        Registry::new(vec![erase::<Replies>()]);
     }
 }

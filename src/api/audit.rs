@@ -22,7 +22,7 @@ use super::{
     Core,
     auth::Caller,
     headers,
-    problem::Problem,
+    problem::{Problem, kind},
     read::{self, POSITION},
     routes::Table,
 };
@@ -61,14 +61,14 @@ fn core(request: &Request) -> &Arc<Core> {
 
 #[handler]
 async fn get_stream(request: &Request) -> poem::Result<Response> {
-    Parameters::of(request)?.finish()?;
+    Parameters::of(request).await?.finish()?;
     let summary = core(request).audit.stream(&stream_id(request)?).await.map_err(Problem::from)?;
     Ok(one("getAuditStream", &summary.ok_or_else(no_stream)?))
 }
 
 #[handler]
 async fn list_stream_events(request: &Request) -> poem::Result<Response> {
-    let mut parameters = Parameters::of(request)?;
+    let mut parameters = Parameters::of(request).await?;
     let stream = stream_id(request)?;
     let from = parameters.number("from_version", 1..=i64::MAX).map(|from| from - 1);
     let after = parameters.cursor::<i64>()?.or(from).unwrap_or(0);
@@ -84,7 +84,7 @@ async fn list_stream_events(request: &Request) -> poem::Result<Response> {
 
 #[handler]
 async fn get_state(request: &Request) -> poem::Result<Response> {
-    let mut parameters = Parameters::of(request)?;
+    let mut parameters = Parameters::of(request).await?;
     let stream = stream_id(request)?;
     let version = parameters.number("at_version", 1..=i64::MAX);
     let time = parameters.time("at");
@@ -104,14 +104,18 @@ async fn get_state(request: &Request) -> poem::Result<Response> {
 
 #[handler]
 async fn list_events(request: &Request) -> poem::Result<Response> {
-    let mut parameters = Parameters::of(request)?;
+    let mut parameters = Parameters::of(request).await?;
     let cursor = parameters.cursor()?;
     let filter = parameters.filter();
+    let after = parameters.after;
     let backwards = parameters.choice("sort", &[("position", false), ("-position", true)]).unwrap_or(false);
     let limit = parameters.limit();
     parameters.finish()?;
     let audit = &core(request).audit;
     let found = audit.events(&filter, cursor, backwards, limit).await.map_err(Problem::from)?;
+    if after.is_some_and(|after| found.reached < after) {
+        return Err(Problem::from(audit::Error::Behind).into());
+    }
     let mut response = list(request, "listAuditEvents", &found.page, |position| position.0.to_string());
     response.headers_mut().insert(POSITION, headers::value(&found.reached.to_string()));
     Ok(response)
@@ -119,14 +123,14 @@ async fn list_events(request: &Request) -> poem::Result<Response> {
 
 #[handler]
 async fn get_event(request: &Request) -> poem::Result<Response> {
-    Parameters::of(request)?.finish()?;
+    Parameters::of(request).await?.finish()?;
     let event = core(request).audit.event(id(request)?).await.map_err(Problem::from)?;
     Ok(one("getAuditEvent", &event.ok_or_else(|| Problem::not_found("There is no such event."))?))
 }
 
 #[handler]
 async fn get_command(request: &Request) -> poem::Result<Response> {
-    Parameters::of(request)?.finish()?;
+    Parameters::of(request).await?.finish()?;
     let command = core(request).audit.command(id(request)?).await.map_err(Problem::from)?;
     let absent = || Problem::not_found("There is no such command, or its row is no longer kept.");
     Ok(one("getAuditCommand", &command.ok_or_else(absent)?))
@@ -134,7 +138,7 @@ async fn get_command(request: &Request) -> poem::Result<Response> {
 
 #[handler]
 async fn list_commands(request: &Request) -> poem::Result<Response> {
-    let mut parameters = Parameters::of(request)?;
+    let mut parameters = Parameters::of(request).await?;
     let before: Option<Uuid> = parameters.cursor()?;
     let actor = parameters.text("actor");
     let outcome = parameters.outcome();
@@ -147,7 +151,7 @@ async fn list_commands(request: &Request) -> poem::Result<Response> {
 
 #[handler]
 async fn list_accesses(request: &Request) -> poem::Result<Response> {
-    let mut parameters = Parameters::of(request)?;
+    let mut parameters = Parameters::of(request).await?;
     let before: Option<Uuid> = parameters.cursor()?;
     let actor = parameters.text("actor");
     let limit = parameters.limit();
@@ -158,7 +162,7 @@ async fn list_accesses(request: &Request) -> poem::Result<Response> {
 
 #[handler]
 async fn begin_verification(request: &Request) -> poem::Result<Response> {
-    Parameters::of(request)?.finish()?;
+    Parameters::of(request).await?.finish()?;
     let caller: &Caller = request.data().expect("the outer layer admits nobody without one");
     let id = core(request).audit.begin_verification(&caller.principal).await.map_err(Problem::from)?;
     let mut response = one("beginVerification", &json!({"id": id, "state": "running"}));
@@ -170,7 +174,7 @@ async fn begin_verification(request: &Request) -> poem::Result<Response> {
 
 #[handler]
 async fn get_verification(request: &Request) -> poem::Result<Response> {
-    Parameters::of(request)?.finish()?;
+    Parameters::of(request).await?.finish()?;
     let found = core(request).audit.verification(id(request)?).await.map_err(Problem::from)?;
     let found = found.ok_or_else(|| Problem::not_found("There is no such verification."))?;
     Ok(one("getVerification", &found))
@@ -223,7 +227,12 @@ impl From<audit::Error> for Problem {
             audit::Error::Overloaded => {
                 Self::overloaded("Too many listeners or verifications are served already.")
             }
-            audit::Error::Behind => Self::overloaded("The auditors' index does not follow the log."),
+            audit::Error::Behind => {
+                Self::new(kind::PROJECTION_BEHIND, "The auditors' index has not come that far yet.")
+            }
+            audit::Error::TooSlow => Self::overloaded(
+                "The question took too long. Ask for less: a shorter time (from, to), one stream type, a smaller limit.",
+            ),
             audit::Error::Database(error) => error.into(),
             error @ audit::Error::Unreadable(_) => Self::internal(&error),
         }

@@ -18,19 +18,16 @@ use serde_json::Value;
 use super::{
     Core, headers,
     problem::{Fault, Problem, kind},
-    reply::{CONSISTENCY_TOKEN, response},
+    reply::response,
 };
 use crate::{
     json::RawJson,
-    log::Position,
     read_model::{self, Answer, Freshness, ListQuery},
 };
 
 pub(super) const POSITION: HeaderName = HeaderName::from_static("annals-position");
 const GENERATION: HeaderName = HeaderName::from_static("annals-generation");
 const PARKED: HeaderName = HeaderName::from_static("annals-parked");
-/// The token where headers cannot be set.
-const TOKEN_IN_QUERY: &str = "consistency_token";
 
 /// What a read asks for.
 pub(crate) struct Read {
@@ -51,20 +48,8 @@ impl Read {
     pub(crate) async fn of(request: &Request) -> Result<Self, Problem> {
         let core: &Arc<Core> = request.data().expect("the outer layer puts it there");
         let malformed = |_| Problem::new(kind::MALFORMED, "The query string cannot be read.");
-        let (tokens, parameters): (Vec<_>, Vec<_>) = request
-            .params::<Vec<(String, String)>>()
-            .map_err(malformed)?
-            .into_iter()
-            .partition(|(name, _)| name == TOKEN_IN_QUERY);
-        let token = match request.headers().get(CONSISTENCY_TOKEN) {
-            // What is no text is no token of ours either.
-            Some(value) => Some(value.to_str().unwrap_or_default().to_owned()),
-            None => tokens.into_iter().next().map(|(_, token)| token),
-        };
-        let after: Option<Position> = match token {
-            Some(token) => Some(core.tokens.take(&token).await?),
-            None => None,
-        };
+        let mut parameters = request.params::<Vec<(String, String)>>().map_err(malformed)?;
+        let after = core.tokens.of_read(request.headers(), &mut parameters).await?;
         let wait: Option<Duration> = headers::preferences(request.headers()).wait;
         let wait = wait.unwrap_or(core.reads.wait_default).min(core.reads.wait_max);
         let path = request.uri().path().to_owned();

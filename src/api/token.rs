@@ -5,10 +5,17 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use poem::http::HeaderMap;
 use uuid::Uuid;
 
-use super::problem::{Problem, kind};
+use super::{
+    problem::{Problem, kind},
+    reply::CONSISTENCY_TOKEN,
+};
 use crate::log::{LogReader, Position};
+
+/// The token where headers cannot be set.
+const IN_QUERY: &str = "consistency_token";
 
 /// Makes tokens and reads them.
 pub(crate) struct Tokens {
@@ -28,8 +35,26 @@ impl Tokens {
         encode(self.log_id, position)
     }
 
+    /// The position that a read must have reached, by its header or else its query, out of which the token is taken.
+    pub(crate) async fn of_read(
+        &self,
+        headers: &HeaderMap,
+        query: &mut Vec<(String, String)>,
+    ) -> Result<Option<Position>, Problem> {
+        let in_query: Vec<_> = query.extract_if(.., |(name, _)| name == IN_QUERY).collect();
+        let token = match headers.get(CONSISTENCY_TOKEN) {
+            // What is no text is no token of ours either.
+            Some(value) => Some(value.to_str().unwrap_or_default()),
+            None => in_query.first().map(|(_, token)| token.as_str()),
+        };
+        match token {
+            Some(token) => Ok(Some(self.take(token).await?)),
+            None => Ok(None),
+        }
+    }
+
     /// The position a token stands for.
-    pub(crate) async fn take(&self, token: &str) -> Result<Position, Problem> {
+    async fn take(&self, token: &str) -> Result<Position, Problem> {
         let refuse = |detail: &str| Problem::new(kind::MALFORMED, detail);
         let (log_id, position) =
             decode(token).ok_or_else(|| refuse("The consistency token is malformed."))?;

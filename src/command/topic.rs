@@ -26,6 +26,7 @@ use rdkafka::{
 };
 use tokio::{
     runtime::Handle,
+    sync::watch,
     task::{JoinError, spawn_blocking},
     time::timeout,
 };
@@ -60,6 +61,14 @@ pub struct Deps {
     pub log_id: Uuid,
     /// The actor of every command.
     pub principal: String,
+    pub status: watch::Sender<Status>,
+}
+
+/// How the topic is.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    /// Why commands are not taken at the moment, for people; it is tried again by itself.
+    pub stopped: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -83,12 +92,20 @@ pub async fn run(
     let mut waiting = waits.without_max_times().build();
     while !shutdown.is_cancelled() {
         let (deps, kafka, limits, stop) = (deps.clone(), kafka.clone(), limits.clone(), shutdown.clone());
+        let status = deps.status.clone();
         let session = spawn_blocking(move || Session::start(deps, &kafka, limits, stop)?.run());
-        match session.await {
+        let reason = match session.await {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => warn!(%error, "commands are not taken from Kafka; trying again"),
-            Err(panic) => error!(%panic, "the command topic's thread failed; it begins again"),
-        }
+            Ok(Err(error)) => {
+                warn!(%error, "commands are not taken from Kafka; trying again");
+                error.to_string()
+            }
+            Err(panic) => {
+                error!(%panic, "the command topic's thread failed; it begins again");
+                "its thread failed".to_owned()
+            }
+        };
+        status.send_replace(Status { stopped: Some(reason) });
         let wait = waiting.next().unwrap_or(BACKOFF_MIN);
         shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
@@ -137,6 +154,7 @@ impl Session {
             .create_with_context(Quiet)?;
         consumer.subscribe(&[&commands])?;
         let replies = Replies::new(kafka, replies, kafka::source(deps.log_id))?;
+        deps.status.send_replace(Status::default());
         let work = Arc::new(Work { deps, limits, stop });
         Ok(Self { work, consumer, replies, runtime: Handle::current() })
     }

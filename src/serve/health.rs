@@ -6,6 +6,7 @@ use deadpool_postgres::Pool;
 
 use crate::{
     api::health::{Dependencies, Dependency},
+    command::topic,
     postgres::{self, MigrationError},
     projector, relay,
 };
@@ -14,6 +15,7 @@ use crate::{
 pub(super) async fn dependencies(
     writer: &Pool,
     relay: Option<relay::Status>,
+    topic: Option<topic::Status>,
     projections: BTreeMap<String, projector::Status>,
 ) -> Dependencies {
     let mut dependencies = Dependencies::new();
@@ -33,6 +35,10 @@ pub(super) async fn dependencies(
     if let Some(relay) = relay {
         let status = relay.stopped.map_or_else(Dependency::up, Dependency::degraded);
         dependencies.insert("kafka".into(), status);
+    }
+    if let Some(topic) = topic {
+        let status = topic.stopped.map_or_else(Dependency::up, Dependency::degraded);
+        dependencies.insert("command-topic".into(), status);
     }
     for (name, status) in projections {
         let status = match status {

@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use poem::{Request, http::HeaderName};
 use uuid::Uuid;
 
+use super::core;
 use crate::{
     api::problem::{Fault, Problem, kind},
     audit::Filter,
-    log::Status,
+    log::{Position, Status},
 };
 
 const TEXT_CHARS_MAX: usize = 512;
@@ -27,14 +28,17 @@ const OUTCOMES: [(&str, Status); 4] = [
 pub(super) struct Parameters {
     given: Vec<(String, String)>,
     faults: Vec<Fault>,
+    /// What the answer must not be older than. The log itself always is that far; the index over it may not be.
+    pub(super) after: Option<Position>,
 }
 
 impl Parameters {
-    pub(super) fn of(request: &Request) -> Result<Self, Problem> {
-        let given = request
+    pub(super) async fn of(request: &Request) -> Result<Self, Problem> {
+        let mut given = request
             .params()
             .map_err(|_| Problem::new(kind::MALFORMED, "The query string cannot be read."))?;
-        Ok(Self { given, faults: Vec::new() })
+        let after = core(request).tokens.of_read(request.headers(), &mut given).await?;
+        Ok(Self { given, faults: Vec::new(), after })
     }
 
     /// Where the page before ended.

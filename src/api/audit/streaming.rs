@@ -17,7 +17,7 @@ const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-bufferi
 #[handler]
 pub(super) async fn listen(request: &Request) -> poem::Result<Response> {
     let core = core(request);
-    let mut parameters = Parameters::of(request)?;
+    let mut parameters = Parameters::of(request).await?;
     let filter = parameters.filter();
     let asked = parameters.number("last_event_id", 0..=i64::MAX);
     let header = parameters.header_number(request, &LAST_EVENT_ID, 0..=i64::MAX);
@@ -35,7 +35,7 @@ pub(super) async fn listen(request: &Request) -> poem::Result<Response> {
 
 #[handler]
 pub(super) async fn export(request: &Request) -> poem::Result<Response> {
-    let mut parameters = Parameters::of(request)?;
+    let mut parameters = Parameters::of(request).await?;
     let filter = parameters.filter();
     let format = parameters.choice("format", &[("ndjson", Format::Ndjson), ("csv", Format::Csv)]);
     let format = format.unwrap_or(Format::Ndjson);

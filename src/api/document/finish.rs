@@ -83,6 +83,7 @@ fn finish_operation(path: &str, operation: &mut Value) {
         statuses.push(409);
     }
     if is_audit && !has_body {
+        parameters.extend(["ConsistencyToken", "ConsistencyTokenInQuery"]);
         statuses.extend([400, 422]);
     }
     if is_list {
