@@ -26,6 +26,7 @@ mod routes;
 pub mod schema;
 pub(crate) mod sent;
 mod token;
+mod trace;
 
 use std::{collections::HashMap, io, sync::Arc};
 

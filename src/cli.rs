@@ -7,17 +7,18 @@ mod keys;
 mod projections;
 mod relay;
 mod serve;
+mod telemetry;
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use annals::{
     api, asyncapi, bench,
-    config::{Config, LogOutput},
+    config::Config,
     domain,
     serve::{Role, begin_incarnation, folders, migrate},
 };
 use clap::{CommandFactory, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use telemetry::Telemetry;
 
 /// An event-sourced backend: an append-only log in Postgres, relayed to Kafka, folded into read models.
 ///
@@ -129,7 +130,11 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    log_to_stderr(&config.log);
+    // Dropped last: by then every span has ended.
+    let _telemetry = match Telemetry::start(&config.log) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return ended(Err(error)),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(execute(cli.command, config)),
@@ -172,19 +177,5 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,
         Command::Bench(Bench::Relay(options)) => bench::relay::run(config, options).await,
         Command::Openapi { .. } | Command::Asyncapi | Command::Completions { .. } => Ok(()),
-    }
-}
-
-/// stdout is for results.
-fn log_to_stderr(output: &LogOutput) {
-    let filter = EnvFilter::try_new(&output.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    if output.json {
-        log.json().init();
-    } else {
-        log.with_target(false).init();
     }
 }

@@ -17,7 +17,7 @@ use std::{future::Future, sync::Arc};
 
 use serde_json::Value;
 use tokio::{sync::Notify, time::Instant};
-use tracing::debug;
+use tracing::{Instrument, debug};
 use uuid::Uuid;
 
 use crate::{
@@ -170,11 +170,12 @@ impl Commands {
     /// It goes on to its end even if the caller stops waiting: a connection that breaks loses no command half way.
     pub async fn execute(&self, request: Request) -> Result<Answer, Error> {
         let deps = self.0.clone();
-        uninterrupted(async move {
+        let span = tracing::info_span!("command", command = request.command);
+        let carried_out = async move {
             let prepared = deps.prepare(request).await?;
             deps.carry_out(&prepared).await
-        })
-        .await
+        };
+        uninterrupted(carried_out.instrument(span)).await
     }
 
     /// Accepts a command to be done later; returns `Pending`, or the answer to an earlier request with the same key.

@@ -109,6 +109,8 @@ pub struct LogOutput {
     /// A `tracing` filter, such as `info,annals::relay=debug`.
     pub filter: String,
     pub json: bool,
+    /// Where a collector takes spans (OTLP over HTTP); unset: nobody does.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// Bounds of the HTTP side.
@@ -242,6 +244,7 @@ impl Config {
             log: LogOutput {
                 filter: from.value("log", "info,refinery_core=warn".into()),
                 json: from.choice("log_format", &[("text", false), ("json", true)]),
+                otlp_endpoint: from.optional("otlp_endpoint"),
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
             api: Api {
@@ -269,6 +272,9 @@ impl Config {
                 "auth",
                 "`dev` has fixed keys and is refused unless `listen` is a loopback address".into(),
             );
+        }
+        if config.log.otlp_endpoint.as_ref().is_some_and(|endpoint| !endpoint.starts_with("http://")) {
+            from.fault("otlp_endpoint", "begins with http://, as http://127.0.0.1:4318 does".into());
         }
         let shown = from.finish()?;
         Ok(Config { shown, ..config })

@@ -68,7 +68,7 @@ async fn act(
             idempotency_key: None,
             correlation_id: correlation_id.clone(),
             causation_id: None,
-            traceparent: super::headers::traceparent(request.headers()),
+            traceparent: super::trace::traceparent(request.headers()),
             if_match: None,
             target: format!("{} {}", request.method(), request.uri().path()),
         })

@@ -20,6 +20,7 @@ use super::{
     drain, headers,
     problem::Problem,
     sent::CorrelationId,
+    trace,
 };
 use crate::{audit::Access, command::step::Step};
 
@@ -52,6 +53,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         let path = request.uri().path().to_owned();
         let origin = self.cors.allowed(request.headers());
         let span = tracing::info_span!("request", %correlation_id, %method, path);
+        trace::adopt(&span, request.headers());
         let answer = AssertUnwindSafe(self.answer(request)).catch_unwind().instrument(span.clone());
         let mut response = match answer.await {
             Ok(Ok(response)) => response,

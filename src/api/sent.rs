@@ -20,6 +20,7 @@ use super::{
     body, headers,
     problem::{Fault, Problem},
     reply::{Created, Reply},
+    trace,
 };
 use crate::command::{self, contract, step::Step};
 
@@ -120,7 +121,7 @@ impl Bare {
             idempotency_key,
             correlation_id: correlation_id.clone(),
             causation_id: None,
-            traceparent: headers::traceparent(headers),
+            traceparent: trace::traceparent(headers),
             if_match,
             target: format!("{} {}", request.method(), request.uri().path()),
         };
