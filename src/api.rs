@@ -18,6 +18,7 @@ mod headers;
 pub mod health;
 pub(crate) mod money;
 mod open;
+mod parameters;
 pub(crate) mod problem;
 pub(crate) mod read;
 mod read_models;

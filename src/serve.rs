@@ -288,12 +288,12 @@ impl Process {
         let address = listener.local_addr()?;
         let deps = api::Deps {
             registry: self.registry.clone(),
-            commands,
             log: LogReader::new(self.writer.clone()),
             log_id: self.identity.log_id,
             read_models: self.read_models()?,
             audit: self.audit()?,
-            admin: self.admin(folders.clone())?,
+            admin: self.admin(commands.clone(), folders.clone())?,
+            commands,
             folders,
             keys: self.writer.clone(),
             metrics,
@@ -318,10 +318,11 @@ impl Process {
     }
 
     /// What follows from what admins do.
-    fn admin(&self, folders: Vec<Folder>) -> anyhow::Result<Admin> {
+    fn admin(&self, commands: Commands, folders: Vec<Folder>) -> anyhow::Result<Admin> {
         let databases = &self.config.databases;
         let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
-        let admin = Admin::new(self.writer.clone(), postgres::pool(read, databases)?, folders);
+        let read = postgres::pool(read, databases)?;
+        let admin = Admin::new(commands, self.writer.clone(), read, folders, &self.config);
         self.spawn(admin.clone().run(self.shutdown.clone()));
         Ok(admin)
     }

@@ -95,7 +95,8 @@ async fn what_a_dead_process_left_undone_is_done() {
     let answer = commands.execute(support::request("admin.create-key", None, body)).await.expect("done");
     let pool = database.pool();
     let ending = tokio_util::sync::CancellationToken::new();
-    let admin = annals::admin::Admin::new(pool.clone(), pool.clone(), vec![]);
+    let admin =
+        annals::admin::Admin::new(commands, pool.clone(), pool.clone(), vec![], &database.config(&[]));
     tokio::spawn(admin.run(ending.clone()));
     until("the key is there", || async {
         let keys = annals::api::auth::keys::list(&pool).await.expect("listed");

@@ -2,10 +2,8 @@
 //!
 //! Leaves the questions to `audit`, and the noting of each of them to the outer layer.
 
-mod parameters;
 mod streaming;
 
-use parameters::{CursorText, Parameters};
 use poem::{
     EndpointExt, IntoResponse, Request, Response,
     endpoint::BoxEndpoint,
@@ -22,6 +20,7 @@ use super::{
     Core,
     auth::Caller,
     headers,
+    parameters::{CursorText, Parameters},
     problem::Problem,
     read::{self, POSITION},
     routes::Table,
@@ -195,7 +194,8 @@ fn one(operation: &'static str, value: &impl Serialize) -> Response {
     answered(operation, RawJson::of(value).as_str().to_owned())
 }
 
-fn list<C>(
+/// A page of a list, with the way to the next one.
+pub(super) fn list<C>(
     request: &Request,
     operation: &'static str,
     page: &Page<C>,

@@ -7,11 +7,8 @@ use chrono::{DateTime, Utc};
 use poem::{Request, http::HeaderName};
 use uuid::Uuid;
 
-use crate::{
-    api::problem::{Fault, Problem, kind},
-    audit::Filter,
-    log::Status,
-};
+use super::problem::{Fault, Problem, kind};
+use crate::{audit::Filter, log::Status};
 
 const TEXT_CHARS_MAX: usize = 512;
 const LIMIT_DEFAULT: i64 = 50;
