@@ -145,7 +145,8 @@ impl Admin {
     /// Projections as they stand: all, or the one of this name.
     pub async fn projections(&self, name: Option<&str>) -> Result<Vec<RawJson>, Error> {
         let head = self.log.head().await?;
-        let rows = self.read.get().await?.query(PROJECTIONS, &[&name, &head.0]).await?;
+        let lags = RawJson::of(&projector::lags(&self.log, &self.read).await?);
+        let rows = self.read.get().await?.query(PROJECTIONS, &[&name, &head.0, &lags]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 

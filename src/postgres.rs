@@ -28,8 +28,23 @@ pub enum Error {
     Connect(#[from] deadpool_postgres::PoolError),
     #[error("the connection pool could not be made: {0}")]
     Pool(#[from] deadpool_postgres::BuildError),
-    #[error(transparent)]
-    Statement(#[from] tokio_postgres::Error),
+    #[error("{}", told(.0))]
+    Statement(tokio_postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Statement(error)
+    }
+}
+
+/// What Postgres said, or what happened to the connection. By itself the driver says "db error".
+fn told(error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), std::error::Error::source(error)) {
+        (Some(said), _) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
+        (None, Some(cause)) => format!("{error}: {cause}"),
+        (None, None) => error.to_string(),
+    }
 }
 
 /// What to do about a database error.

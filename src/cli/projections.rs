@@ -5,11 +5,14 @@ mod folders;
 mod parked;
 mod watch;
 
+use std::collections::BTreeMap;
+
 use annals::{
     config::Config,
     domain::admin::Action,
+    log::LogReader,
     postgres,
-    projector::{self, Going, Overview},
+    projector::{self, Going, Lag, Overview},
     rebuild::{self, Rebuild},
 };
 use anyhow::Context;
@@ -108,10 +111,11 @@ pub(crate) async fn run(config: Config, command: Projections) -> anyhow::Result<
     let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
     let read = postgres::pool(read, databases)?;
     match command {
-        Projections::List { json } => list(&read, json).await,
+        Projections::List { json } => list(&config, &read, json).await,
         Projections::Show { name } => {
             let rebuilds = rebuild::list(&read, Some(&name)).await?;
             let mut shown = serde_json::to_value(one(&read, &name).await?)?;
+            shown["lag"] = serde_json::to_value(lags(&config, &read).await?.remove(&name))?;
             shown["rebuilds"] = serde_json::to_value(rebuilds)?;
             print_json(&shown)
         }
@@ -155,23 +159,36 @@ async fn act(config: &Config, read: &Pool, name: &str, action: Action) -> anyhow
     Ok(())
 }
 
-async fn list(read: &Pool, json: bool) -> anyhow::Result<()> {
+async fn list(config: &Config, read: &Pool, json: bool) -> anyhow::Result<()> {
     let projections = projector::overview(read, None).await?;
+    let mut lags = lags(config, read).await?;
     if json {
-        return print_json(&projections);
+        let mut shown = serde_json::to_value(&projections)?;
+        for known in shown.as_array_mut().into_iter().flatten() {
+            known["lag"] =
+                serde_json::to_value(known["projection"].as_str().and_then(|name| lags.remove(name)))?;
+        }
+        return print_json(&shown);
     }
     println!(
-        "{:<24} {:>7} {:>10} {:>12} {:>7}  state",
-        "name", "version", "generation", "position", "parked"
+        "{:<24} {:>7} {:>10} {:>12} {:>7} {:>8} {:>8}  state",
+        "name", "version", "generation", "position", "parked", "lag", "seconds"
     );
     for known in projections {
         let Overview { projection, version, generation, position, parked, .. } = &known;
+        let Lag { events, seconds } = lags.remove(projection).unwrap_or_default();
         println!(
-            "{projection:<24} {version:>7} {generation:>10} {position:>12} {parked:>7}  {}",
+            "{projection:<24} {version:>7} {generation:>10} {position:>12} {parked:>7} {events:>8} {seconds:>8.1}  {}",
             state(&known)
         );
     }
     Ok(())
+}
+
+/// How far each read model is behind the log.
+async fn lags(config: &Config, read: &Pool) -> anyhow::Result<BTreeMap<String, Lag>> {
+    let log = LogReader::new(postgres::pool(&config.databases.projector, &config.databases)?);
+    Ok(projector::lags(&log, read).await?)
 }
 
 fn state(known: &Overview) -> String {
