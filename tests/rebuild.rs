@@ -2,6 +2,8 @@
 
 #[path = "rebuild/asked.rs"]
 mod asked;
+#[path = "rebuild/set_apart.rs"]
+mod set_apart;
 #[path = "projector/stage.rs"]
 #[allow(dead_code, reason = "shared with the tests of projectors")]
 mod stage;
