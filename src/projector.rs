@@ -16,6 +16,7 @@ mod lag;
 mod overview;
 pub mod parked;
 mod progress;
+mod scan;
 pub(crate) mod sql;
 mod statement;
 mod waves;

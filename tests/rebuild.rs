@@ -8,6 +8,8 @@ mod set_apart;
 #[allow(dead_code, reason = "shared with the tests of projectors")]
 mod stage;
 mod support;
+#[path = "rebuild/together.rs"]
+mod together;
 
 use std::collections::BTreeMap;
 

@@ -37,8 +37,11 @@ pub async fn lags(log: &LogReader, read: &Pool) -> Result<BTreeMap<String, Lag>,
     let relayed = log.relayed().await?;
     let mut live: BTreeMap<String, Checkpoints> = BTreeMap::new();
     for row in read.get().await?.query(LIVE, &[]).await? {
-        let partition = Partition { stream_type: row.get(1), number: row.get(2) };
-        live.entry(row.get(0)).or_default().insert(partition, Position(row.get(3)));
+        let checkpoints = live.entry(row.get(0)).or_default();
+        if let Some(stream_type) = row.get(1) {
+            let partition = Partition { stream_type, number: row.get(2) };
+            checkpoints.insert(partition, Position(row.get(3)));
+        }
     }
     let (stream_types, head) = (log.stream_types().await?, log.head().await?);
     let mut lags = BTreeMap::new();

@@ -52,6 +52,7 @@ fn describe() {
         "annals_projection_partition_lag_events",
         "Positions that a partition of this process is behind what was sent to it"
     );
+    describe_counter!("annals_rebuild_read_events_total", "Events read from the log to rebuild projections");
     describe_gauge!("annals_pool_connections", "Connections of a pool, by state");
     describe_gauge!("annals_pool_waiting", "Those who wait for a connection of a pool");
 }
