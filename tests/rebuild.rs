@@ -2,6 +2,8 @@
 
 #[path = "rebuild/asked.rs"]
 mod asked;
+#[path = "rebuild/beside.rs"]
+mod beside;
 #[path = "rebuild/set_apart.rs"]
 mod set_apart;
 #[path = "projector/stage.rs"]
