@@ -49,6 +49,7 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("log.append", [true, false, false]),
     ("log.append_lock", [false, false, false]),
     ("log.begin_incarnation", [false, false, false]),
+    ("log.chained", [false, false, false]),
     ("log.clean_commands", [true, false, false]),
     ("log.fail_accepted", [true, false, false]),
     ("log.find_events", [true, false, true]),
