@@ -4,10 +4,15 @@
 //! where doing it twice does nothing: keys, and rebuilds, which have the id that the event names. The rest (pausing,
 //! swapping, going back) happens at once or not at all, and is asked for again by whoever got no answer.
 
+mod reconcile;
+mod request;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
+pub use reconcile::{Reconciled, Reconciling};
+pub use request::Asker;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Duration, sleep};
@@ -16,12 +21,21 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    domain::admin::{Action, AdminEvent},
+    aggregate::{Registry, Rejection},
+    command::{self, Commands},
+    config::{self, Config},
+    domain::{
+        self,
+        admin::{Action, AdminEvent},
+    },
     json::RawJson,
-    log::{Event, LogReader, Position},
+    log::{Event, LogReader, Position, StreamId},
     postgres,
-    projector::Folder,
-    rebuild,
+    projector::{
+        self, Folder,
+        parked::{self, Mended, Mender, Parked},
+    },
+    rebuild, relay,
 };
 
 const CURSOR: &str = include_str!("admin/cursor.sql");
@@ -29,7 +43,6 @@ const ADVANCE: &str = include_str!("admin/advance.sql");
 const CREATE_KEY: &str = include_str!("admin/create_key.sql");
 const REVOKE_KEY: &str = include_str!("admin/revoke_key.sql");
 const PROJECTIONS: &str = include_str!("admin/projections.sql");
-const HOLD: &str = include_str!("admin/hold.sql");
 
 const STREAM_TYPE: &str = "admin";
 /// Events looked at per step, and the wait between looks for what was left undone.
@@ -42,6 +55,18 @@ const BYTES_PER_STEP: usize = 4 << 20;
 pub enum Error {
     #[error("an admin's event cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
+    #[error("{}", .0.detail)]
+    Rejected(Rejection),
+    #[error("no Kafka is configured")]
+    NoKafka,
+    #[error("topics are being compared with the log already")]
+    Reconciling,
+    #[error(transparent)]
+    Command(#[from] command::Error),
+    #[error(transparent)]
+    Parked(#[from] parked::Error),
+    #[error(transparent)]
+    Relay(#[from] relay::Error),
     #[error(transparent)]
     Rebuild(#[from] rebuild::Error),
     #[error(transparent)]
@@ -68,7 +93,12 @@ pub struct Admin {
     /// Of the read models' database, as the projector.
     read: Pool,
     log: LogReader,
+    commands: Commands,
+    registry: Arc<Registry>,
     folders: Arc<Vec<Folder>>,
+    kafka: Option<config::Kafka>,
+    relay: config::Relay,
+    limits: config::Projector,
 }
 
 /// How to rebuild, as it was asked for.
@@ -79,9 +109,27 @@ struct Options {
     swap: Option<rebuild::Swap>,
 }
 
+/// What to mend.
+#[derive(Deserialize)]
+struct Apart {
+    stream: StreamId,
+}
+
 impl Admin {
-    pub fn new(writer: Pool, read: Pool, folders: Vec<Folder>) -> Self {
-        Self { log: LogReader::new(writer.clone()), writer, read, folders: Arc::new(folders) }
+    /// `writer` is of the log's database, `read` of the read models', as the projector; `folders` are what rebuilds may
+    /// take a newer version from.
+    pub fn new(commands: Commands, writer: Pool, read: Pool, folders: Vec<Folder>, config: &Config) -> Self {
+        Self {
+            log: LogReader::new(writer.clone()),
+            writer,
+            read,
+            commands,
+            registry: Arc::new(domain::registry()),
+            folders: Arc::new(folders),
+            kafka: config.kafka.clone(),
+            relay: config.relay.clone(),
+            limits: config.projector.clone(),
+        }
     }
 
     /// The read models' database.
@@ -97,8 +145,14 @@ impl Admin {
     /// Projections as they stand: all, or the one of this name.
     pub async fn projections(&self, name: Option<&str>) -> Result<Vec<RawJson>, Error> {
         let head = self.log.head().await?;
-        let rows = self.read.get().await?.query(PROJECTIONS, &[&name, &head.0]).await?;
+        let lags = RawJson::of(&projector::lags(&self.log, &self.read).await?);
+        let rows = self.read.get().await?.query(PROJECTIONS, &[&name, &head.0, &lags]).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    /// How far the relay has come.
+    pub async fn outbox(&self) -> Result<relay::Outbox, Error> {
+        Ok(relay::Outbox::read(&self.writer).await?)
     }
 
     /// What a rebuild would take.
@@ -106,11 +160,21 @@ impl Admin {
         Ok(rebuild::estimate(&self.read, &self.log, projection).await?)
     }
 
-    /// Makes true what the event at this position says.
-    pub async fn carry_out(&self, position: Position) -> Result<(), Error> {
+    /// What a projection has set apart, after a position.
+    pub async fn parked(
+        &self,
+        projection: &str,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Parked>, Error> {
+        Ok(parked::list(&self.read, projection, after, limit as i64).await?)
+    }
+
+    /// Makes true what the event at this position says; what became of a stream that was set apart, if it is about one.
+    async fn carry_out(&self, position: Position) -> Result<Option<Mended>, Error> {
         match self.log.at(position).await? {
             Some(event) => self.make_true(&event, false).await,
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 
@@ -141,7 +205,7 @@ impl Admin {
                     Err(error) => {
                         warn!(position = event.position.0, %error, "an admin's action has no effect")
                     }
-                    Ok(()) => {}
+                    Ok(_) => {}
                 }
             }
             at = events.last().map_or(head, |event| event.position);
@@ -150,10 +214,9 @@ impl Admin {
         Ok(())
     }
 
-    async fn make_true(&self, event: &Event, again: bool) -> Result<(), Error> {
-        let tagged = format!("{{\"{}\":{}}}", event.event_type, event.data.as_str());
+    async fn make_true(&self, event: &Event, again: bool) -> Result<Option<Mended>, Error> {
         let key_id = event.stream_id;
-        match RawJson::trusted(tagged).parse()? {
+        match read(event)? {
             AdminEvent::KeyCreated { key_hash, name, roles, expires_at } => {
                 let expires_at: Option<DateTime<Utc>> = expires_at
                     .and_then(|time| DateTime::parse_from_rfc3339(&time).ok())
@@ -166,37 +229,62 @@ impl Admin {
             }
             AdminEvent::ActionRequested { action, .. } if again && action != Action::Rebuild => {}
             AdminEvent::ActionRequested { action, projection, rebuild_id, options } => {
-                self.act(action, &projection, rebuild_id.unwrap_or_default(), options).await?;
+                return self.act_on(action, &projection, rebuild_id.unwrap_or_default(), options).await;
             }
+            // Whoever asked for it carries it out, and says what came of it.
+            AdminEvent::ReconcileRequested { .. } | AdminEvent::ReconcileEnded { .. } => {}
         }
-        Ok(())
+        Ok(None)
     }
 
-    async fn act(&self, action: Action, projection: &str, id: Uuid, options: Value) -> Result<(), Error> {
+    async fn act_on(
+        &self,
+        action: Action,
+        projection: &str,
+        id: Uuid,
+        options: Value,
+    ) -> Result<Option<Mended>, Error> {
         match action {
-            Action::Rebuild => {
-                let asked: Options = serde_json::from_value(options)?;
-                let usual = rebuild::Options::default();
-                let options = rebuild::Options {
-                    workers: asked.workers.unwrap_or(usual.workers),
-                    max_events_per_second: asked.max_events_per_second,
-                    swap: asked.swap.unwrap_or_default(),
-                };
-                if matches!(rebuild::get(&self.read, id).await, Err(rebuild::Error::Unknown(_))) {
-                    let folder = self.folders.iter().find(|folder| folder.name == projection);
-                    rebuild::start(&self.read, id, projection, folder, options).await?;
-                }
-            }
+            Action::Rebuild => self.rebuild(projection, id, serde_json::from_value(options)?).await?,
             Action::PauseRebuild => drop(rebuild::pause(&self.read, id).await?),
             Action::ResumeRebuild => drop(rebuild::resume(&self.read, id).await?),
             Action::CancelRebuild => drop(rebuild::cancel(&self.read, id).await?),
             Action::SwapRebuild => drop(rebuild::swap(&self.read, id).await?),
             Action::RollBack => drop(rebuild::rollback(&self.read, projection).await?),
-            Action::Pause | Action::Resume => {
-                let held = action == Action::Pause;
-                self.read.get().await?.execute(HOLD, &[&projection, &held]).await?;
+            Action::Pause => drop(projector::set_paused(&self.read, projection, true).await?),
+            Action::Resume => drop(projector::set_paused(&self.read, projection, false).await?),
+            Action::RetryParked | Action::SkipParked => {
+                let Apart { stream } = serde_json::from_value(options)?;
+                let Self { read, log, registry, limits, .. } = self;
+                let mender = Mender { read, log, registry, limits };
+                let mended = match action {
+                    Action::SkipParked => mender.skip(projection, &stream).await?,
+                    _ => mender.retry(projection, &stream).await?,
+                };
+                return Ok(Some(mended));
             }
+        }
+        Ok(None)
+    }
+
+    /// Begins a rebuild, once.
+    async fn rebuild(&self, projection: &str, id: Uuid, asked: Options) -> Result<(), Error> {
+        let usual = rebuild::Options::default();
+        let options = rebuild::Options {
+            workers: asked.workers.unwrap_or(usual.workers),
+            max_events_per_second: asked.max_events_per_second,
+            swap: asked.swap.unwrap_or_default(),
+        };
+        // What is only compared is made of what serves.
+        let newer = options.swap != rebuild::Swap::Never;
+        if matches!(rebuild::get(&self.read, id).await, Err(rebuild::Error::Unknown(_))) {
+            let folder = self.folders.iter().find(|folder| newer && folder.name == projection);
+            rebuild::start(&self.read, id, projection, folder, options).await?;
         }
         Ok(())
     }
+}
+
+fn read(event: &Event) -> Result<AdminEvent, serde_json::Error> {
+    RawJson::trusted(format!("{{\"{}\":{}}}", event.event_type, event.data.as_str())).parse()
 }

@@ -18,6 +18,7 @@ mod headers;
 pub mod health;
 pub(crate) mod money;
 mod open;
+mod parameters;
 pub(crate) mod problem;
 pub(crate) mod read;
 mod read_models;
@@ -36,7 +37,7 @@ use cors::Cors;
 use deadpool_postgres::Pool;
 use edge::Edge;
 use metrics_exporter_prometheus::PrometheusHandle;
-use poem::{Endpoint, Response, Server, listener::TcpAcceptor};
+use poem::{Endpoint, Request, Response, Server, listener::TcpAcceptor};
 use poem_openapi::OpenApi;
 use schema::Schemas;
 use token::Tokens;
@@ -85,6 +86,11 @@ struct Core {
     body_bytes_max: usize,
     /// Cancelled when no new requests should come; streams end then.
     draining: CancellationToken,
+}
+
+/// What the outer layer puts beside each request.
+fn core(request: &Request) -> &Arc<Core> {
+    request.data().expect("the outer layer puts it there")
 }
 
 /// Serves until `shutdown`, then answers what it had taken on, for at most `shutdown_timeout`. The caller binds the

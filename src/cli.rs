@@ -1,5 +1,6 @@
 //! The commands, each in a file of its own. Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
 
+mod admin;
 mod audit;
 mod command;
 mod configuration;

@@ -185,6 +185,9 @@ pub struct Projector {
     pub rebuild_on_new_version: bool,
     /// Rebuilds that one process carries on at once; more wait for their turn.
     pub rebuilds_max: usize,
+    /// Transactions that the rebuilds of one process fold in at once, all together: what they take of the database beside
+    /// live traffic.
+    pub rebuild_folds_max: usize,
     /// How long the generation that served before a swap is fed, so that going back is possible.
     pub keep_old: Duration,
 }
@@ -350,7 +353,8 @@ fn projector(from: &mut Sources) -> Projector {
         session_timeout: from.millis("projector_session_timeout_ms", 10_000, 6_000..=300_000),
         rebuild_on_new_version: from
             .choice("projector_rebuild_on_new_version", &[("true", true), ("false", false)]),
-        rebuilds_max: from.ranged("projector_rebuilds_max", 2, 1..=100),
+        rebuilds_max: from.ranged("projector_rebuilds_max", 16, 1..=100),
+        rebuild_folds_max: from.ranged("projector_rebuild_folds_max", 4, 1..=100),
         keep_old: from.seconds("projector_keep_old_seconds", 24 * 3_600, 0..=365 * 24 * 3_600),
     }
 }

@@ -6,7 +6,7 @@ mod migrate;
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 pub use migrate::{
     MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
 };
@@ -24,12 +24,34 @@ const SESSION_OPTIONS: &str = "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalS
 pub enum Error {
     #[error("the database URL is not valid: {0}")]
     Url(#[source] tokio_postgres::Error),
-    #[error("no connection to the database: {0}")]
-    Connect(#[from] deadpool_postgres::PoolError),
+    #[error("no connection to the database: {}", refused(.0))]
+    Connect(PoolError),
     #[error("the connection pool could not be made: {0}")]
     Pool(#[from] deadpool_postgres::BuildError),
-    #[error(transparent)]
-    Statement(#[from] tokio_postgres::Error),
+    #[error("{}", told(.0))]
+    Statement(tokio_postgres::Error),
+}
+
+// Each tells its cause itself, so it names no source: whoever prints the chain would say it twice.
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        Self::Connect(error)
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Statement(error)
+    }
+}
+
+/// What Postgres said, or what happened to the connection. By itself the driver says "db error".
+fn told(error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), std::error::Error::source(error)) {
+        (Some(said), _) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
+        (None, Some(cause)) => format!("{error}: {cause}"),
+        (None, None) => error.to_string(),
+    }
 }
 
 /// What to do about a database error.
@@ -51,6 +73,13 @@ impl Error {
             Self::Connect(_) => Failure::Transient,
             Self::Url(_) | Self::Pool(_) => Failure::Fatal,
         }
+    }
+}
+
+fn refused(error: &PoolError) -> String {
+    match error {
+        PoolError::Backend(error) => told(error),
+        other => other.to_string(),
     }
 }
 

@@ -9,7 +9,7 @@ mod run;
 mod steps;
 
 use chrono::{DateTime, Utc};
-pub use compare::{Comparison, TableComparison};
+pub use compare::{Comparison, SetApart, TableComparison};
 use deadpool_postgres::{Pool, Transaction};
 pub use run::run;
 use serde::{Deserialize, Serialize};

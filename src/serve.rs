@@ -104,7 +104,7 @@ pub async fn run(
         process.command_topic(&commands, &folders);
         process.api(commands, folders, metrics, listening, shutdown).await?;
     } else {
-        process.observe(None);
+        process.observe(None)?;
         shutdown.cancelled().await;
     }
     process.end().await;
@@ -189,9 +189,22 @@ impl Process {
         self.tasks.spawn(task);
     }
 
-    fn observe(&self, appender: Option<Appender>) {
-        let watched = Watched { log: self.writer.clone(), appender, has_relay: self.config.kafka.is_some() };
+    fn observe(&self, appender: Option<Appender>) -> anyhow::Result<()> {
+        let has_relay = self.config.kafka.is_some();
+        let watched = Watched { log: self.writer.clone(), appender, has_relay, projections: self.reading()? };
         self.spawn(observe::run(watched, self.shutdown.clone()));
+        Ok(())
+    }
+
+    /// The log and the read models, as the role that may only read.
+    fn reading(&self) -> anyhow::Result<(LogReader, Pool)> {
+        let databases = &self.config.databases;
+        let log = postgres::pool(&databases.reader, databases)?;
+        let read = match &databases.read_models {
+            Some(url) => postgres::pool(url, databases)?,
+            None => log.clone(),
+        };
+        Ok((LogReader::new(log), read))
     }
 
     fn relay(&self) -> anyhow::Result<()> {
@@ -243,7 +256,7 @@ impl Process {
         self.spawn(head::announce(url.clone(), patience, last_appended, self.shutdown.clone()));
         let (appender, task) = Appender::new(url, patience, self.config.append.clone(), appended);
         self.spawn(task.run());
-        self.observe(Some(appender.clone()));
+        self.observe(Some(appender.clone()))?;
         let commands = Commands::new(
             self.registry.clone(),
             LogReader::new(self.writer.clone()),
@@ -291,12 +304,12 @@ impl Process {
         let address = listener.local_addr()?;
         let deps = api::Deps {
             registry: self.registry.clone(),
-            commands,
             log: LogReader::new(self.writer.clone()),
             log_id: self.identity.log_id,
             read_models: self.read_models()?,
             audit: self.audit()?,
-            admin: self.admin(folders.clone())?,
+            admin: self.admin(commands.clone(), folders.clone())?,
+            commands,
             folders,
             keys: self.writer.clone(),
             metrics,
@@ -309,11 +322,10 @@ impl Process {
 
     /// The read models, as the role that may only read.
     fn read_models(&self) -> anyhow::Result<ReadModels> {
-        let databases = &self.config.databases;
-        let url = databases.read_models.as_ref().unwrap_or(&databases.reader);
+        let (log, read) = self.reading()?;
         Ok(ReadModels::new(
-            postgres::pool(url, databases)?,
-            LogReader::new(postgres::pool(&databases.reader, databases)?),
+            read,
+            log,
             self.config.kafka.is_some(),
             self.progress.clone(),
             self.config.reads.clone(),
@@ -321,10 +333,11 @@ impl Process {
     }
 
     /// What follows from what admins do.
-    fn admin(&self, folders: Vec<Folder>) -> anyhow::Result<Admin> {
+    fn admin(&self, commands: Commands, folders: Vec<Folder>) -> anyhow::Result<Admin> {
         let databases = &self.config.databases;
         let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
-        let admin = Admin::new(self.writer.clone(), postgres::pool(read, databases)?, folders);
+        let read = postgres::pool(read, databases)?;
+        let admin = Admin::new(commands, self.writer.clone(), read, folders, &self.config);
         self.spawn(admin.clone().run(self.shutdown.clone()));
         Ok(admin)
     }

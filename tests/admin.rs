@@ -95,7 +95,8 @@ async fn what_a_dead_process_left_undone_is_done() {
     let answer = commands.execute(support::request("admin.create-key", None, body)).await.expect("done");
     let pool = database.pool();
     let ending = tokio_util::sync::CancellationToken::new();
-    let admin = annals::admin::Admin::new(pool.clone(), pool.clone(), vec![]);
+    let admin =
+        annals::admin::Admin::new(commands, pool.clone(), pool.clone(), vec![], &database.config(&[]));
     tokio::spawn(admin.run(ending.clone()));
     until("the key is there", || async {
         let keys = annals::api::auth::keys::list(&pool).await.expect("listed");
@@ -103,6 +104,30 @@ async fn what_a_dead_process_left_undone_is_done() {
     })
     .await;
     ending.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_whose_process_ended_has_failed_and_one_goes_at_a_time() {
+    let database = Database::new().await;
+    let brokers = support::kafka_brokers();
+    let server = Server::without_projections(&database, &[("kafka_brokers", &brokers)]).await;
+    let request = support::request("admin.reconcile", None, json!({"dry_run": true}));
+    let noted = database.commands(&[]).await.execute(request).await.expect("noted");
+    let state = async || {
+        let told = get(&server, &format!("/relay/reconciles/{}", noted.stream.id)).await.json();
+        told["state"].as_str().expect("a state").to_owned()
+    };
+    assert_eq!(state().await, "failed");
+    let other = database.client().await;
+    other.batch_execute(include_str!("../src/admin/reconcile_lock.sql")).await.expect("locked");
+    assert_eq!(state().await, "running");
+    let second = post(&server, "/relay/reconciles", &json!({})).await;
+    assert_eq!(second.problem(), "rejected");
+    drop(other);
+    until("the lock ended with its session", || async { state().await == "failed" }).await;
+    let without = Server::without_projections(&database, &[]).await;
+    assert_eq!(post(&without, "/relay/reconciles", &json!({})).await.problem(), "rejected");
+    assert_eq!(self::noted(&database).await.len(), 1, "what is refused is not noted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

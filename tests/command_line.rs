@@ -1,9 +1,9 @@
-//! `annals command`: the same pipeline and the same validation, straight on the database.
+//! The command line: `annals command` on the same pipeline with the same validation; folders that are made to begin with.
 
 mod support;
 
 use serde_json::Value;
-use support::{Database, process::Process};
+use support::{Database, process::Process, until};
 
 fn told(printed: &str) -> Value {
     printed.parse().unwrap_or_else(|error| panic!("{error}: {printed}"))
@@ -49,4 +49,29 @@ async fn a_no_is_a_problem_on_stderr_and_exit_code_1() {
     assert_eq!((&invalid["status"], &invalid["errors"][0]["pointer"]), (&422.into(), &"/name".into()));
     assert!(fail(&["project.create", "--json", "{"]).starts_with("annals: --json is no JSON"));
     assert!(database.events().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_folder_works_also_where_its_name_is_a_word_of_sql() {
+    let (database, dir) = (Database::new().await, tempfile::tempdir().expect("made"));
+    let dir = dir.path().to_str().expect("UTF-8");
+    for name in ["order", "user", "shipments"] {
+        Process::run(&database, &["projections", "new", name, "--projections", dir], &[]);
+    }
+    Process::run(&database, &["projections", "check", "--projections", dir], &[]);
+    let annals = Process::serve(&database, &[], &[("projections_dir", dir)]);
+    Process::run(
+        &database,
+        &["command", "order.create", "--json", support::ORDER],
+        &[("projections_dir", dir)],
+    );
+    let client = reqwest::Client::new();
+    for name in ["order", "user", "shipments"] {
+        let rows = || async {
+            let rows = client.get(format!("{}/api/read-models/{name}", annals.url));
+            let rows = rows.bearer_auth("dev-consumer").send().await.expect("answered");
+            rows.json::<Value>().await.expect("JSON")["items"].as_array().map_or(0, Vec::len)
+        };
+        until(&format!("{name} has its row"), || async { rows().await == 1 }).await;
+    }
 }

@@ -1,9 +1,13 @@
 //! Projections over the log and over Kafka, and what stops them.
 
+#[path = "projector/faults.rs"]
+mod faults;
 #[path = "projector/folders.rs"]
 mod folders;
 #[path = "projector/history.rs"]
 mod history;
+#[path = "projector/lag.rs"]
+mod lag;
 #[path = "projector/models.rs"]
 mod models;
 #[path = "projector/over_kafka.rs"]

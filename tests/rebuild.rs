@@ -2,10 +2,16 @@
 
 #[path = "rebuild/asked.rs"]
 mod asked;
+#[path = "rebuild/beside.rs"]
+mod beside;
+#[path = "rebuild/set_apart.rs"]
+mod set_apart;
 #[path = "projector/stage.rs"]
 #[allow(dead_code, reason = "shared with the tests of projectors")]
 mod stage;
 mod support;
+#[path = "rebuild/together.rs"]
+mod together;
 
 use std::collections::BTreeMap;
 

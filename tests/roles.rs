@@ -80,6 +80,12 @@ const ADMIN: &[&str] = &[
     "swapRebuild",
     "resumeProjection",
     "rollBackProjection",
+    "listParked",
+    "retryParked",
+    "skipParked",
+    "getRelay",
+    "requestReconcile",
+    "getReconcile",
 ];
 const AUDITOR: &[&str] = &[
     "listAuditAccess",

@@ -1,10 +1,12 @@
--- Projections as they stand, by name: all, or the one named $1. There are few.
+-- Projections as they stand, by name: all, or the one named $1. There are few. $2 is the log's end, $3 by name how far each
+-- is behind it.
 select jsonb_build_object(
            'name', p.projection,
            'state', case when p.stopped is not null then 'stopped' when p.paused then 'paused' else 'running' end,
            'stopped', p.stopped,
            'live_generation', p.live_generation,
            'head', $2::bigint,
+           'lag', coalesce($3::jsonb -> p.projection, '{"events": 0, "seconds": 0}'),
            'generations', (
                select coalesce(jsonb_agg(jsonb_build_object(
                           'generation', g.generation, 'version', g.version, 'fingerprint', g.fingerprint,

@@ -4,9 +4,9 @@
 //! then is it answered.
 
 mod keys;
+mod parked;
 mod projections;
-
-use std::sync::Arc;
+mod relay;
 
 use poem::{Body, EndpointExt, IntoResponse, Request, Response, endpoint::BoxEndpoint, http::Method};
 use poem_openapi::OperationId;
@@ -14,16 +14,15 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Core,
     auth::Caller,
-    body,
+    body, core,
     problem::{Fault, Problem, kind},
     routes::Table,
     sent::CorrelationId,
 };
 use crate::{
-    admin,
-    command::{self, Outcome},
+    admin::{self, Asker},
+    projector::parked as set_apart,
     rebuild,
 };
 
@@ -43,6 +42,12 @@ pub(super) fn add_routes(table: &mut Table) {
     add(Method::GET, "/projections/:name/rebuilds", projections::rebuilds.map_to_response().boxed());
     add(Method::POST, "/projections/:name/rebuilds", projections::begin_rebuild.map_to_response().boxed());
     add(Method::GET, "/projections/:name/rebuilds/:id", projections::get_rebuild.map_to_response().boxed());
+    add(Method::GET, "/projections/:name/parked", parked::list.map_to_response().boxed());
+    let mend = parked::mend.map_to_response().boxed();
+    add(Method::POST, "/projections/:name/parked/:stream_id/:verb", mend);
+    add(Method::GET, "/relay", relay::get.map_to_response().boxed());
+    add(Method::POST, "/relay/reconciles", relay::begin_reconcile.map_to_response().boxed());
+    add(Method::GET, "/relay/reconciles/:id", relay::get_reconcile.map_to_response().boxed());
     let act_on_rebuild = projections::act_on_rebuild.map_to_response().boxed();
     add(Method::POST, "/projections/:name/rebuilds/:id/:verb", act_on_rebuild);
 }
@@ -54,32 +59,19 @@ async fn act(
     stream_id: Option<Uuid>,
     body: Value,
 ) -> Result<Uuid, Problem> {
-    let core = core(request);
+    Ok(core(request).admin.request(&asker(request), command, stream_id, body).await?.0)
+}
+
+/// Who asks.
+fn asker(request: &Request) -> Asker {
     let caller: &Caller = request.data().expect("the outer layer admits nobody without one");
     let CorrelationId(correlation_id) = request.data().expect("the outer layer settles on one");
-    let answer = core
-        .commands
-        .execute(command::Request {
-            command_id: None,
-            command: command.to_owned(),
-            stream_id,
-            body,
-            principal: caller.principal.clone(),
-            idempotency_key: None,
-            correlation_id: correlation_id.clone(),
-            causation_id: None,
-            traceparent: super::trace::traceparent(request.headers()),
-            if_match: None,
-            target: format!("{} {}", request.method(), request.uri().path()),
-        })
-        .await?;
-    if let Outcome::Rejected(rejection) = answer.outcome {
-        return Err(rejection.into());
+    Asker {
+        principal: caller.principal.clone(),
+        correlation_id: correlation_id.clone(),
+        traceparent: super::trace::traceparent(request.headers()),
+        target: format!("{} {}", request.method(), request.uri().path()),
     }
-    if let Some(position) = answer.position {
-        core.admin.carry_out(position).await?;
-    }
-    Ok(answer.stream.id)
 }
 
 /// The body, held against its published schema.
@@ -94,10 +86,6 @@ async fn valid(request: &Request, body: Body, schema: &str) -> Result<Value, Pro
     }
 }
 
-fn core(request: &Request) -> &Arc<Core> {
-    request.data().expect("the outer layer puts it there")
-}
-
 fn answered(operation: &'static str, body: &Value) -> Response {
     let mut response = body.to_string().with_content_type("application/json").into_response();
     response.set_data(OperationId(operation));
@@ -108,8 +96,26 @@ impl From<admin::Error> for Problem {
     fn from(error: admin::Error) -> Self {
         match error {
             admin::Error::Rebuild(error) => error.into(),
+            admin::Error::Parked(error) => error.into(),
             admin::Error::Database(error) => error.into(),
-            error @ admin::Error::Unreadable(_) => Self::internal(&error),
+            admin::Error::Command(error) => error.into(),
+            admin::Error::Rejected(rejection) => rejection.into(),
+            error @ (admin::Error::NoKafka | admin::Error::Reconciling) => {
+                Self::new(kind::REJECTED, format!("It cannot be done: {error}."))
+            }
+            error @ (admin::Error::Unreadable(_) | admin::Error::Relay(_)) => Self::internal(&error),
+        }
+    }
+}
+
+impl From<set_apart::Error> for Problem {
+    fn from(error: set_apart::Error) -> Self {
+        match error {
+            set_apart::Error::NotParked => Self::not_found("The projection has not set this stream apart."),
+            set_apart::Error::Refused(reason) => {
+                Self::new(kind::REJECTED, format!("It cannot be done now: {reason}."))
+            }
+            set_apart::Error::Database(error) => error.into(),
         }
     }
 }

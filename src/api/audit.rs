@@ -2,10 +2,8 @@
 //!
 //! Leaves the questions to `audit`, and the noting of each of them to the outer layer.
 
-mod parameters;
 mod streaming;
 
-use parameters::{CursorText, Parameters};
 use poem::{
     EndpointExt, IntoResponse, Request, Response,
     endpoint::BoxEndpoint,
@@ -15,13 +13,12 @@ use poem::{
 use poem_openapi::OperationId;
 use serde::Serialize;
 use serde_json::json;
-use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    Core,
     auth::Caller,
-    headers,
+    core, headers,
+    parameters::{CursorText, Parameters},
     problem::{Problem, kind},
     read::{self, POSITION},
     routes::Table,
@@ -53,10 +50,6 @@ pub(super) fn add_routes(table: &mut Table) {
     get("/commands", list_commands.map_to_response().boxed());
     get("/commands/:command_id", get_command.map_to_response().boxed());
     get("/access", list_accesses.map_to_response().boxed());
-}
-
-fn core(request: &Request) -> &Arc<Core> {
-    request.data().expect("the outer layer puts it there")
 }
 
 #[handler]
@@ -199,7 +192,8 @@ fn one(operation: &'static str, value: &impl Serialize) -> Response {
     answered(operation, RawJson::of(value).as_str().to_owned())
 }
 
-fn list<C>(
+/// A page of a list, with the way to the next one.
+pub(super) fn list<C>(
     request: &Request,
     operation: &'static str,
     page: &Page<C>,

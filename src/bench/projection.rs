@@ -1,5 +1,8 @@
 //! Folding the whole log into the read model of the orders: by the workers, by rebuilds, one statement per event, and by
-//! one statement over the whole log, which is the limit. All in one run, since machines are noisy.
+//! one statement over the whole log, which is the limit. And how soon live orders can be read, beside a rebuild too. All in
+//! one run, since machines are noisy.
+
+mod beside;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +20,7 @@ use super::{Scratch, table::grouped};
 use crate::{
     config::{Config, Databases},
     domain,
-    log::{Identity, LogReader},
+    log::{Identity, LogReader, Position},
     postgres,
     projector::{self, Deps, Folder, Progress},
     rebuild::{self, Options as RebuildOptions, State, Swap},
@@ -67,7 +70,8 @@ async fn measure(config: &Config, options: &Options, scratch: &Scratch) -> anyho
     client.batch_execute(VACUUM).await?;
     println!("{} events of {} orders, written past log.append", grouped(events), grouped(orders));
     println!("way                                          events/s   seconds");
-    let running = Running::start(config, scratch).await?;
+    let (appender, head) = scratch.appender(config);
+    let running = Running::start(config, scratch, head).await?;
     let began = Instant::now();
     running.followed(events).await?;
     line("workers that tail the log, with indexes", events, began.elapsed());
@@ -76,6 +80,7 @@ async fn measure(config: &Config, options: &Options, scratch: &Scratch) -> anyho
         line(&format!("rebuild, {workers} lanes: load and indexes"), events, loaded);
         line(&format!("rebuild, {workers} lanes: compared too"), events, whole);
     }
+    beside::measure(&running, &appender, &client).await?;
     running.stop().await;
     client.batch_execute(TABLES).await?;
     let sample = options.one_by_one.min(events);
@@ -117,7 +122,11 @@ struct Running {
 }
 
 impl Running {
-    async fn start(config: &Config, scratch: &Scratch) -> anyhow::Result<Self> {
+    async fn start(
+        config: &Config,
+        scratch: &Scratch,
+        head: watch::Receiver<Position>,
+    ) -> anyhow::Result<Self> {
         let url: SecretString = scratch.url.clone();
         let databases = Databases { projector: url.clone(), ..config.databases.clone() };
         let read = postgres::pool(&url, &databases)?;
@@ -129,7 +138,7 @@ impl Running {
             read: read.clone(),
             registry: Arc::new(domain::registry()),
             log_id: Identity::read(&read).await?.log_id,
-            head: watch::channel(Default::default()).1,
+            head,
             progress: Progress::new(["orders"]),
         };
         let mut limits = config.projector.clone();

@@ -1,21 +1,27 @@
 //! `annals projections`: straight on the read models' database, or on folders alone.
 
+mod building;
 mod folders;
 mod parked;
 mod watch;
 
+use std::collections::BTreeMap;
+
 use annals::{
     config::Config,
+    domain::admin::Action,
     log::LogReader,
     postgres,
-    projector::{self, Folder, Going, Overview},
-    rebuild::{self, Options, Rebuild, Swap},
+    projector::{self, Going, Lag, Overview},
+    rebuild::{self, Rebuild},
 };
-use anyhow::{Context, bail, ensure};
+use anyhow::Context;
 use clap::Subcommand;
 use deadpool_postgres::Pool;
 use serde::Serialize;
-use uuid::Uuid;
+use serde_json::Value;
+
+use super::admin::{admin, asker};
 
 #[derive(Subcommand)]
 pub(crate) enum Projections {
@@ -45,7 +51,7 @@ pub(crate) enum Projections {
     },
     /// Builds a read model anew from the whole log while the present one serves, and swaps it in.
     #[command(after_help = "Example:\n  annals projections rebuild orders --max-events-per-second 20000")]
-    Rebuild(Rebuilding),
+    Rebuild(building::Rebuilding),
     /// Lets a read model stand still, or with --rebuild only its rebuild.
     #[command(after_help = "Example:\n  annals projections pause orders")]
     Pause(Target),
@@ -78,29 +84,6 @@ pub(crate) enum Projections {
 }
 
 #[derive(clap::Args)]
-pub(crate) struct Rebuilding {
-    #[arg(required_unless_present = "all")]
-    name: Option<String>,
-    /// Every read model.
-    #[arg(long, conflicts_with = "name")]
-    all: bool,
-    /// Says what it would take, and makes nothing.
-    #[arg(long)]
-    dry_run: bool,
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    max_events_per_second: Option<u32>,
-    /// Transactions at once.
-    #[arg(long, default_value_t = Options::default().workers, value_parser = clap::value_parser!(u16).range(1..=64))]
-    workers: u16,
-    /// Waits for `swap` when it is whole.
-    #[arg(long)]
-    manual: bool,
-    /// As JSON, for machines.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(clap::Args)]
 pub(crate) struct Target {
     name: String,
     #[arg(long)]
@@ -128,59 +111,84 @@ pub(crate) async fn run(config: Config, command: Projections) -> anyhow::Result<
     let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
     let read = postgres::pool(read, databases)?;
     match command {
-        Projections::List { json } => list(&read, json).await,
+        Projections::List { json } => list(&config, &read, json).await,
         Projections::Show { name } => {
             let rebuilds = rebuild::list(&read, Some(&name)).await?;
             let mut shown = serde_json::to_value(one(&read, &name).await?)?;
+            shown["lag"] = serde_json::to_value(lags(&config, &read).await?.remove(&name))?;
             shown["rebuilds"] = serde_json::to_value(rebuilds)?;
             print_json(&shown)
         }
-        Projections::Verify { name, json } => {
-            let options = Options { swap: Swap::Never, ..Options::default() };
-            let begun = rebuild::start(&read, Uuid::now_v7(), &name, None, options).await?;
-            watch::all(&read, vec![begun], json).await
-        }
-        Projections::Rebuild(asked) => build_anew(&config, &read, asked).await,
-        Projections::Pause(Target { name, rebuild: true }) => {
-            told(rebuild::pause(&read, unfinished(&read, &name).await?.id).await?)
-        }
-        Projections::Resume(Target { name, rebuild: true }) => {
-            told(rebuild::resume(&read, unfinished(&read, &name).await?.id).await?)
-        }
-        Projections::Pause(Target { name, .. }) => set_paused(&read, &name, true).await,
-        Projections::Resume(Target { name, .. }) => set_paused(&read, &name, false).await,
-        Projections::Cancel { name } => {
-            told(rebuild::cancel(&read, unfinished(&read, &name).await?.id).await?)
-        }
-        Projections::Swap { name } => told(rebuild::swap(&read, unfinished(&read, &name).await?.id).await?),
-        Projections::Rollback { name } => {
-            println!("generation {} serves", rebuild::rollback(&read, &name).await?);
-            Ok(())
-        }
+        Projections::Verify { name, json } => building::verify(&config, &read, &name, json).await,
+        Projections::Rebuild(asked) => building::anew(&config, &read, asked).await,
         Projections::Parked { name, json } => parked::list(&read, &name, json).await,
-        Projections::Retry(asked) => parked::mend(&config, &read, asked, false).await,
-        Projections::Skip(asked) => parked::mend(&config, &read, asked, true).await,
+        Projections::Retry(asked) => parked::mend(&config, asked, false).await,
+        Projections::Skip(asked) => parked::mend(&config, asked, true).await,
+        Projections::Pause(Target { name, rebuild }) => {
+            let action = if rebuild { Action::PauseRebuild } else { Action::Pause };
+            act(&config, &read, &name, action).await
+        }
+        Projections::Resume(Target { name, rebuild }) => {
+            let action = if rebuild { Action::ResumeRebuild } else { Action::Resume };
+            act(&config, &read, &name, action).await
+        }
+        Projections::Cancel { name } => act(&config, &read, &name, Action::CancelRebuild).await,
+        Projections::Swap { name } => act(&config, &read, &name, Action::SwapRebuild).await,
+        Projections::Rollback { name } => act(&config, &read, &name, Action::RollBack).await,
         Projections::New(_) | Projections::Check(_) => Ok(()),
     }
 }
 
-async fn list(read: &Pool, json: bool) -> anyhow::Result<()> {
+/// Does something about a read model, or about the rebuild of it that has not ended, and tells how it stands then.
+async fn act(config: &Config, read: &Pool, name: &str, action: Action) -> anyhow::Result<()> {
+    use Action::{CancelRebuild, PauseRebuild, ResumeRebuild, SwapRebuild};
+    one(read, name).await?;
+    let rebuild = match action {
+        PauseRebuild | ResumeRebuild | CancelRebuild | SwapRebuild => Some(unfinished(read, name).await?.id),
+        _ => None,
+    };
+    let asker = asker("projections");
+    admin(config, vec![]).await?.act(&asker, action, name, rebuild, Value::Null).await?;
+    match rebuild {
+        Some(id) => println!("rebuild {id} of {name}: {}", rebuild::get(read, id).await?.state),
+        None => {
+            let known = one(read, name).await?;
+            println!("{name}: {}, generation {} serves", state(&known), known.generation);
+        }
+    }
+    Ok(())
+}
+
+async fn list(config: &Config, read: &Pool, json: bool) -> anyhow::Result<()> {
     let projections = projector::overview(read, None).await?;
+    let mut lags = lags(config, read).await?;
     if json {
-        return print_json(&projections);
+        let mut shown = serde_json::to_value(&projections)?;
+        for known in shown.as_array_mut().into_iter().flatten() {
+            known["lag"] =
+                serde_json::to_value(known["projection"].as_str().and_then(|name| lags.remove(name)))?;
+        }
+        return print_json(&shown);
     }
     println!(
-        "{:<24} {:>7} {:>10} {:>12} {:>7}  state",
-        "name", "version", "generation", "position", "parked"
+        "{:<24} {:>7} {:>10} {:>12} {:>7} {:>8} {:>8}  state",
+        "name", "version", "generation", "position", "parked", "lag", "seconds"
     );
     for known in projections {
         let Overview { projection, version, generation, position, parked, .. } = &known;
+        let Lag { events, seconds } = lags.remove(projection).unwrap_or_default();
         println!(
-            "{projection:<24} {version:>7} {generation:>10} {position:>12} {parked:>7}  {}",
+            "{projection:<24} {version:>7} {generation:>10} {position:>12} {parked:>7} {events:>8} {seconds:>8.1}  {}",
             state(&known)
         );
     }
     Ok(())
+}
+
+/// How far each read model is behind the log.
+async fn lags(config: &Config, read: &Pool) -> anyhow::Result<BTreeMap<String, Lag>> {
+    let log = LogReader::new(postgres::pool(&config.databases.projector, &config.databases)?);
+    Ok(projector::lags(&log, read).await?)
 }
 
 fn state(known: &Overview) -> String {
@@ -206,47 +214,6 @@ async fn unfinished(read: &Pool, name: &str) -> anyhow::Result<Rebuild> {
     let rebuilds = rebuild::list(read, Some(name)).await?;
     let found = rebuilds.into_iter().find(|rebuild| !rebuild.state.is_final());
     found.with_context(|| format!("`{name}` is not being rebuilt"))
-}
-
-async fn set_paused(read: &Pool, name: &str, paused: bool) -> anyhow::Result<()> {
-    ensure!(projector::set_paused(read, name, paused).await?, "there is no read model `{name}`");
-    Ok(())
-}
-
-fn told(rebuild: Rebuild) -> anyhow::Result<()> {
-    println!("rebuild {} of {}: {}", rebuild.id, rebuild.projection, rebuild.state);
-    Ok(())
-}
-
-async fn build_anew(config: &Config, read: &Pool, asked: Rebuilding) -> anyhow::Result<()> {
-    let names = match &asked.name {
-        Some(name) => vec![name.clone()],
-        None => projector::overview(read, None).await?.into_iter().map(|known| known.projection).collect(),
-    };
-    if asked.dry_run {
-        let log = LogReader::new(postgres::pool(&config.databases.projector, &config.databases)?);
-        let mut estimates = Vec::new();
-        for name in &names {
-            estimates.push(rebuild::estimate(read, &log, name).await?);
-        }
-        return print_json(&estimates);
-    }
-    let options = Options {
-        workers: asked.workers,
-        max_events_per_second: asked.max_events_per_second,
-        swap: if asked.manual { Swap::Manual } else { Swap::Auto },
-    };
-    let mut begun = Vec::new();
-    for name in &names {
-        let path = config.projections_dir.join(name);
-        let folder = match path.is_dir().then(|| Folder::load(&path)) {
-            Some(Err(faults)) => bail!("{}", folders::told(name, &faults)),
-            Some(Ok(folder)) => Some(folder),
-            None => None,
-        };
-        begun.push(rebuild::start(read, Uuid::now_v7(), name, folder.as_ref(), options).await?);
-    }
-    watch::all(read, begun, asked.json).await
 }
 
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {

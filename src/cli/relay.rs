@@ -3,18 +3,19 @@
 use std::io::IsTerminal;
 
 use annals::{
+    admin,
     config::Config,
-    log::LogReader,
     postgres,
     relay::{
         Outbox,
-        reconcile::{self, Comparison, Positions},
+        reconcile::{Comparison, Positions},
     },
 };
-use anyhow::Context;
+use anyhow::bail;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use serde_json::json;
+
+use super::admin::{admin, asker};
 
 /// Positions shown of each kind of difference; `--json` has more.
 const SHOWN_MAX: usize = 20;
@@ -45,7 +46,7 @@ pub(crate) enum Relay {
 pub(crate) async fn run(config: Config, command: Relay) -> anyhow::Result<()> {
     match command {
         Relay::Status { json } => status(&config, json).await,
-        Relay::Reconcile { dry_run, json } => reconcile(config, dry_run, json).await,
+        Relay::Reconcile { dry_run, json } => reconcile(&config, dry_run, json).await,
     }
 }
 
@@ -70,23 +71,21 @@ async fn status(config: &Config, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn reconcile(config: Config, dry_run: bool, json: bool) -> anyhow::Result<()> {
-    let kafka = config.kafka.context("no Kafka is configured: set ANNALS_KAFKA_BROKERS")?;
-    let pool = postgres::pool(&config.databases.writer, &config.databases)?;
-    let compared = reconcile::compare(&LogReader::new(pool.clone()), &kafka, &config.relay, bar()).await?;
-    let wrong = compared.iter().filter(|comparison| comparison.is_wrong());
-    let again: Vec<String> = wrong.map(|comparison| comparison.topic.clone()).collect();
-    let is_sent = !dry_run && !again.is_empty();
-    if is_sent {
-        reconcile::send_again(&kafka, &pool, again.clone()).await?;
-    }
+async fn reconcile(config: &Config, dry_run: bool, json: bool) -> anyhow::Result<()> {
+    let admin = admin(config, vec![]).await?;
+    let begun = admin.reconcile(asker("relay reconcile"), dry_run).await;
+    let begun = match begun {
+        Err(admin::Error::NoKafka) => bail!("no Kafka is configured: set ANNALS_KAFKA_BROKERS"),
+        begun => begun?,
+    };
+    let reconciled = begun.run(bar()).await?;
     if json {
-        println!("{}", json!({ "topics": compared, "sent_again": if is_sent { again } else { vec![] } }));
+        println!("{}", serde_json::to_string(&reconciled)?);
         return Ok(());
     }
-    compared.iter().for_each(show);
-    if is_sent {
-        println!("deleted, and sent again by the relay: {}", again.join(", "));
+    reconciled.topics.iter().for_each(show);
+    if !reconciled.sent_again.is_empty() {
+        println!("deleted, and sent again by the relay: {}", reconciled.sent_again.join(", "));
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ const STREAM: &str = include_str!("read_stream.sql");
 const AT: &str = include_str!("read_at.sql");
 const HEAD: &str = include_str!("head.sql");
 const LAG: &str = include_str!("lag.sql");
+const RECORDED: &str = include_str!("recorded.sql");
 const STREAM_TYPES: &str = include_str!("stream_types.sql");
 const RELAYED: &str = include_str!("relayed.sql");
 
@@ -52,6 +53,15 @@ pub struct Lag {
     pub head: Position,
     /// Age of the oldest event that is not in Kafka yet; zero where all are.
     pub relay: Duration,
+}
+
+/// That an event was recorded, without what it says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    pub position: Position,
+    pub stream_type: String,
+    pub stream_id: Uuid,
+    pub age_seconds: f64,
 }
 
 /// Reads the log through a pool.
@@ -107,6 +117,25 @@ impl LogReader {
         let row = client.query_one(&statement, &[]).await?;
         let relay = Duration::try_from_secs_f64(row.get(1)).unwrap_or_default();
         Ok(Lag { head: Position(row.get(0)), relay })
+    }
+
+    /// Which events of these stream types come after a position, in order.
+    pub async fn recorded(
+        &self,
+        after: Position,
+        stream_types: &[String],
+        events_max: usize,
+    ) -> Result<Vec<Recorded>, postgres::Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(RECORDED).await?;
+        let rows = client.query(&statement, &[&after.0, &stream_types, &(events_max as i64)]).await?;
+        let recorded = |row: &Row| Recorded {
+            position: Position(row.get(0)),
+            stream_type: row.get(1),
+            stream_id: row.get(2),
+            age_seconds: row.get(3),
+        };
+        Ok(rows.iter().map(recorded).collect())
     }
 
     /// The event at a position.

@@ -1,25 +1,26 @@
 //! A generation in the making: loaded from the log, indexed, handed over to the projection's workers.
 //!
-//! Folds with the workers' own code, in big batches, from one scan of the log that several lanes share. The invariant: it
-//! never comes further than the live generation, and from the hand-over on it stands exactly where that does. When to do
-//! what, and what becomes of it, is for [`crate::rebuild`].
+//! Folds with the workers' own code, in big batches, from one scan of the log (see [`super::scan`]) that several lanes
+//! share, each a task. The invariant: it never comes further than the live generation, and from the hand-over on it stands
+//! exactly where that does. When to do what, and what becomes of it, is for [`crate::rebuild`].
 
-use std::{collections::BTreeMap, time::Duration};
+use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::try_join;
 use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until},
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
 };
 
 use super::{
     Deps, Folder, Partition,
-    batch::{Checkpoints, Chunk, Feed, Filled, Hole, Scope},
+    batch::{Checkpoints, Chunk, Feed, Filled, Scope},
     checkpoint::{self, Whose},
-    fold::{self, Fold, Manner, fill},
+    fold::{self, Fold, Manner},
     folder::Order,
     generation::{self, Generation},
+    scan::{self, Read, Reading, Scans, Stretch},
 };
 use crate::{
     config,
@@ -79,6 +80,20 @@ impl From<fold::Error> for Error {
     }
 }
 
+/// What all generations in the making of a process share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    scans: Scans,
+    /// Transactions at once, of all lanes.
+    folds: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub(crate) fn new(limits: &config::Projector) -> Self {
+        Self { scans: Scans::default(), folds: Arc::new(Semaphore::new(limits.rebuild_folds_max)) }
+    }
+}
+
 /// A generation in the making, or made.
 pub(crate) struct Candidate {
     deps: Deps,
@@ -94,18 +109,6 @@ pub(crate) struct Pace {
     /// Transactions at once.
     pub(crate) lanes: usize,
     pub(crate) max_events_per_second: Option<u32>,
-}
-
-/// What a lane folds: a chunk and what was read of the log for it.
-type Read = (Chunk, Filled);
-
-/// The events that are to be loaded now.
-struct Stretch {
-    stream_types: StreamTypes,
-    /// Where the generation stands.
-    at: Checkpoints,
-    /// How far it may come.
-    to: Checkpoints,
 }
 
 /// Makes the next generation of a projection, of `folder`, or of the live one's; returns its number. Its indexes come
@@ -134,24 +137,45 @@ impl Candidate {
         limits: &config::Projector,
         projection: &str,
         number: i32,
-    ) -> Result<Self, Error> {
+    ) -> Result<Arc<Self>, Error> {
         let found = generation::find(&deps.read, projection, number).await?;
         let (generation, follows) =
             found.ok_or_else(|| Error::Refused(format!("generation {number} is gone")))?;
-        Ok(Self { deps: deps.clone(), limits: limits.clone(), generations: [generation], follows })
+        let (deps, limits) = (deps.clone(), limits.clone());
+        Ok(Arc::new(Self { deps, limits, generations: [generation], follows }))
     }
 
     /// Folds what the live generation has folded so far; true when that was not much.
-    pub(crate) async fn load(&self, pace: Pace) -> Result<bool, Error> {
+    pub(crate) async fn load(self: &Arc<Self>, pace: Pace, shared: &Shared) -> Result<bool, Error> {
         let stretch = self.stretch().await?;
-        let lanes = match self.folder().order {
+        let count = match self.folder().order {
             Order::Stream => pace.lanes.max(1),
             Order::Global => 1,
         };
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..lanes).map(|_| mpsc::channel(CHUNKS_MAX)).unzip();
-        let stream_types = &stretch.stream_types.clone();
-        let folding = receivers.into_iter().map(|receiver| self.fold_lane(receiver, stream_types));
-        let (read, _) = try_join(self.scan(stretch, pace, senders), try_join_all(folding)).await?;
+        let stream_types = Arc::new(stretch.stream_types.clone());
+        // Aborted when this is dropped.
+        let (mut folding, mut lanes) = (JoinSet::new(), Vec::new());
+        for _ in 0..count {
+            let (lane, chunks) = mpsc::channel(CHUNKS_MAX);
+            lanes.push(lane);
+            folding.spawn(self.clone().fold_lane(chunks, stream_types.clone(), shared.folds.clone()));
+        }
+        // What fits one batch is not worth waiting for others, and whoever is throttled would hold them up.
+        let is_long = stretch.length() > self.limits.batch_events_max as i64;
+        let reading = Reading { stretch, lanes };
+        let reading = async {
+            match pace.max_events_per_second {
+                None if is_long => shared.scans.together(&self.deps.reader, &self.limits, reading).await,
+                most => scan::alone(&self.deps.reader, &self.limits, reading, most).await,
+            }
+        };
+        let folding = async {
+            while let Some(ended) = folding.join_next().await {
+                ended.map_err(|error| Error::Passing(error.to_string()))??;
+            }
+            Ok(())
+        };
+        let (read, ()) = try_join(reading, folding).await?;
         Ok(read < self.limits.batch_events_max)
     }
 
@@ -234,76 +258,21 @@ impl Candidate {
         Ok(Stretch { stream_types, at, to })
     }
 
-    /// Reads the stretch, once, and shares it out to the lanes; returns how many events it held.
-    async fn scan(
-        &self,
-        mut stretch: Stretch,
-        pace: Pace,
-        lanes: Vec<mpsc::Sender<Read>>,
-    ) -> Result<usize, Error> {
-        let mut limits = self.limits.clone();
-        if let Some(most) = pace.max_events_per_second {
-            limits.batch_events_max = limits.batch_events_max.min(most.max(1) as usize);
-        }
-        let (began, mut read) = (Instant::now(), 0);
-        loop {
-            let holes = stretch.holes();
-            if holes.is_empty() {
-                return Ok(read);
-            }
-            let filled = fill::fill(&self.deps.reader, &holes, &stretch.stream_types, &limits).await?;
-            read += filled.holes.values().map(|hole| hole.events.len()).sum::<usize>();
-            for (lane, part) in lanes.iter().zip(stretch.share(filled, lanes.len())) {
-                if !part.0.feeds.is_empty() && lane.send(part).await.is_err() {
-                    // The lane failed, and says so itself.
-                    return Ok(read);
-                }
-            }
-            if let Some(most) = pace.max_events_per_second {
-                sleep_until(began + Duration::from_secs_f64(read as f64 / f64::from(most.max(1)))).await;
-            }
-        }
-    }
-
     async fn fold_lane(
-        &self,
+        self: Arc<Self>,
         mut chunks: mpsc::Receiver<Read>,
-        stream_types: &StreamTypes,
+        stream_types: Arc<StreamTypes>,
+        folds: Arc<Semaphore>,
     ) -> Result<(), Error> {
         while let Some((chunk, filled)) = chunks.recv().await {
-            if self.fold(stream_types, Some(&filled)).run(&chunk).await?.more {
+            let _turn = folds.acquire().await.expect("nobody closes it");
+            if self.fold(&stream_types, Some(&filled)).run(&chunk).await?.more {
                 return Err(Error::Passing(
                     "a checkpoint is not where it was, or a newer program's event came".into(),
                 ));
             }
         }
         Ok(())
-    }
-}
-
-impl Stretch {
-    fn holes(&self) -> Vec<Hole> {
-        let behind = self.at.iter().filter(|(partition, at)| **at < self.to[*partition]);
-        behind
-            .map(|(partition, at)| Hole { partition: partition.clone(), from: *at, to: self.to[partition] })
-            .collect()
-    }
-
-    /// Cuts what was read into a part per lane, and goes past it.
-    fn share(&mut self, filled: Filled, lanes: usize) -> Vec<Read> {
-        let part = || (Chunk::default(), Filled { holes: BTreeMap::new(), scanned_to: filled.scanned_to });
-        let mut parts: Vec<Read> = (0..lanes).map(|_| part()).collect();
-        for (partition, hole) in filled.holes {
-            let end = self.to[&partition].min(filled.scanned_to);
-            if end <= hole.from {
-                continue;
-            }
-            let (chunk, filled) = &mut parts[partition.number as usize % lanes];
-            chunk.feeds.insert(partition.clone(), Feed { records: Vec::new(), logged: end });
-            self.at.insert(partition.clone(), end);
-            filled.holes.insert(partition, hole);
-        }
-        parts
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
 
 const LIST: &str = include_str!("parked/list.sql");
 const PARTITION: &str = include_str!("parked/partition.sql");
+const STREAM_TYPE: &str = include_str!("parked/stream_type.sql");
 const STREAM: &str = include_str!("parked/stream.sql");
 const REFUSED: &str = include_str!("parked/refused.sql");
 const RELEASE: &str = include_str!("parked/release.sql");
@@ -112,6 +113,19 @@ pub async fn list(
         at: row.get(9),
     };
     Ok(rows.iter().map(parked).collect())
+}
+
+/// Whether some generation of a projection has set a stream apart.
+pub async fn is_parked(read: &Pool, projection: &str, stream: &StreamId) -> Result<bool, postgres::Error> {
+    let row = read.get().await?.query_opt(PARTITION, &[&projection, &stream.stream_type, &stream.id]).await?;
+    Ok(row.is_some())
+}
+
+/// The type of a stream that the live generation of a projection has set apart; by its id, the first where several have
+/// the same.
+pub async fn stream_type(read: &Pool, projection: &str, id: Uuid) -> Result<Option<String>, postgres::Error> {
+    let row = read.get().await?.query_opt(STREAM_TYPE, &[&projection, &id]).await?;
+    Ok(row.map(|row| row.get(0)))
 }
 
 /// What mending needs.

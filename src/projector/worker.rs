@@ -250,7 +250,7 @@ impl Worker {
             let lag = (end(stored).0 - stored.position.0).max(0);
             let partition = format!("{}-{}", stored.partition.stream_type, stored.partition.number);
             metrics::gauge!(
-                "annals_projection_lag_events", "projection" => self.folder.name.clone(), "partition" => partition
+                "annals_projection_partition_lag_events", "projection" => self.folder.name.clone(), "partition" => partition
             )
             .set(lag as f64);
         }

@@ -1,11 +1,12 @@
 //! What two generations hold, table by table, in one snapshot.
 //!
 //! Exact, because whoever follows stands in every snapshot where the live one does. Sums of hashes tell equal tables; only
-//! where they differ are rows looked for.
+//! where they differ are rows looked for. Streams that either has set apart cannot be alike in both: rows that name one of
+//! them are left out, and the streams are told.
 
 use deadpool_postgres::{Pool, Transaction};
 use serde::{Deserialize, Serialize};
-use tokio_postgres::IsolationLevel;
+use tokio_postgres::{IsolationLevel, types::ToSql};
 use uuid::Uuid;
 
 use crate::projector::{
@@ -14,6 +15,8 @@ use crate::projector::{
 };
 
 const BOTH: &str = include_str!("both.sql");
+const SET_APART: &str = include_str!("set_apart.sql");
+const NAMING: &str = include_str!("naming.sql");
 const TABLES: &str = include_str!("tables.sql");
 const SUM: &str = include_str!("sum.sql");
 const UNLIKE: &str = include_str!("unlike.sql");
@@ -21,13 +24,32 @@ const ENTER: &str = include_str!("../projector/generation/enter.sql");
 
 /// Rows of a difference that are told, per table and side.
 const ROWS_TOLD_MAX: usize = 20;
+/// Streams that are told of those that were set apart.
+const STREAMS_TOLD_MAX: usize = 100;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Both were made from the same folder by the same program, so they have to be equal.
     pub must_be_equal: bool,
+    /// How many streams one of them has set apart.
+    #[serde(default)]
+    pub set_apart_count: usize,
+    /// The first of those streams. Rows that name one of them are not in what follows.
+    #[serde(default)]
+    pub set_apart: Vec<SetApart>,
     pub tables: Vec<TableComparison>,
+}
+
+/// A stream that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetApart {
+    pub stream_type: String,
+    pub stream_id: Uuid,
+    /// Whether the live generation has set it apart.
+    pub in_live: bool,
+    /// Whether the new one has.
+    pub in_new: bool,
 }
 
 /// What was found about a table; `None` where a generation does not have it.
@@ -59,66 +81,100 @@ pub(super) async fn compare(pool: &Pool, id: Uuid) -> Result<Comparison, Error> 
     let both =
         both.ok_or_else(|| Error::Refused("the new generation does not follow the log any more".into()))?;
     let (live, new): (String, String) = (both.get(0), both.get(1));
-    let must_be_equal = both.get(2);
-    let (live_schema, new_schema) = (Identifier::new(&live), Identifier::new(&new));
-    transaction.batch_execute(&fill(ENTER, &[("schema", new_schema.as_str())])).await?;
-    let mut tables = Vec::new();
+    let mut set_apart = Vec::new();
+    let generations = [both.get::<_, i32>(4), both.get(5)];
+    let parameters: [&(dyn ToSql + Sync); 3] = [&both.get::<_, String>(3), &generations[0], &generations[1]];
+    for row in transaction.query(SET_APART, &parameters).await? {
+        let (stream_type, stream_id) = (row.get(0), row.get(1));
+        set_apart.push(SetApart { stream_type, stream_id, in_live: row.get(2), in_new: row.get(3) });
+    }
+    let apart: Vec<String> = set_apart.iter().map(|stream| stream.stream_id.to_string()).collect();
+    transaction.batch_execute(&fill(ENTER, &[("schema", Identifier::new(&new).as_str())])).await?;
+    let mut found = Comparison {
+        must_be_equal: both.get(2),
+        set_apart_count: set_apart.len(),
+        set_apart: set_apart.into_iter().take(STREAMS_TOLD_MAX).collect(),
+        tables: Vec::new(),
+    };
     for row in transaction.query(TABLES, &[&live, &new]).await? {
-        let name: String = row.get(0);
-        let table = Identifier::new(&name);
-        let (live, new) =
-            (row.get::<_, bool>(1).then_some(&live_schema), row.get::<_, bool>(2).then_some(&new_schema));
-        let (live_sum, new_sum) =
-            (sum(&transaction, live, &table).await?, sum(&transaction, new, &table).await?);
-        let mut found = TableComparison {
-            table: name,
-            is_equal: live_sum == new_sum,
-            live_rows: live_sum.map(|sum| sum.0),
-            new_rows: new_sum.map(|sum| sum.0),
-            only_live: Vec::new(),
-            only_new: Vec::new(),
-        };
-        if let (true, false, Some(live), Some(new)) = (must_be_equal, found.is_equal, live, new) {
-            found.only_live = unlike(&transaction, &table, live, new).await?;
-            found.only_new = unlike(&transaction, &table, new, live).await?;
-        }
-        tables.push(found);
+        let (table, in_live, in_new): (String, bool, bool) = (row.get(0), row.get(1), row.get(2));
+        let live = if in_live { Some(Side::of(&transaction, &live, &table, &apart).await?) } else { None };
+        let new = if in_new { Some(Side::of(&transaction, &new, &table, &apart).await?) } else { None };
+        let compared = compare_table(table, live, new, found.must_be_equal).await?;
+        found.tables.push(compared);
     }
     transaction.commit().await?;
-    Ok(Comparison { must_be_equal, tables })
+    Ok(found)
 }
 
-/// How many rows, and the sum of their hashes.
-async fn sum(
-    transaction: &Transaction<'_>,
-    schema: Option<&Identifier>,
-    table: &Identifier,
-) -> Result<Option<(i64, String)>, Error> {
-    let Some(schema) = schema else {
-        return Ok(None);
+async fn compare_table(
+    table: String,
+    live: Option<Side<'_>>,
+    new: Option<Side<'_>>,
+    must_be_equal: bool,
+) -> Result<TableComparison, Error> {
+    let sum = |side: &Option<Side<'_>>| side.as_ref().map(|side| side.sum.clone());
+    let rows = |side: &Option<Side<'_>>| side.as_ref().map(|side| side.sum.0);
+    let mut found = TableComparison {
+        table,
+        is_equal: sum(&live) == sum(&new),
+        live_rows: rows(&live),
+        new_rows: rows(&new),
+        only_live: Vec::new(),
+        only_new: Vec::new(),
     };
-    let sql = fill(SUM, &[("schema", schema.as_str()), ("table", table.as_str())]);
-    let row = transaction.query_one(&sql, &[]).await?;
-    Ok(Some((row.get(0), row.get(1))))
+    if let (true, false, Some(live), Some(new)) = (must_be_equal, found.is_equal, live, new) {
+        found.only_live = live.unlike(&new).await?;
+        found.only_new = new.unlike(&live).await?;
+    }
+    Ok(found)
 }
 
-async fn unlike(
-    transaction: &Transaction<'_>,
-    table: &Identifier,
-    schema: &Identifier,
-    other: &Identifier,
-) -> Result<Vec<serde_json::Value>, Error> {
-    let limit = ROWS_TOLD_MAX.to_string();
-    let values = [
-        ("schema", schema.as_str()),
-        ("other", other.as_str()),
-        ("table", table.as_str()),
-        ("limit", &limit),
-    ];
-    let rows = transaction.query(&fill(UNLIKE, &values), &[]).await?;
-    let row = |row: &tokio_postgres::Row| {
-        let text: String = row.get(0);
-        serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text))
-    };
-    Ok(rows.iter().map(row).collect())
+/// A table of one generation.
+struct Side<'a> {
+    transaction: &'a Transaction<'a>,
+    schema: Identifier,
+    table: Identifier,
+    /// Those that may name a stream, as a list of expressions.
+    columns: String,
+    /// Streams whose rows are left out.
+    apart: &'a [String],
+    /// How many rows, and the sum of their hashes.
+    sum: (i64, String),
+}
+
+impl<'a> Side<'a> {
+    async fn of(
+        transaction: &'a Transaction<'a>,
+        schema: &str,
+        table: &str,
+        apart: &'a [String],
+    ) -> Result<Self, Error> {
+        let naming = transaction.query(NAMING, &[&schema, &table]).await?;
+        let column = |row: &tokio_postgres::Row| format!("r.{}::text", Identifier::new(row.get(0)));
+        let columns = naming.iter().map(column).collect::<Vec<_>>().join(", ");
+        let (schema, table) = (Identifier::new(schema), Identifier::new(table));
+        let values = [("schema", schema.as_str()), ("table", table.as_str()), ("columns", &columns)];
+        let row = transaction.query_one(&fill(SUM, &values), &[&apart]).await?;
+        let sum = (row.get(0), row.get(1));
+        Ok(Self { transaction, schema, table, columns, apart, sum })
+    }
+
+    /// The first rows that the other side does not have so.
+    async fn unlike(&self, other: &Self) -> Result<Vec<serde_json::Value>, Error> {
+        let limit = ROWS_TOLD_MAX.to_string();
+        let values = [
+            ("schema", self.schema.as_str()),
+            ("other", other.schema.as_str()),
+            ("table", self.table.as_str()),
+            ("columns", &self.columns),
+            ("limit", &limit),
+        ];
+        let rows = self.transaction.query(&fill(UNLIKE, &values), &[&self.apart]).await?;
+        let row = |row: &tokio_postgres::Row| {
+            let text: String = row.get(0);
+            serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text))
+        };
+        Ok(rows.iter().map(row).collect())
+    }
 }

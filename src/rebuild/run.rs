@@ -21,6 +21,7 @@ use crate::{
     postgres,
     projector::{
         Deps, Folder,
+        candidate::Shared,
         sql::{Identifier, fill},
     },
 };
@@ -41,11 +42,13 @@ pub(super) struct Carrier {
     pub(super) limits: config::Projector,
     /// Who it is, to the lease.
     pub(super) holder: Uuid,
+    pub(super) shared: Shared,
 }
 
 /// Carries rebuilds on until the shutdown; begins those of folders that have a new version.
 pub async fn run(deps: Deps, folders: Vec<Folder>, limits: config::Projector, shutdown: CancellationToken) {
-    let carrier = Carrier { deps, limits, holder: Uuid::now_v7() };
+    let shared = Shared::new(&limits);
+    let carrier = Carrier { deps, limits, holder: Uuid::now_v7(), shared };
     shutdown.run_until_cancelled(carrier.work(&folders)).await;
     if let Err(error) = carrier.release().await {
         warn!(%error, "rebuilds wait until this process' lease ends");

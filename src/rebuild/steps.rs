@@ -61,7 +61,7 @@ async fn advance(carrier: &Carrier, rebuild: &Rebuild) -> Result<Option<Rebuild>
         return conclude(carrier, rebuild).await;
     }
     let pace = Pace { lanes: rebuild.workers.into(), max_events_per_second: rebuild.max_events_per_second };
-    while !candidate.load(pace).await? {}
+    while !candidate.load(pace, &carrier.shared).await? {}
     if !rebuild.indexed {
         index(carrier, rebuild, &candidate).await?;
         return change(carrier, rebuild, State::CatchingUp, None, None).await;

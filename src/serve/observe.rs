@@ -8,7 +8,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::log::{Appender, LogReader};
+use crate::{
+    log::{Appender, LogReader},
+    projector,
+};
 
 /// Upper bounds of times, in seconds: from a tenth of a millisecond to ten seconds.
 const SECONDS: [f64; 16] =
@@ -39,6 +42,17 @@ fn describe() {
     describe_gauge!("annals_append_queue_requests", "Appends that wait for a batch");
     describe_gauge!("annals_log_head", "The log's last position");
     describe_gauge!("annals_relay_lag_seconds", Seconds, "Age of the oldest event that is not in Kafka yet");
+    describe_gauge!("annals_projection_lag_events", "Events that a projection has not folded yet");
+    describe_gauge!(
+        "annals_projection_lag_seconds",
+        Seconds,
+        "Age of the oldest event that it has not folded"
+    );
+    describe_gauge!(
+        "annals_projection_partition_lag_events",
+        "Positions that a partition of this process is behind what was sent to it"
+    );
+    describe_counter!("annals_rebuild_read_events_total", "Events read from the log to rebuild projections");
     describe_gauge!("annals_pool_connections", "Connections of a pool, by state");
     describe_gauge!("annals_pool_waiting", "Those who wait for a connection of a pool");
 }
@@ -50,6 +64,8 @@ pub(super) struct Watched {
     /// In a process that takes commands.
     pub(super) appender: Option<Appender>,
     pub(super) has_relay: bool,
+    /// The log and the read models, as the role that may only read.
+    pub(super) projections: (LogReader, Pool),
 }
 
 /// Looks from time to time, until shutdown.
@@ -78,5 +94,14 @@ async fn look(watched: &Watched) {
             }
         }
         Err(error) => debug!(%error, "the log does not tell how far the relay is behind"),
+    }
+    let (log, read) = &watched.projections;
+    match projector::lags(log, read).await {
+        Ok(lags) => lags.into_iter().for_each(|(projection, lag)| {
+            metrics::gauge!("annals_projection_lag_events", "projection" => projection.clone())
+                .set(lag.events as f64);
+            metrics::gauge!("annals_projection_lag_seconds", "projection" => projection).set(lag.seconds);
+        }),
+        Err(error) => debug!(%error, "it is not known how far the projections are behind"),
     }
 }

@@ -131,7 +131,7 @@ impl Server {
             log_id: database.identity().await.log_id,
             read_models,
             audit,
-            admin: Admin::new(database.pool(), database.pool(), folders.clone()),
+            admin: Admin::new(commands.clone(), database.pool(), database.pool(), folders.clone(), &config),
             folders,
             keys: database.pool(),
             metrics: PrometheusBuilder::new().build_recorder().handle(),

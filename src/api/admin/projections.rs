@@ -7,7 +7,7 @@ use poem::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{PREFIX, act as act_on, answered, core, valid};
+use super::{PREFIX, answered, asker, core, valid};
 use crate::{
     api::{headers, problem::Problem},
     domain::admin::Action,
@@ -110,13 +110,12 @@ async fn note(
     rebuild_id: Option<Uuid>,
     options: Value,
 ) -> Result<(), Problem> {
-    let stream = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("projection {projection}").as_bytes());
-    let body =
-        json!({"action": action, "projection": projection, "rebuild_id": rebuild_id, "options": options});
-    act_on(request, "admin.act", Some(stream), body).await.map(|_| ())
+    let admin = &core(request).admin;
+    admin.act(&asker(request), action, projection, rebuild_id, options).await?;
+    Ok(())
 }
 
-async fn known(request: &Request, name: &str) -> Result<Value, Problem> {
+pub(super) async fn known(request: &Request, name: &str) -> Result<Value, Problem> {
     let absent = || Problem::not_found("There is no such projection.");
     if name.contains('\0') {
         return Err(absent());

@@ -7,8 +7,12 @@ use poem::{
 };
 use poem_openapi::OperationId;
 
-use super::{core, parameters::Parameters};
-use crate::{api::problem::Problem, audit::Format, log::Position};
+use super::core;
+use crate::{
+    api::{parameters::Parameters, problem::Problem},
+    audit::Format,
+    log::Position,
+};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Tells proxies to pass on what comes at once.

@@ -2,13 +2,13 @@
 
 use annals::{
     config::Config,
-    domain,
-    log::{LogReader, Position, StreamId},
-    postgres,
-    projector::parked::{self, Mender},
+    log::{Position, StreamId},
+    projector::parked,
 };
 use deadpool_postgres::Pool;
 use uuid::Uuid;
+
+use crate::cli::admin::{admin, asker};
 
 /// Events told at once.
 const EVENTS_TOLD_MAX: i64 = 1_000;
@@ -46,13 +46,9 @@ pub(super) async fn list(read: &Pool, name: &str, json: bool) -> anyhow::Result<
 }
 
 /// Folds what is set apart of a stream, without its first event if that is to be skipped.
-pub(super) async fn mend(config: &Config, read: &Pool, asked: Apart, skip: bool) -> anyhow::Result<()> {
-    let log = LogReader::new(postgres::pool(&config.databases.projector, &config.databases)?);
-    let mender = Mender { read, log: &log, registry: &domain::registry(), limits: &config.projector };
-    let mended = match skip {
-        true => mender.skip(&asked.name, &asked.stream).await?,
-        false => mender.retry(&asked.name, &asked.stream).await?,
-    };
+pub(super) async fn mend(config: &Config, asked: Apart, skip: bool) -> anyhow::Result<()> {
+    let asker = asker(if skip { "projections skip" } else { "projections retry" });
+    let mended = admin(config, vec![]).await?.mend(&asker, &asked.name, &asked.stream, skip).await?;
     if asked.json {
         return super::print_json(&mended);
     }

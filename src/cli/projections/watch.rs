@@ -84,6 +84,17 @@ fn tell(rebuild: &Rebuild) {
     if let Some(error) = &rebuild.error {
         println!("  {error}");
     }
+    if let Some(found) = rebuild.comparison.as_ref().filter(|found| found.set_apart_count > 0) {
+        println!("  {} streams are set apart, and their rows not compared:", found.set_apart_count);
+        for stream in &found.set_apart {
+            let by = match (stream.in_live, stream.in_new) {
+                (true, true) => "both",
+                (true, false) => "what is served",
+                _ => "what was built",
+            };
+            println!("    {}/{} by {by}", stream.stream_type, stream.stream_id);
+        }
+    }
     let tables = rebuild.comparison.iter().flat_map(|found: &Comparison| &found.tables);
     for found in tables {
         let rows = |rows: Option<i64>| rows.map_or("-".into(), |rows| rows.to_string());

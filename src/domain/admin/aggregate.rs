@@ -29,10 +29,20 @@ const fn event(name: &'static str) -> EventType {
 impl Aggregate for Admin {
     const STREAM_TYPE: &'static str = "admin";
     const REVISION: u32 = 1;
-    const COMMANDS: &'static [CommandType] =
-        &[command("admin.create-key", true), command("admin.revoke-key", false), command("admin.act", false)];
-    const EVENTS: &'static [EventType] =
-        &[event("admin.key_created"), event("admin.key_revoked"), event("admin.action_requested")];
+    const COMMANDS: &'static [CommandType] = &[
+        command("admin.create-key", true),
+        command("admin.revoke-key", false),
+        command("admin.act", false),
+        command("admin.reconcile", true),
+        command("admin.end-reconcile", false),
+    ];
+    const EVENTS: &'static [EventType] = &[
+        event("admin.key_created"),
+        event("admin.key_revoked"),
+        event("admin.action_requested"),
+        event("admin.reconcile_requested"),
+        event("admin.reconcile_ended"),
+    ];
     const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 
     type State = AdminState;
@@ -56,13 +66,20 @@ impl Aggregate for Admin {
             AdminCommand::Act { action, projection, rebuild_id, options } => {
                 Ok(vec![AdminEvent::ActionRequested { action, projection, rebuild_id, options }])
             }
+            AdminCommand::Reconcile { dry_run } => Ok(vec![AdminEvent::ReconcileRequested { dry_run }]),
+            AdminCommand::EndReconcile { topics, sent_again, error } => {
+                Ok(vec![AdminEvent::ReconcileEnded { topics, sent_again, error }])
+            }
         }
     }
 
     fn evolve(state: AdminState, event: &AdminEvent) -> AdminState {
         match event {
             AdminEvent::KeyRevoked {} => AdminState { revoked: true },
-            AdminEvent::KeyCreated { .. } | AdminEvent::ActionRequested { .. } => state,
+            AdminEvent::KeyCreated { .. }
+            | AdminEvent::ActionRequested { .. }
+            | AdminEvent::ReconcileRequested { .. }
+            | AdminEvent::ReconcileEnded { .. } => state,
         }
     }
 

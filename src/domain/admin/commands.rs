@@ -12,6 +12,8 @@ pub enum AdminCommand {
     CreateKey { key_hash: String, name: String, roles: Vec<String>, expires_at: Option<String> },
     RevokeKey,
     Act { action: Action, projection: String, rebuild_id: Option<Uuid>, options: Value },
+    Reconcile { dry_run: bool },
+    EndReconcile { topics: Value, sent_again: Vec<String>, error: Option<String> },
 }
 
 #[derive(Deserialize)]
@@ -31,6 +33,18 @@ struct Act {
     options: Value,
 }
 
+#[derive(Deserialize)]
+struct Reconcile {
+    dry_run: bool,
+}
+
+#[derive(Deserialize)]
+struct EndReconcile {
+    topics: Value,
+    sent_again: Vec<String>,
+    error: Option<String>,
+}
+
 impl AdminCommand {
     /// Reads the command `name` from its body.
     pub fn read(name: &str, body: &Value) -> Result<Self, Vec<Violation>> {
@@ -45,6 +59,15 @@ impl AdminCommand {
             "admin.act" => {
                 let Act { action, projection, rebuild_id, options } = Act::deserialize(body).map_err(odd)?;
                 Ok(Self::Act { action, projection, rebuild_id, options })
+            }
+            "admin.reconcile" => {
+                let Reconcile { dry_run } = Reconcile::deserialize(body).map_err(odd)?;
+                Ok(Self::Reconcile { dry_run })
+            }
+            "admin.end-reconcile" => {
+                let EndReconcile { topics, sent_again, error } =
+                    EndReconcile::deserialize(body).map_err(odd)?;
+                Ok(Self::EndReconcile { topics, sent_again, error })
             }
             other => Err(vec![Violation::at("", format!("an admin has no command `{other}`"))]),
         }

@@ -31,6 +31,22 @@ pub enum AdminEvent {
         #[serde(default, skip_serializing_if = "Value::is_null")]
         options: Value,
     },
+    /// Topics are to be compared with the log, and those that differ sent again; the stream's id is the comparison's.
+    #[serde(rename = "admin.reconcile_requested")]
+    ReconcileRequested {
+        /// Only compared.
+        dry_run: bool,
+    },
+    #[serde(rename = "admin.reconcile_ended")]
+    ReconcileEnded {
+        /// By topic: what it lacks, and what it should not have.
+        topics: Value,
+        /// Topics that were deleted for the relay to send them again.
+        sent_again: Vec<String>,
+        /// Why it broke off.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
 }
 
 /// What can be done about a projection.
@@ -45,4 +61,8 @@ pub enum Action {
     RollBack,
     Pause,
     Resume,
+    /// Folds what is set apart of a stream, which `options` names.
+    RetryParked,
+    /// The same, without its first event.
+    SkipParked,
 }

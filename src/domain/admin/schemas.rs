@@ -18,4 +18,14 @@ pub(super) const SCHEMAS: &[EventSchema] = &[
         version: 1,
         json: include_str!("schemas/admin.action_requested.v1.json"),
     },
+    EventSchema {
+        event_type: "admin.reconcile_requested",
+        version: 1,
+        json: include_str!("schemas/admin.reconcile_requested.v1.json"),
+    },
+    EventSchema {
+        event_type: "admin.reconcile_ended",
+        version: 1,
+        json: include_str!("schemas/admin.reconcile_ended.v1.json"),
+    },
 ];

@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use poem::{Request, http::HeaderName};
 use uuid::Uuid;
 
-use super::core;
+use super::{
+    core,
+    problem::{Fault, Problem, kind},
+};
 use crate::{
-    api::problem::{Fault, Problem, kind},
     audit::Filter,
     log::{Position, Status},
 };

@@ -1,0 +1,115 @@
+//! Topics against the log, asked for by an admin: noted, compared, and sent again where they differ and that is wanted.
+//!
+//! What was asked for and what came of it are the two events of one stream, so that any process can tell. One at a time
+//! over all processes: whoever compares holds an advisory lock in a session of its own, and both end with the process.
+//! What has no end although nobody holds the lock broke off, and is asked for again.
+
+use deadpool_postgres::{ClientWrapper, Object};
+use serde_json::{Value, json};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{Admin, Asker, Error, STREAM_TYPE, read};
+use crate::{
+    config,
+    domain::admin::AdminEvent,
+    log::{Position, StreamId, Version},
+    relay::reconcile::{self, Comparison},
+};
+
+const LOCK: &str = include_str!("reconcile_lock.sql");
+const IS_LOCKED: &str = include_str!("reconcile_is_locked.sql");
+/// Of a reconcile's stream.
+const EVENTS_MAX: i64 = 2;
+
+/// A comparison that was noted and is not done yet.
+pub struct Reconciling {
+    pub id: Uuid,
+    admin: Admin,
+    asker: Asker,
+    kafka: config::Kafka,
+    dry_run: bool,
+    /// Holds the lock.
+    _session: ClientWrapper,
+}
+
+/// What was found, and what was done about it.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Reconciled {
+    pub topics: Vec<Comparison>,
+    /// Topics that were deleted for the relay to send them again.
+    pub sent_again: Vec<String>,
+}
+
+impl Admin {
+    /// Notes that topics are to be compared with the log; whoever asked then calls [`Reconciling::run`].
+    pub async fn reconcile(&self, asker: Asker, dry_run: bool) -> Result<Reconciling, Error> {
+        let kafka = self.kafka.clone().ok_or(Error::NoKafka)?;
+        let session = Object::take(self.writer.get().await?);
+        if !session.query_one(LOCK, &[]).await?.get::<_, bool>(0) {
+            return Err(Error::Reconciling);
+        }
+        let (id, _) = self.request(&asker, "admin.reconcile", None, json!({ "dry_run": dry_run })).await?;
+        Ok(Reconciling { id, admin: self.clone(), asker, kafka, dry_run, _session: session })
+    }
+
+    /// What is known of a reconcile; `None` where there is none of this id.
+    pub async fn reconciled(&self, id: Uuid) -> Result<Option<Value>, Error> {
+        // Asked first: it may end in between, but then the log tells.
+        let is_locked: bool = self.writer.get().await?.query_one(IS_LOCKED, &[]).await?.get(0);
+        let stream = StreamId { stream_type: STREAM_TYPE.into(), id };
+        let events = self.log.stream(&stream, Version(0), EVENTS_MAX).await?;
+        let mut events = events.iter().map(read);
+        let Some(AdminEvent::ReconcileRequested { dry_run }) = events.next().transpose()? else {
+            return Ok(None);
+        };
+        let told = |state: &str, topics, sent_again, error| {
+            json!({
+                "id": id, "state": state, "dry_run": dry_run, "topics": topics, "sent_again": sent_again,
+                "error": error,
+            })
+        };
+        Ok(Some(match events.next().transpose()? {
+            Some(AdminEvent::ReconcileEnded { topics, sent_again, error }) => {
+                let state = if error.is_some() { "failed" } else { "done" };
+                told(state, topics, sent_again, error)
+            }
+            _ if is_locked => told("running", Value::Null, vec![], None),
+            _ => told("failed", Value::Null, vec![], Some("the process that compared ended".into())),
+        }))
+    }
+}
+
+impl Reconciling {
+    /// Compares, sends again what differs unless only a report is wanted, and notes what came of it. `progress` is told
+    /// how far of which position it is.
+    pub async fn run(
+        self,
+        progress: impl FnMut(Position, Position) + Send + 'static,
+    ) -> Result<Reconciled, Error> {
+        let outcome = self.compare(progress).await;
+        let error = outcome.as_ref().err().map(ToString::to_string);
+        let none = Reconciled::default();
+        let Reconciled { topics, sent_again } = outcome.as_ref().unwrap_or(&none);
+        let end = json!({ "topics": topics, "sent_again": sent_again, "error": error });
+        let noted = self.admin.request(&self.asker, "admin.end-reconcile", Some(self.id), end).await;
+        if let Err(error) = &noted {
+            warn!(id = %self.id, %error, "what came of a reconcile could not be noted");
+        }
+        let reconciled = outcome?;
+        noted.map(|_| reconciled)
+    }
+
+    async fn compare(
+        &self,
+        progress: impl FnMut(Position, Position) + Send + 'static,
+    ) -> Result<Reconciled, Error> {
+        let topics = reconcile::compare(&self.admin.log, &self.kafka, &self.admin.relay, progress).await?;
+        let wrong = topics.iter().filter(|comparison| !self.dry_run && comparison.is_wrong());
+        let sent_again: Vec<String> = wrong.map(|comparison| comparison.topic.clone()).collect();
+        if !sent_again.is_empty() {
+            reconcile::send_again(&self.kafka, &self.admin.writer, sent_again.clone()).await?;
+        }
+        Ok(Reconciled { topics, sent_again })
+    }
+}

@@ -1,0 +1,21 @@
+//! What admins do from the command line: the same way as over HTTP, so each action is an event too, of actor `cli`.
+
+use annals::{
+    admin::{Admin, Asker},
+    config::Config,
+    postgres,
+    projector::Folder,
+    serve::pipeline,
+};
+
+/// Makes actions true, straight on the databases; rebuilds take newer versions from `folders`.
+pub(super) async fn admin(config: &Config, folders: Vec<Folder>) -> anyhow::Result<Admin> {
+    let databases = &config.databases;
+    let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
+    let (writer, read) = (postgres::pool(&databases.writer, databases)?, postgres::pool(read, databases)?);
+    Ok(Admin::new(pipeline(config).await?, writer, read, folders, config))
+}
+
+pub(super) fn asker(command: &str) -> Asker {
+    Asker::at_command_line(command)
+}

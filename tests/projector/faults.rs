@@ -1,0 +1,52 @@
+//! Faults that are no event's: what may pass is waited for, what cannot pass is said. Neither sets anything apart.
+
+use annals::projector::Status;
+
+use crate::{
+    stage::{Counters, Stage, shipped},
+    support::until,
+};
+
+const DISK_IS_FULL: &str = include_str!("disk_is_full.sql");
+const DISK_HAS_ROOM: &str = include_str!("disk_has_room.sql");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_waited_for() {
+    let stage = Stage::new().await;
+    let process = stage.process(&[&shipped("counters")], &[]).await;
+    let mut counters = Counters::new(10);
+    stage.count(&mut counters, 20).await;
+    stage.assert_counted(&counters).await;
+
+    let client = stage.database.client().await;
+    client.batch_execute(DISK_IS_FULL).await.expect("full");
+    stage.count(&mut counters, 20).await;
+    let reason = process.stands_still("counters").await;
+    assert!(reason.contains("No space left on device (SQLSTATE 53100)"), "{reason}");
+    assert!(matches!(process.status("counters"), Status::Waiting { .. }));
+    client.batch_execute(DISK_HAS_ROOM).await.expect("room");
+    stage.assert_counted(&counters).await;
+    until("it follows again", async || process.status("counters") == Status::Running).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_column_stops_and_is_named() {
+    let stage = Stage::new().await;
+    let process = stage.process(&[&shipped("counters")], &[]).await;
+    let mut counters = Counters::new(10);
+    stage.count(&mut counters, 20).await;
+    stage.assert_counted(&counters).await;
+
+    let client = stage.database.client().await;
+    let column = "alter table projection_counters_1.counters";
+    client.batch_execute(&format!("{column} rename column counter to mislaid")).await.expect("renamed");
+    stage.count(&mut counters, 20).await;
+    let reason = process.stands_still("counters").await;
+    assert!(reason.contains("on/counter.") && reason.contains("counter does not exist"), "{reason}");
+    assert!(matches!(process.status("counters"), Status::Stopped { .. }));
+    client.batch_execute(&format!("{column} rename column mislaid to counter")).await.expect("renamed");
+    annals::projector::set_paused(&stage.database.pool(), "counters", false).await.expect("resumed");
+    stage.assert_counted(&counters).await;
+    process.stop().await;
+}

@@ -1,0 +1,83 @@
+//! Streams that a generation has set apart are told in a comparison, and are no difference.
+
+use std::collections::BTreeMap;
+
+use annals::{
+    log::{Expected, StreamId},
+    projector::{Folder, parked::Mender},
+    rebuild::{self, Options, Rebuild, SetApart, State},
+};
+use uuid::Uuid;
+
+use crate::{
+    stage::Stage,
+    support::{self, append_to},
+};
+
+/// Projects by unique names, which sets apart those whose name is taken.
+fn names() -> Folder {
+    let files = [
+        (
+            "projection.toml",
+            r#"
+            name = "names"
+            version = 1
+            events = ["project.created", "project.deleted"]
+            key = ["id"]
+            rows = "shared"
+            on_error = "park"
+            "#,
+        ),
+        ("table.sql", "create table names (id uuid primary key, name text not null unique)"),
+        ("on/project.created.sql", "insert into names select e.stream_id, e.data ->> 'name' from events e"),
+        ("on/project.deleted.sql", "delete from names n using events e where n.id = e.stream_id"),
+    ];
+    let files = files.map(|(path, text)| (path.to_owned(), text.to_owned()));
+    Folder::parse(BTreeMap::from(files)).expect("it loads")
+}
+
+impl Stage {
+    async fn name(&self, id: Uuid, event: &str, name: &str) {
+        let data = format!(r#"{{"name":"{name}"}}"#);
+        self.append(append_to(id, Expected::Any, &[(event, &data)])).await;
+    }
+
+    async fn rebuild_names(&self, state: State) -> Rebuild {
+        let pool = self.database.pool();
+        let begun = rebuild::start(&pool, Uuid::now_v7(), "names", None, Options::default()).await;
+        self.reaches(begun.expect("it begins").id, state).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_generation_has_set_apart_is_told_and_is_no_difference() {
+    let stage = Stage::new().await;
+    let process = stage.process(&[&names()], &[]).await;
+    let [first, twin, other] = [(); 3].map(|()| Uuid::now_v7());
+    for (id, name) in [(first, "tea"), (twin, "tea"), (other, "cake")] {
+        stage.name(id, "project.created", name).await;
+    }
+    stage.name(first, "project.deleted", "").await;
+    stage.folded("names").await;
+    // The live one folds it at last; a new one meets the first name again, and sets it apart.
+    let (read, log) = (stage.database.pool(), stage.database.reader());
+    let (registry, config) = (support::registry(), stage.database.config(&[]));
+    let mender = Mender { read: &read, log: &log, registry: &registry, limits: &config.projector };
+    let stream = StreamId { stream_type: "project".into(), id: twin };
+    assert_eq!(mender.retry("names", &stream).await.expect("mended").applied, 1);
+
+    let done = stage.rebuild_names(State::Done).await;
+    let found = done.comparison.expect("compared");
+    let apart = SetApart { stream_type: "project".into(), stream_id: twin, in_live: false, in_new: true };
+    assert_eq!((found.set_apart_count, found.set_apart), (1, vec![apart]));
+    assert!(found.must_be_equal && found.tables[0].is_equal, "{:?}", found.tables);
+    assert_eq!((found.tables[0].live_rows, found.tables[0].new_rows), (Some(1), Some(1)));
+
+    // Any other row still counts.
+    stage.execute(&format!("update projection_names_2.names set name = 'pie' where id = '{other}'")).await;
+    let waiting = stage.rebuild_names(State::Waiting).await;
+    let found = waiting.difference().expect("they differ");
+    assert_eq!((found.set_apart[0].in_live, found.set_apart[0].in_new), (true, true));
+    assert_eq!(found.tables[0].only_live[0]["name"], "pie");
+    process.stop().await;
+}
