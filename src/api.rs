@@ -19,6 +19,7 @@ pub mod health;
 pub(crate) mod money;
 mod open;
 pub(crate) mod problem;
+mod rate;
 pub(crate) mod read;
 mod read_models;
 pub(crate) mod reply;
@@ -29,7 +30,7 @@ mod token;
 
 use std::{collections::HashMap, io, sync::Arc};
 
-use auth::{Authenticator, KeyVerifier};
+use auth::{Authenticator, KeyVerifier, TokenVerifier};
 pub use contract::contract;
 use cors::Cors;
 use deadpool_postgres::Pool;
@@ -37,6 +38,7 @@ use edge::Edge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use poem::{Endpoint, Response, Server, listener::TcpAcceptor};
 use poem_openapi::OpenApi;
+use rate::Rates;
 use schema::Schemas;
 use token::Tokens;
 use tokio::net::TcpListener;
@@ -130,9 +132,14 @@ pub fn app(
     Edge {
         routes: routes::assemble(table),
         core: Arc::new(core),
-        authenticator: match config.auth {
+        authenticator: match config.auth.clone() {
             config::Auth::Dev => Authenticator::Dev,
             config::Auth::Keys => Authenticator::Keys(KeyVerifier::new(deps.keys, config.api.key_memory)),
+            config::Auth::Jwt(jwt) => Authenticator::Jwt(TokenVerifier::new(jwt)),
+        },
+        rates: match &config.auth {
+            config::Auth::Dev => Rates::off(),
+            config::Auth::Keys | config::Auth::Jwt(_) => Rates::new(&config.api.rates),
         },
         cors: Cors::new(config.cors_origins.clone()),
     }

@@ -4,13 +4,17 @@
 //! `ANNALS_TOPIC_PREFIX` in the environment). Everything is read and checked before anything starts; all faults
 //! are reported at once. Every bound of the program has its name, its default and its reason here.
 
+mod api;
 mod audit;
+mod auth;
 mod command;
 mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use api::{Api, Rates};
 pub use audit::Audit;
+pub use auth::{Auth, JwksSource, Jwt};
 pub use command::{Command, CommandTopic};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
@@ -94,30 +98,12 @@ pub struct Kafka {
     pub request_timeout: Duration,
 }
 
-/// How API callers prove who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// Keys kept in the log's database.
-    Keys,
-    /// Three fixed keys, on a loopback address only.
-    Dev,
-}
-
 /// What the program writes about itself.
 #[derive(Debug, Clone)]
 pub struct LogOutput {
     /// A `tracing` filter, such as `info,annals::relay=debug`.
     pub filter: String,
     pub json: bool,
-}
-
-/// Bounds of the HTTP side.
-#[derive(Debug, Clone)]
-pub struct Api {
-    /// A connection that is silent this long is closed.
-    pub idle_timeout: Duration,
-    /// How long a key that was looked up is believed: what a revocation may take to be felt everywhere.
-    pub key_memory: Duration,
 }
 
 /// Bounds of the group commit (see `log::appender`).
@@ -236,7 +222,7 @@ impl Config {
                 ..kafka
             }),
             projections_dir: PathBuf::from(from.value("projections_dir", "projections".to_owned())),
-            auth: from.choice("auth", &[("keys", Auth::Keys), ("dev", Auth::Dev)]),
+            auth: Auth::read(&mut from),
             body_limit_bytes: from.ranged("body_limit", 1 << 20, 1_024..=64 << 20),
             cors_origins: from.list("cors_origins"),
             log: LogOutput {
@@ -244,10 +230,7 @@ impl Config {
                 json: from.choice("log_format", &[("text", false), ("json", true)]),
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
-            api: Api {
-                idle_timeout: from.seconds("api_idle_timeout_seconds", 75, 1..=3_600),
-                key_memory: from.millis("api_key_memory_ms", 1_000, 1..=10_000),
-            },
+            api: Api::read(&mut from),
             append,
             command: command::command(&mut from),
             command_topic: command::topic(&mut from),
@@ -264,7 +247,7 @@ impl Config {
             audit: Audit::read(&mut from),
             shown: Vec::new(),
         };
-        if config.auth == Auth::Dev && !config.listen.ip().is_loopback() {
+        if matches!(config.auth, Auth::Dev) && !config.listen.ip().is_loopback() {
             from.fault(
                 "auth",
                 "`dev` has fixed keys and is refused unless `listen` is a loopback address".into(),

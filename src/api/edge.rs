@@ -19,6 +19,7 @@ use super::{
     cors::Cors,
     drain, headers,
     problem::Problem,
+    rate::Rates,
     sent::CorrelationId,
 };
 use crate::{audit::Access, command::step::Step};
@@ -37,6 +38,7 @@ pub(crate) struct Edge<E> {
     pub(crate) routes: E,
     pub(crate) core: Arc<Core>,
     pub(crate) authenticator: Authenticator,
+    pub(crate) rates: Rates,
     pub(crate) cors: Cors,
 }
 
@@ -84,8 +86,10 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             let CorrelationId(correlation_id) =
                 request.data::<CorrelationId>().expect("the caller put it there").clone();
             let step = Step::start("authenticate", &correlation_id);
-            let caller = self.authenticator.admit(role, request.headers()).await?;
+            let identified = self.authenticator.identify(request.headers()).await;
             drop(step);
+            let caller = self.rates.check(identified, request.remote_addr())?;
+            caller.must_be(role)?;
             if role == Role::Auditor {
                 self.core.audit.note(&access(&request, &caller)).await?;
             }

@@ -33,7 +33,8 @@ pub(crate) const UNAUTHENTICATED: &Kind = &Kind {
     slug: "unauthenticated",
     status: 401,
     title: "Who is calling is not known",
-    meaning: "The header Authorization is missing or is not `Bearer <key>`, or the key is unknown, expired or revoked.",
+    meaning: "The header Authorization is missing or is not `Bearer <key>`, or the key or token is unknown, expired or \
+              revoked. `detail` says what is wrong with a token.",
     remedy: "Send `Authorization: Bearer <key>`. An operator makes keys with `annals keys create`.",
 };
 pub(crate) const FORBIDDEN: &Kind = &Kind {
@@ -115,7 +116,8 @@ pub(crate) const TOO_MANY_REQUESTS: &Kind = &Kind {
     slug: "too-many-requests",
     status: 429,
     title: "Too many requests",
-    meaning: "The key sent more requests than it may. Nothing was done.",
+    meaning: "The caller sent more requests than it may, or too many from this address had no good key. Nothing was \
+              done.",
     remedy: "Wait for the time in Retry-After.",
 };
 pub(crate) const INTERNAL: &Kind = &Kind {
