@@ -16,6 +16,7 @@ mod drain;
 mod edge;
 mod headers;
 pub mod health;
+mod listen;
 pub(crate) mod money;
 mod open;
 pub(crate) mod problem;
@@ -35,8 +36,9 @@ pub use contract::contract;
 use cors::Cors;
 use deadpool_postgres::Pool;
 use edge::Edge;
+use listen::Bounded;
 use metrics_exporter_prometheus::PrometheusHandle;
-use poem::{Endpoint, Response, Server, listener::TcpAcceptor};
+use poem::{Endpoint, Response, Server};
 use poem_openapi::OpenApi;
 use rate::Rates;
 use schema::Schemas;
@@ -83,7 +85,7 @@ struct Core {
     audit: Audit,
     admin: Admin,
     reads: config::Reads,
-    body_bytes_max: usize,
+    body: body::Limits,
     /// Cancelled when no new requests should come; streams end then.
     draining: CancellationToken,
 }
@@ -97,7 +99,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let app = app(deps, config, shutdown.clone());
-    Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
+    Server::new_with_acceptor(Bounded::new(listener, config.api.connections_max)?)
         .name("api")
         .idle_timeout(config.api.idle_timeout)
         .run_with_graceful_shutdown(app, shutdown.cancelled_owned(), Some(config.shutdown_timeout))
@@ -126,7 +128,7 @@ pub fn app(
         audit: deps.audit,
         admin: deps.admin,
         reads: config.reads.clone(),
-        body_bytes_max: config.body_limit_bytes,
+        body: body::Limits { bytes_max: config.body_limit_bytes, time_max: config.api.body_timeout },
         draining,
     };
     Edge {
@@ -141,6 +143,7 @@ pub fn app(
             config::Auth::Dev => Rates::off(),
             config::Auth::Keys | config::Auth::Jwt(_) => Rates::new(&config.api.rates),
         },
+        limits: config.api.clone(),
         cors: Cors::new(config.cors_origins.clone()),
     }
 }

@@ -12,6 +12,16 @@ pub struct Api {
     /// How long a key that was looked up is believed: what a revocation may take to be felt everywhere.
     pub key_memory: Duration,
     pub rates: Rates,
+    /// Connections held at once; more wait with the kernel, unanswered.
+    pub connections_max: usize,
+    /// Longest path and query.
+    pub url_bytes_max: usize,
+    /// All headers of a request, names and values.
+    pub header_bytes_max: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a request may take to its answer's beginning. What an answer streams has bounds of its own.
+    pub request_timeout: Duration,
 }
 
 /// How often callers may come, in each process. Off in the mode `dev`.
@@ -35,6 +45,12 @@ impl Api {
                 failures_per_minute: rate(from, "api_failures_per_minute", 600),
                 callers_max: from.ranged("api_rate_callers_max", 10_000, 100..=1_000_000),
             },
+            connections_max: from.ranged("api_connections_max", 4_096, 1..=1_000_000),
+            url_bytes_max: from.ranged("api_url_bytes_max", 8_192, 512..=65_534),
+            header_bytes_max: from.ranged("api_header_bytes_max", 32 << 10, 1_024..=256 << 10),
+            body_timeout: from.millis("api_body_timeout_ms", 30_000, 10..=600_000),
+            // Longer than the longest wait that a read may ask for.
+            request_timeout: from.millis("api_request_timeout_ms", 60_000, 10..=600_000),
         }
     }
 }
