@@ -8,6 +8,7 @@ mod api;
 mod audit;
 mod auth;
 mod command;
+mod kafka;
 mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -16,6 +17,7 @@ pub use api::{Api, Rates};
 pub use audit::Audit;
 pub use auth::{Auth, JwksSource, Jwt};
 pub use command::{Command, CommandTopic};
+pub use kafka::{KafkaSecurity, Sasl};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
 
@@ -86,6 +88,7 @@ impl Databases {
 pub struct Kafka {
     /// Host and port of brokers, separated by commas.
     pub brokers: String,
+    pub security: KafkaSecurity,
     /// Topics are `<prefix>.<stream_type>`.
     pub topic_prefix: String,
     /// Partitions of a stream type's topic, fixed at the type's first event.
@@ -198,8 +201,10 @@ impl Config {
 
     /// Checks what `sources` hold; every fault is reported, not only the first.
     pub fn from_sources(mut from: Sources) -> Result<Self, Faults> {
+        let security = KafkaSecurity::read(&mut from);
         let kafka = from.optional("kafka_brokers").map(|brokers: String| Kafka {
             brokers,
+            security,
             topic_prefix: String::new(),
             partitions: 0,
             replication: from.ranged("kafka_replication", -1, -1..=32),
