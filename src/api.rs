@@ -137,7 +137,7 @@ pub fn app(
         authenticator: match config.auth.clone() {
             config::Auth::Dev => Authenticator::Dev,
             config::Auth::Keys => Authenticator::Keys(KeyVerifier::new(deps.keys, config.api.key_memory)),
-            config::Auth::Jwt(jwt) => Authenticator::Jwt(TokenVerifier::new(jwt)),
+            config::Auth::Jwt(jwt) => Authenticator::Jwt(Box::new(TokenVerifier::new(*jwt))),
         },
         rates: match &config.auth {
             config::Auth::Dev => Rates::off(),

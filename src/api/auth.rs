@@ -101,7 +101,7 @@ pub(crate) enum Authenticator {
     /// The fixed keys `dev-consumer`, `dev-admin` and `dev-auditor`, each with the one role it names.
     Dev,
     Keys(KeyVerifier),
-    Jwt(TokenVerifier),
+    Jwt(Box<TokenVerifier>),
 }
 
 impl Authenticator {

@@ -12,7 +12,7 @@ pub enum Auth {
     /// Keys kept in the log's database.
     Keys,
     /// Tokens of an issuer elsewhere.
-    Jwt(Jwt),
+    Jwt(Box<Jwt>),
     /// Three fixed keys, on a loopback address only.
     Dev,
 }
@@ -54,7 +54,7 @@ impl Auth {
         let jwt = Jwt::read(from, matches!(mode, Mode::Jwt));
         match mode {
             Mode::Keys => Self::Keys,
-            Mode::Jwt => Self::Jwt(jwt),
+            Mode::Jwt => Self::Jwt(Box::new(jwt)),
             Mode::Dev => Self::Dev,
         }
     }
