@@ -16,10 +16,12 @@ mod drain;
 mod edge;
 mod headers;
 pub mod health;
+mod listen;
 pub(crate) mod money;
 mod open;
 mod parameters;
 pub(crate) mod problem;
+mod rate;
 pub(crate) mod read;
 mod read_models;
 pub(crate) mod reply;
@@ -31,14 +33,16 @@ mod trace;
 
 use std::{collections::HashMap, io, sync::Arc};
 
-use auth::{Authenticator, KeyVerifier};
+use auth::{Authenticator, KeyVerifier, TokenVerifier};
 pub use contract::contract;
 use cors::Cors;
 use deadpool_postgres::Pool;
 use edge::Edge;
+use listen::Bounded;
 use metrics_exporter_prometheus::PrometheusHandle;
-use poem::{Endpoint, Request, Response, Server, listener::TcpAcceptor};
+use poem::{Endpoint, Request, Response, Server};
 use poem_openapi::OpenApi;
+use rate::Rates;
 use schema::Schemas;
 use token::Tokens;
 use tokio::net::TcpListener;
@@ -83,7 +87,7 @@ struct Core {
     audit: Audit,
     admin: Admin,
     reads: config::Reads,
-    body_bytes_max: usize,
+    body: body::Limits,
     /// Cancelled when no new requests should come; streams end then.
     draining: CancellationToken,
 }
@@ -102,7 +106,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let app = app(deps, config, shutdown.clone());
-    Server::new_with_acceptor(TcpAcceptor::from_tokio(listener)?)
+    Server::new_with_acceptor(Bounded::new(listener, config.api.connections_max)?)
         .name("api")
         .idle_timeout(config.api.idle_timeout)
         .run_with_graceful_shutdown(app, shutdown.cancelled_owned(), Some(config.shutdown_timeout))
@@ -131,16 +135,22 @@ pub fn app(
         audit: deps.audit,
         admin: deps.admin,
         reads: config.reads.clone(),
-        body_bytes_max: config.body_limit_bytes,
+        body: body::Limits { bytes_max: config.body_limit_bytes, time_max: config.api.body_timeout },
         draining,
     };
     Edge {
         routes: routes::assemble(table),
         core: Arc::new(core),
-        authenticator: match config.auth {
+        authenticator: match config.auth.clone() {
             config::Auth::Dev => Authenticator::Dev,
             config::Auth::Keys => Authenticator::Keys(KeyVerifier::new(deps.keys, config.api.key_memory)),
+            config::Auth::Jwt(jwt) => Authenticator::Jwt(Box::new(TokenVerifier::new(*jwt))),
         },
+        rates: match &config.auth {
+            config::Auth::Dev => Rates::off(),
+            config::Auth::Keys | config::Auth::Jwt(_) => Rates::new(&config.api.rates),
+        },
+        limits: config.api.clone(),
         cors: Cors::new(config.cors_origins.clone()),
     }
 }

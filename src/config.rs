@@ -4,14 +4,20 @@
 //! `ANNALS_TOPIC_PREFIX` in the environment). Everything is read and checked before anything starts; all faults
 //! are reported at once. Every bound of the program has its name, its default and its reason here.
 
+mod api;
 mod audit;
+mod auth;
 mod command;
+mod kafka;
 mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use api::{Api, Rates};
 pub use audit::Audit;
+pub use auth::{Auth, JwksSource, Jwt};
 pub use command::{Command, CommandTopic};
+pub use kafka::{KafkaSecurity, Sasl};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
 
@@ -82,6 +88,7 @@ impl Databases {
 pub struct Kafka {
     /// Host and port of brokers, separated by commas.
     pub brokers: String,
+    pub security: KafkaSecurity,
     /// Topics are `<prefix>.<stream_type>`.
     pub topic_prefix: String,
     /// Partitions of a stream type's topic, fixed at the type's first event.
@@ -94,15 +101,6 @@ pub struct Kafka {
     pub request_timeout: Duration,
 }
 
-/// How API callers prove who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// Keys kept in the log's database.
-    Keys,
-    /// Three fixed keys, on a loopback address only.
-    Dev,
-}
-
 /// What the program writes about itself.
 #[derive(Debug, Clone)]
 pub struct LogOutput {
@@ -111,15 +109,6 @@ pub struct LogOutput {
     pub json: bool,
     /// Where a collector takes spans (OTLP over HTTP); unset: nobody does.
     pub otlp_endpoint: Option<String>,
-}
-
-/// Bounds of the HTTP side.
-#[derive(Debug, Clone)]
-pub struct Api {
-    /// A connection that is silent this long is closed.
-    pub idle_timeout: Duration,
-    /// How long a key that was looked up is believed: what a revocation may take to be felt everywhere.
-    pub key_memory: Duration,
 }
 
 /// Bounds of the group commit (see `log::appender`).
@@ -217,8 +206,10 @@ impl Config {
 
     /// Checks what `sources` hold; every fault is reported, not only the first.
     pub fn from_sources(mut from: Sources) -> Result<Self, Faults> {
+        let security = KafkaSecurity::read(&mut from);
         let kafka = from.optional("kafka_brokers").map(|brokers: String| Kafka {
             brokers,
+            security,
             topic_prefix: String::new(),
             partitions: 0,
             replication: from.ranged("kafka_replication", -1, -1..=32),
@@ -241,7 +232,7 @@ impl Config {
                 ..kafka
             }),
             projections_dir: PathBuf::from(from.value("projections_dir", "projections".to_owned())),
-            auth: from.choice("auth", &[("keys", Auth::Keys), ("dev", Auth::Dev)]),
+            auth: Auth::read(&mut from),
             body_limit_bytes: from.ranged("body_limit", 1 << 20, 1_024..=64 << 20),
             cors_origins: from.list("cors_origins"),
             log: LogOutput {
@@ -250,10 +241,7 @@ impl Config {
                 otlp_endpoint: from.optional("otlp_endpoint"),
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
-            api: Api {
-                idle_timeout: from.seconds("api_idle_timeout_seconds", 75, 1..=3_600),
-                key_memory: from.millis("api_key_memory_ms", 1_000, 1..=10_000),
-            },
+            api: Api::read(&mut from),
             append,
             command: command::command(&mut from),
             command_topic: command::topic(&mut from),
@@ -270,7 +258,7 @@ impl Config {
             audit: Audit::read(&mut from),
             shown: Vec::new(),
         };
-        if config.auth == Auth::Dev && !config.listen.ip().is_loopback() {
+        if matches!(config.auth, Auth::Dev) && !config.listen.ip().is_loopback() {
             from.fault(
                 "auth",
                 "`dev` has fixed keys and is refused unless `listen` is a loopback address".into(),

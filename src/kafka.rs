@@ -14,6 +14,7 @@ use rdkafka::{
     ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
 };
 pub use record::{Malformed, Record, decode, headers, source};
+use secrecy::ExposeSecret;
 pub use tails::{Tail, TailError, read_tails};
 pub use topics::{Topic, TopicError, delete_topics, ensure_exchange, ensure_topics};
 use tracing::debug;
@@ -49,7 +50,21 @@ pub fn client(kafka: &config::Kafka) -> ClientConfig {
         .set("socket.nagle.disable", "true")
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "1000");
+    secure(&mut client, &kafka.security);
     client
+}
+
+fn secure(client: &mut ClientConfig, security: &config::KafkaSecurity) {
+    client.set("security.protocol", security.protocol);
+    if let Some(file) = &security.ca_file {
+        client.set("ssl.ca.location", file.to_string_lossy());
+    }
+    if let Some(sasl) = &security.sasl {
+        client
+            .set("sasl.mechanism", sasl.mechanism)
+            .set("sasl.username", &sasl.username)
+            .set("sasl.password", sasl.password.expose_secret());
+    }
 }
 
 /// What a client has to say goes to the debug log: librdkafka repeats itself for every broker and every try, while
@@ -68,3 +83,42 @@ impl ClientContext for Quiet {
 }
 
 impl ConsumerContext for Quiet {}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::producer::{BaseProducer, DefaultProducerContext};
+
+    use super::*;
+    use crate::config::{Config, Sources};
+
+    fn configured(settings: &[(&str, &str)]) -> Result<config::Kafka, config::Faults> {
+        let own = [("database_url", "postgres://u@h/d"), ("kafka_brokers", "127.0.0.1:1")];
+        let settings = own.iter().chain(settings).map(|(name, value)| (*name, (*value).to_owned()));
+        Config::from_sources(Sources::of(settings)).map(|config| config.kafka.expect("brokers are set"))
+    }
+
+    #[test]
+    fn security_reaches_the_client_and_no_log() {
+        let plain = client(&configured(&[]).unwrap());
+        assert_eq!(plain.get("security.protocol"), Some("plaintext"));
+        let mut settings = vec![
+            ("kafka_security_protocol", "sasl_ssl"),
+            ("kafka_sasl_mechanism", "SCRAM-SHA-512"),
+            ("kafka_sasl_username", "annals"),
+            ("kafka_sasl_password", "pa55word"),
+        ];
+        let kafka = configured(&settings).unwrap();
+        assert!(!format!("{kafka:?}").contains("pa55word"));
+        let secure = client(&kafka);
+        assert_eq!(secure.get("sasl.mechanism"), Some("SCRAM-SHA-512"));
+        assert_eq!(secure.get("sasl.password"), Some("pa55word"));
+        // The library was built with all that this needs.
+        let made: Result<BaseProducer, _> = secure.create_with_context(DefaultProducerContext);
+        assert!(made.is_ok(), "{:?}", made.err());
+        settings.push(("kafka_ca_file", "/etc/kafka/ca.pem"));
+        let secure = client(&configured(&settings).unwrap());
+        assert_eq!(secure.get("ssl.ca.location"), Some("/etc/kafka/ca.pem"));
+        settings.retain(|(name, _)| *name != "kafka_sasl_password");
+        assert!(configured(&settings).is_err(), "a mechanism without a password");
+    }
+}

@@ -27,5 +27,6 @@ pub mod serve;
 
 pub mod json;
 pub mod postgres;
+mod tls;
 
 pub mod bench;

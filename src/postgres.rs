@@ -2,28 +2,30 @@
 //!
 //! Leaves every statement to the module that owns the tables. Errors are told apart by SQLSTATE, never by message.
 
+mod connect;
 mod migrate;
 
-use std::time::Duration;
-
+pub use connect::{connect, session};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 pub use migrate::{
     MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
 };
-use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{NoTls, error::SqlState};
+use secrecy::SecretString;
+use tokio_postgres::error::SqlState;
 
-use crate::config::Databases;
-
-/// What every session sets, so that no statement depends on the server's or the user's settings.
-const SESSION_OPTIONS: &str = "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=iso_8601 \
-                               -c default_transaction_isolation=read\\ committed -c client_min_messages=warning";
+use crate::{config::Databases, tls};
 
 /// Why a database could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the database URL is not valid: {0}")]
     Url(#[source] tokio_postgres::Error),
+    #[error(
+        "`sslmode={0}` in the database URL is none of disable, allow, prefer, require, verify-ca and verify-full"
+    )]
+    SslMode(String),
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     #[error("no connection to the database: {}", refused(.0))]
     Connect(PoolError),
     #[error("the connection pool could not be made: {0}")]
@@ -71,7 +73,7 @@ impl Error {
         match self {
             Self::Statement(error) => classify(error),
             Self::Connect(_) => Failure::Transient,
-            Self::Url(_) | Self::Pool(_) => Failure::Fatal,
+            Self::Url(_) | Self::SslMode(_) | Self::Tls(_) | Self::Pool(_) => Failure::Fatal,
         }
     }
 }
@@ -99,29 +101,13 @@ pub fn classify(error: &tokio_postgres::Error) -> Failure {
 
 /// A pool of connections for one role. Connections are made when first needed.
 pub fn pool(url: &SecretString, databases: &Databases) -> Result<Pool, Error> {
-    let config = session(url, databases.tcp_user_timeout)?;
+    let (config, tls) = session(url, databases.tcp_user_timeout)?;
     let manager =
-        Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Ok(Pool::builder(manager)
         .max_size(databases.pool_size)
         .wait_timeout(Some(databases.pool_wait))
         .create_timeout(Some(databases.pool_wait))
         .runtime(Runtime::Tokio1)
         .build()?)
-}
-
-/// Settings of one session; for connections that are kept outside a pool too.
-pub fn session(url: &SecretString, tcp_user_timeout: Duration) -> Result<tokio_postgres::Config, Error> {
-    let mut config: tokio_postgres::Config = url.expose_secret().parse().map_err(Error::Url)?;
-    let options = match config.get_options() {
-        Some(own) => format!("{SESSION_OPTIONS} {own}"),
-        None => SESSION_OPTIONS.to_owned(),
-    };
-    config
-        .options(options)
-        .application_name("annals")
-        .tcp_user_timeout(tcp_user_timeout)
-        .connect_timeout(tcp_user_timeout)
-        .keepalives_idle(tcp_user_timeout);
-    Ok(config)
 }

@@ -113,3 +113,37 @@ async fn odd_keys_are_not_made() {
     assert!(!keys::revoke(&pool, Uuid::now_v7()).await.expect("answered"));
     assert_eq!(json!(keys::list(&pool).await.expect("listed").len()), json!(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_too_often_is_told_when_to_come_again() {
+    let database = Database::new().await;
+    let settings = [("auth", "keys"), ("api_requests_per_second", "1"), ("api_failures_per_minute", "2")];
+    let server = Server::start(&database, &settings).await;
+    let get = |key: &str| Answer::of(server.anonymous(Method::GET, PATHS[0]).bearer_auth(key));
+    for expected in [401, 401, 429] {
+        assert_eq!(get("annals_guess").await.status.as_u16(), expected);
+    }
+    let late = get("annals_guess").await;
+    assert_eq!((late.problem().as_str(), late.header("www-authenticate")), ("too-many-requests", None));
+    let seconds: u64 = late.header("retry-after").expect("a time").parse().expect("seconds");
+    assert!((1..=30).contains(&seconds), "{seconds}");
+
+    // A good key behind the same address is not the others' hostage, but has a limit of its own.
+    let pool = database.pool();
+    let (_, secret) = keys::create(&pool, "busy", &[Role::Consumer], None).await.expect("made");
+    assert_eq!(get(secret.expose_secret()).await.status, 404);
+    until("the key is refused", || async {
+        get(secret.expose_secret()).await.problem() == "too-many-requests"
+    })
+    .await;
+    until("the key is let in again", || async { get(secret.expose_secret()).await.status == 404 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn development_has_no_rates() {
+    let database = Database::new().await;
+    let server = Server::start(&database, &[("api_failures_per_minute", "1")]).await;
+    for _ in 0..3 {
+        assert_eq!(status(&server, "dev-owner", PATHS[0]).await, 401);
+    }
+}

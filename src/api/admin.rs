@@ -78,7 +78,7 @@ fn asker(request: &Request) -> Asker {
 async fn valid(request: &Request, body: Body, schema: &str) -> Result<Value, Problem> {
     let core = core(request);
     let empty_is_object = core.schemas.requires_nothing(schema);
-    let mut body = body::read(request, body, core.body_bytes_max, empty_is_object).await?;
+    let mut body = body::read(request, body, core.body, empty_is_object).await?;
     let violations = core.schemas.validate(schema, &mut body);
     match violations.is_empty() {
         true => Ok(body),

@@ -3,11 +3,15 @@
 //!
 //! No role implies another. The invariant: under `/api` nothing runs without a [`Caller`].
 
+mod jwks;
+mod jwt;
 pub mod keys;
 mod verify;
 
 use std::{fmt, str::FromStr};
 
+use jwt::Refusal;
+pub(crate) use jwt::TokenVerifier;
 use poem::http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
 pub(crate) use verify::KeyVerifier;
@@ -81,27 +85,47 @@ pub(crate) struct Caller {
     roles: Vec<Role>,
 }
 
+impl Caller {
+    /// Whether a path of this role may be used by them.
+    pub(crate) fn must_be(&self, role: Role) -> Result<(), Problem> {
+        if self.roles.contains(&role) {
+            Ok(())
+        } else {
+            Err(Problem::new(kind::FORBIDDEN, format!("This path asks for the role {role}.")))
+        }
+    }
+}
+
 /// How keys are recognised.
 pub(crate) enum Authenticator {
     /// The fixed keys `dev-consumer`, `dev-admin` and `dev-auditor`, each with the one role it names.
     Dev,
     Keys(KeyVerifier),
+    Jwt(Box<TokenVerifier>),
 }
 
 impl Authenticator {
-    /// The caller, if the path may be used by them.
-    pub(crate) async fn admit(&self, role: Role, headers: &HeaderMap) -> Result<Caller, Problem> {
+    /// Who calls, if that is known.
+    pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let key =
             bearer(headers).ok_or_else(|| refuse("The header Authorization: Bearer <key> is missing."))?;
         let caller = match self {
             Self::Dev => dev_caller(key),
             Self::Keys(verifier) => verifier.verify(key).await?,
+            Self::Jwt(verifier) => return verifier.verify(key).await.map_err(Problem::from),
         };
-        let caller = caller.ok_or_else(|| refuse("The key is unknown, expired or revoked."))?;
-        if caller.roles.contains(&role) {
-            Ok(caller)
-        } else {
-            Err(Problem::new(kind::FORBIDDEN, format!("This path asks for the role {role}.")))
+        caller.ok_or_else(|| refuse("The key is unknown, expired or revoked."))
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Token(detail) => refuse(&detail),
+            Refusal::Keys(error) => {
+                tracing::warn!(%error, "no token can be verified");
+                Self::overloaded("The keys of the tokens' issuer cannot be had; try again.")
+            }
         }
     }
 }
@@ -165,8 +189,9 @@ mod tests {
         let admit = async |authorization: &str, role| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, HeaderValue::from_str(authorization).unwrap());
-            let admitted = Authenticator::Dev.admit(role, &headers).await;
-            admitted.map(|caller| caller.principal).map_err(|problem| problem.kind.status)
+            let identified = Authenticator::Dev.identify(&headers).await;
+            let admitted = identified.and_then(|caller| caller.must_be(role).map(|()| caller.principal));
+            admitted.map_err(|problem| problem.kind.status)
         };
         assert_eq!(admit("Bearer dev-admin", Role::Admin).await, Ok("dev-admin".into()));
         assert_eq!(admit("bearer  dev-admin", Role::Admin).await, Ok("dev-admin".into()));

@@ -1,16 +1,26 @@
 //! Reading a body: its type, its size, its JSON. What it says is for `schema` and the domain to judge.
 
+use std::time::Duration;
+
 use poem::{Body, Request, http::header};
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, time::timeout};
 
 use super::problem::{Problem, kind};
+
+/// Bounds of every body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) bytes_max: usize,
+    /// For all of it to arrive.
+    pub(crate) time_max: Duration,
+}
 
 /// Reads the body as JSON. `empty_is_object`: nothing is required, so an empty body is `{}`.
 pub(crate) async fn read(
     request: &Request,
     body: Body,
-    bytes_max: usize,
+    limits: Limits,
     empty_is_object: bool,
 ) -> Result<Value, Problem> {
     let unsupported = |detail: &str| Problem::new(kind::UNSUPPORTED_MEDIA_TYPE, detail);
@@ -20,7 +30,7 @@ pub(crate) async fn read(
         }
         Some(_) => {}
         None => {
-            let empty = limited(request, body, bytes_max).await.is_ok_and(|bytes| bytes.is_empty());
+            let empty = limited(request, body, limits).await.is_ok_and(|bytes| bytes.is_empty());
             return if empty && empty_is_object {
                 Ok(Value::Object(Default::default()))
             } else {
@@ -28,7 +38,7 @@ pub(crate) async fn read(
             };
         }
     }
-    let bytes = limited(request, body, bytes_max).await?;
+    let bytes = limited(request, body, limits).await?;
     if bytes.is_empty() && empty_is_object {
         return Ok(Value::Object(Default::default()));
     }
@@ -43,7 +53,8 @@ fn is_json(content_type: &str) -> bool {
 }
 
 /// Counts while it reads, so that a body without Content-Length has the same limit.
-async fn limited(request: &Request, body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+async fn limited(request: &Request, body: Body, limits: Limits) -> Result<Vec<u8>, Problem> {
+    let Limits { bytes_max, time_max } = limits;
     let too_large = || Problem::new(kind::TOO_LARGE, format!("The body may have {bytes_max} bytes at most."));
     let announced = request
         .headers()
@@ -55,7 +66,10 @@ async fn limited(request: &Request, body: Body, bytes_max: usize) -> Result<Vec<
     }
     let mut bytes = Vec::new();
     let mut reader = body.into_async_read().take(bytes_max as u64 + 1);
-    reader.read_to_end(&mut bytes).await.map_err(|_| Problem::new(kind::MALFORMED, "The body broke off."))?;
+    timeout(time_max, reader.read_to_end(&mut bytes))
+        .await
+        .map_err(|_| Problem::new(kind::REQUEST_TIMEOUT, "The body took too long to arrive."))?
+        .map_err(|_| Problem::new(kind::MALFORMED, "The body broke off."))?;
     if bytes.len() > bytes_max {
         return Err(too_large());
     }
@@ -71,8 +85,9 @@ mod tests {
         if let Some(content_type) = content_type {
             request = request.content_type(content_type);
         }
+        let limits = Limits { bytes_max: 16, time_max: Duration::from_secs(10) };
         let body = Body::from_string(body.to_owned());
-        let read = read(&request.finish(), body, 16, empty_is_object).await;
+        let read = read(&request.finish(), body, limits, empty_is_object).await;
         read.map_err(|problem| problem.kind.status)
     }
 

@@ -11,6 +11,7 @@ use poem::{
     http::{HeaderName, HeaderValue, header},
 };
 use poem_openapi::OperationId;
+use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::{
@@ -18,11 +19,12 @@ use super::{
     auth::{Authenticator, Caller, Role},
     cors::Cors,
     drain, headers,
-    problem::Problem,
+    problem::{Problem, kind},
+    rate::Rates,
     sent::CorrelationId,
     trace,
 };
-use crate::{audit::Access, command::step::Step};
+use crate::{audit::Access, command::step::Step, config};
 
 /// On every answer that does not say otherwise itself: nothing here is to be framed, sniffed or kept.
 const SAFE_HEADERS: [(HeaderName, &str); 5] = [
@@ -38,6 +40,8 @@ pub(crate) struct Edge<E> {
     pub(crate) routes: E,
     pub(crate) core: Arc<Core>,
     pub(crate) authenticator: Authenticator,
+    pub(crate) rates: Rates,
+    pub(crate) limits: config::Api,
     pub(crate) cors: Cors,
 }
 
@@ -82,19 +86,46 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         if let Some(response) = self.cors.preflight(&request) {
             return Ok(response);
         }
+        self.check_size(&request)?;
         if let Some(role) = Role::of_path(request.uri().path()) {
             let CorrelationId(correlation_id) =
                 request.data::<CorrelationId>().expect("the caller put it there").clone();
             let step = Step::start("authenticate", &correlation_id);
-            let caller = self.authenticator.admit(role, request.headers()).await?;
+            let identified = self.authenticator.identify(request.headers()).await;
             drop(step);
+            let caller = self.rates.check(identified, request.remote_addr())?;
+            caller.must_be(role)?;
             if role == Role::Auditor {
                 self.core.audit.note(&access(&request, &caller)).await?;
             }
             request.set_data(caller);
         }
         request.set_data(self.core.clone());
-        self.routes.call(request).await.map_err(Problem::of)
+        let late = |_| {
+            Problem::overloaded(
+                "The request took too long. Whether a command was carried out is not known; the same \
+                 Idempotency-Key tells.",
+            )
+        };
+        let answer = timeout(self.limits.request_timeout, self.routes.call(request)).await.map_err(late)?;
+        answer.map_err(Problem::of)
+    }
+
+    /// The framework's own bounds are wider, and told without a body.
+    fn check_size(&self, request: &Request) -> Result<(), Problem> {
+        let limits = &self.limits;
+        let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+        if target > limits.url_bytes_max {
+            let detail = format!("Path and query may have {} bytes at most.", limits.url_bytes_max);
+            return Err(Problem::new(kind::URI_TOO_LONG, detail));
+        }
+        let headers = request.headers().iter();
+        let bytes: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if bytes > limits.header_bytes_max {
+            let detail = format!("The headers may have {} bytes at most.", limits.header_bytes_max);
+            return Err(Problem::new(kind::HEADERS_TOO_LARGE, detail));
+        }
+        Ok(())
     }
 }
 

@@ -165,7 +165,7 @@ impl<'a, T: Type> ApiExtractor<'a> for Sent<T> {
         let empty_is_object = bare.core.schemas.requires_nothing(&T::name());
         let sent = body.take().unwrap_or_default();
         let step = Step::start("body", &bare.request.correlation_id);
-        let read = body::read(request, sent, bare.core.body_bytes_max, empty_is_object).await?;
+        let read = body::read(request, sent, bare.core.body, empty_is_object).await?;
         drop(step);
         bare.request.body = read;
         Ok(Self { bare, schema: PhantomData })

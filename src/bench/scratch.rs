@@ -6,7 +6,7 @@ use anyhow::Context;
 use deadpool_postgres::Pool;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use crate::{
@@ -28,7 +28,7 @@ impl Scratch {
     /// Makes it on the server of the migrator, whose login needs the right to create databases.
     pub async fn new(databases: &Databases) -> anyhow::Result<Self> {
         let url = databases.migrator.as_ref().context("no migrator's URL is configured")?;
-        let (server, connection) = tokio_postgres::connect(url.expose_secret(), NoTls).await?;
+        let (server, connection) = postgres::connect(url, databases.tcp_user_timeout).await?;
         tokio::spawn(connection);
         let name = format!("annals_bench_{}", Uuid::now_v7().simple());
         server.batch_execute(&format!("create database {name}")).await?;
@@ -42,7 +42,7 @@ impl Scratch {
 
     /// A connection to it.
     pub async fn connect(&self) -> anyhow::Result<Client> {
-        let (client, connection) = tokio_postgres::connect(self.url.expose_secret(), NoTls).await?;
+        let (client, connection) = postgres::connect(&self.url, MIGRATION_TIMEOUT).await?;
         tokio::spawn(connection);
         Ok(client)
     }

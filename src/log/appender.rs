@@ -12,7 +12,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
 };
-use tokio_postgres::{Client, NoTls, Statement};
+use tokio_postgres::{Client, Statement};
 use tracing::{error, warn};
 
 use super::{
@@ -191,8 +191,7 @@ impl AppenderTask {
     }
 
     async fn connect(&self) -> Result<Session, postgres::Error> {
-        let (client, connection) =
-            postgres::session(&self.url, self.tcp_user_timeout)?.connect(NoTls).await?;
+        let (client, connection) = postgres::connect(&self.url, self.tcp_user_timeout).await?;
         tokio::spawn(connection);
         let append = statement::prepare(&client).await?;
         Ok(Session { client, append })

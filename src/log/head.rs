@@ -7,7 +7,7 @@ use std::{future::poll_fn, time::Duration};
 
 use secrecy::SecretString;
 use tokio::sync::watch;
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -43,9 +43,9 @@ async fn announce_once(
     tcp_user_timeout: Duration,
     appended: &mut watch::Receiver<Position>,
 ) -> Result<(), postgres::Error> {
-    let mut config = postgres::session(url, tcp_user_timeout)?;
+    let (mut config, tls) = postgres::session(url, tcp_user_timeout)?;
     let options = format!("{} -c synchronous_commit=off", config.get_options().unwrap_or_default());
-    let (client, connection) = config.options(options).connect(NoTls).await?;
+    let (client, connection) = config.options(options).connect(tls).await?;
     tokio::spawn(connection);
     let notify = client.prepare(NOTIFY).await?;
     while appended.changed().await.is_ok() {
@@ -92,7 +92,7 @@ async fn listen_once(
     tcp_user_timeout: Duration,
     head: &watch::Sender<Position>,
 ) -> Result<(), postgres::Error> {
-    let (client, mut connection) = postgres::session(url, tcp_user_timeout)?.connect(NoTls).await?;
+    let (client, mut connection) = postgres::connect(url, tcp_user_timeout).await?;
     let receive = async {
         while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
             if let AsyncMessage::Notification(notification) = message?

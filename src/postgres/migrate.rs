@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
-use super::session;
+use super::connect;
 
 mod log_files {
     refinery::embed_migrations!("schema/log");
@@ -64,7 +64,7 @@ pub async fn migrate_read_models(
 
 /// A session that acts as the owner of the schemas, as a migration does.
 pub async fn owner_session(url: &SecretString, timeout: Duration) -> Result<Client, MigrationError> {
-    let (client, connection) = session(url, timeout)?.connect(NoTls).await?;
+    let (client, connection) = connect(url, timeout).await?;
     tokio::spawn(connection);
     client.batch_execute(ACT_AS_OWNER).await?;
     Ok(client)
@@ -87,7 +87,7 @@ async fn migrate(
     mut runner: refinery::Runner,
     applied_table: &str,
 ) -> Result<Vec<String>, MigrationError> {
-    let (mut client, connection) = session(url, timeout)?.connect(NoTls).await?;
+    let (mut client, connection) = connect(url, timeout).await?;
     let connection = tokio::spawn(connection);
     client.batch_execute(LOCK).await?;
     client.batch_execute(ROLES).await?;

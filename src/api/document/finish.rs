@@ -60,12 +60,12 @@ fn finish_operation(path: &str, operation: &mut Value) {
     let is_action = role == Some(Role::Admin) && (has_body || operation["responses"].get("202").is_some());
 
     let mut parameters = vec!["CorrelationId"];
-    let mut statuses = vec![401, 403, 500, 503];
+    let mut statuses = vec![401, 403, 414, 429, 431, 500, 503];
     if has_id {
         statuses.push(404);
     }
     if has_body {
-        statuses.extend([400, 413, 415, 422]);
+        statuses.extend([400, 408, 413, 415, 422]);
     }
     if is_command {
         parameters.extend(["IdempotencyKey", "PreferAsync", "Traceparent"]);
@@ -195,7 +195,10 @@ mod tests {
             "responses": {"200": {"headers": {"Consistency-Token": {}}}},
         });
         let finished = operation("/api/things/{id}", command);
-        let expected = ["200", "400", "401", "403", "404", "409", "412", "413", "415", "422", "500", "503"];
+        let expected = [
+            "200", "400", "401", "403", "404", "408", "409", "412", "413", "414", "415", "422", "429", "431",
+            "500", "503",
+        ];
         assert_eq!(statuses(&finished), expected);
         assert_eq!(finished["security"], json!([{"consumer": []}]));
         assert_eq!(finished["requestBody"]["required"], false);

@@ -33,7 +33,8 @@ pub(crate) const UNAUTHENTICATED: &Kind = &Kind {
     slug: "unauthenticated",
     status: 401,
     title: "Who is calling is not known",
-    meaning: "The header Authorization is missing or is not `Bearer <key>`, or the key is unknown, expired or revoked.",
+    meaning: "The header Authorization is missing or is not `Bearer <key>`, or the key or token is unknown, expired or \
+              revoked. `detail` says what is wrong with a token.",
     remedy: "Send `Authorization: Bearer <key>`. An operator makes keys with `annals keys create`.",
 };
 pub(crate) const FORBIDDEN: &Kind = &Kind {
@@ -58,6 +59,13 @@ pub(crate) const METHOD_NOT_ALLOWED: &Kind = &Kind {
     title: "The method does not fit the path",
     meaning: "The path exists, but not for this method.",
     remedy: "Use one of the methods in the header Allow.",
+};
+pub(crate) const REQUEST_TIMEOUT: &Kind = &Kind {
+    slug: "request-timeout",
+    status: 408,
+    title: "The request took too long to arrive",
+    meaning: "The body did not arrive within the time that this server waits for it. Nothing was done.",
+    remedy: "Send it again, over a faster connection or in smaller pieces.",
 };
 pub(crate) const REJECTED: &Kind = &Kind {
     slug: "rejected",
@@ -88,6 +96,13 @@ pub(crate) const TOO_LARGE: &Kind = &Kind {
     meaning: "The body, or the event it would become, is larger than this server takes.",
     remedy: "Send less at once. An operator sets the limit with ANNALS_BODY_LIMIT.",
 };
+pub(crate) const URI_TOO_LONG: &Kind = &Kind {
+    slug: "uri-too-long",
+    status: 414,
+    title: "The URL is too long",
+    meaning: "Path and query together are longer than this server takes.",
+    remedy: "Send fewer or shorter parameters. An operator sets the limit with ANNALS_API_URL_BYTES_MAX.",
+};
 pub(crate) const UNSUPPORTED_MEDIA_TYPE: &Kind = &Kind {
     slug: "unsupported-media-type",
     status: 415,
@@ -115,8 +130,16 @@ pub(crate) const TOO_MANY_REQUESTS: &Kind = &Kind {
     slug: "too-many-requests",
     status: 429,
     title: "Too many requests",
-    meaning: "The key sent more requests than it may. Nothing was done.",
+    meaning: "The caller sent more requests than it may, or too many from this address had no good key. Nothing was \
+              done.",
     remedy: "Wait for the time in Retry-After.",
+};
+pub(crate) const HEADERS_TOO_LARGE: &Kind = &Kind {
+    slug: "headers-too-large",
+    status: 431,
+    title: "The headers are too large",
+    meaning: "All headers together are larger than this server takes.",
+    remedy: "Send fewer or shorter headers. An operator sets the limit with ANNALS_API_HEADER_BYTES_MAX.",
 };
 pub(crate) const INTERNAL: &Kind = &Kind {
     slug: "internal",
@@ -130,7 +153,7 @@ pub(crate) const OVERLOADED: &Kind = &Kind {
     slug: "overloaded",
     status: 503,
     title: "Too much to do at present",
-    meaning: "A queue is full, the database is away, or the server is ending. Unless the problem says otherwise, \
+    meaning: "A queue is full, the database is away, the server is ending, or the request took too long. Unless the problem says otherwise, \
               nothing was done.",
     remedy: "Send the same request again after the time in Retry-After, a command with the same Idempotency-Key.",
 };
@@ -145,20 +168,23 @@ pub(crate) const PROJECTION_BEHIND: &Kind = &Kind {
 };
 
 /// All of them, by status.
-pub(crate) const ALL: [&Kind; 16] = [
+pub(crate) const ALL: [&Kind; 19] = [
     MALFORMED,
     UNAUTHENTICATED,
     FORBIDDEN,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
+    REQUEST_TIMEOUT,
     REJECTED,
     CONFLICT,
     VERSION_MISMATCH,
     TOO_LARGE,
+    URI_TOO_LONG,
     UNSUPPORTED_MEDIA_TYPE,
     VALIDATION_FAILED,
     IDEMPOTENCY_KEY_REUSED,
     TOO_MANY_REQUESTS,
+    HEADERS_TOO_LARGE,
     INTERNAL,
     OVERLOADED,
     PROJECTION_BEHIND,

@@ -1,0 +1,171 @@
+//! How a session is made: the one place that reads a database URL and does TLS as it says.
+//!
+//! `sslmode` and `sslrootcert` mean what they mean to libpq (PostgreSQL documentation, 34.19): `prefer` and `require`
+//! encrypt and look at no certificate, unless authorities are named; `verify-ca` looks at the chain, `verify-full` at the name too.
+//! Without `sslrootcert` the last two trust the authorities of the system.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use percent_encoding::percent_decode_str;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::{Client, Config, Connection, Socket, config::SslMode, tls::MakeTlsConnect};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::Error;
+use crate::tls;
+
+/// What every session sets, so that no statement depends on the server's or the user's settings.
+const SESSION_OPTIONS: &str = "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=iso_8601 \
+                               -c default_transaction_isolation=read\\ committed -c client_min_messages=warning";
+
+type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+
+/// A connection outside any pool; whoever asks for it drives it.
+pub async fn connect(
+    url: &SecretString,
+    tcp_user_timeout: Duration,
+) -> Result<(Client, Connection<Socket, Stream>), Error> {
+    let (config, tls) = session(url, tcp_user_timeout)?;
+    Ok(config.connect(tls).await?)
+}
+
+/// Settings of one session, and how it does TLS.
+pub fn session(url: &SecretString, tcp_user_timeout: Duration) -> Result<(Config, MakeRustlsConnect), Error> {
+    let (url, wanted) = split(url.expose_secret())?;
+    let mut config: Config = url.parse().map_err(Error::Url)?;
+    let options = match config.get_options() {
+        Some(own) => format!("{SESSION_OPTIONS} {own}"),
+        None => SESSION_OPTIONS.to_owned(),
+    };
+    config
+        .options(options)
+        .application_name("annals")
+        .ssl_mode(wanted.mode)
+        .tcp_user_timeout(tcp_user_timeout)
+        .connect_timeout(tcp_user_timeout)
+        .keepalives_idle(tcp_user_timeout);
+    Ok((config, MakeRustlsConnect::new(wanted.client()?)))
+}
+
+/// What a URL says about TLS.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    mode: SslMode,
+    checks: Checks,
+    authorities: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Checks {
+    Nothing,
+    Chain,
+    ChainAndName,
+}
+
+/// Takes what concerns TLS out of a URL.
+fn split(url: &str) -> Result<(String, Wanted), Error> {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let (mut rest, mut mode, mut authorities) = (Vec::new(), "prefer", None);
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("sslmode", value)) => mode = value,
+            Some(("sslrootcert", "system")) => authorities = None,
+            Some(("sslrootcert", file)) => {
+                authorities = Some(PathBuf::from(&*percent_decode_str(file).decode_utf8_lossy()));
+            }
+            _ => rest.push(parameter),
+        }
+    }
+    let chain_if_named = if authorities.is_some() { Checks::Chain } else { Checks::Nothing };
+    let (mode, checks) = match mode {
+        "disable" => (SslMode::Disable, Checks::Nothing),
+        "allow" | "prefer" => (SslMode::Prefer, chain_if_named),
+        "require" => (SslMode::Require, chain_if_named),
+        "verify-ca" => (SslMode::Require, Checks::Chain),
+        "verify-full" => (SslMode::Require, Checks::ChainAndName),
+        other => return Err(Error::SslMode(other.to_owned())),
+    };
+    let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+    Ok((url, Wanted { mode, checks, authorities }))
+}
+
+impl Wanted {
+    fn client(&self) -> Result<ClientConfig, tls::Error> {
+        let authorities = self.authorities.as_deref();
+        let chain = match self.checks {
+            Checks::ChainAndName => return tls::client(authorities),
+            Checks::Chain => Some(tls::verifier(authorities)?),
+            Checks::Nothing => None,
+        };
+        let provider = tls::provider();
+        let verifier = Arc::new(AnyName { chain, provider: provider.clone() });
+        Ok(ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth())
+    }
+}
+
+/// Looks at the chain, if at all, and not at the name.
+#[derive(Debug)]
+struct AnyName {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let Some(chain) = &self.chain else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match chain.verify_server_cert(end, between, name, ocsp, now) {
+            // The name is looked at last.
+            Err(TlsError::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests;
