@@ -114,8 +114,8 @@ async fn small_batches_never_read_a_whole_table() {
         (row.get::<_, i64>(0), row.get::<_, i64>(1))
     };
     until("the statistics know of the updates", async || scans().await.1 > 10).await;
-    // Making the primary key counts as one.
-    assert_eq!(scans().await.0, 1);
+    // Making the primary key counts as one, and its connection may report it later than the updates' does.
+    assert!(scans().await.0 <= 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
