@@ -3,6 +3,10 @@ import { readFileSync } from 'node:fs';
 import { ANNALS, DATA, ROOT, drive } from './drivers.js';
 import { freePort, query, run, start, stop, until } from './run.js';
 
+/** Nothing new in a read model for so long means that nothing comes any more. */
+const QUIET_MS = 10_000;
+const WARMUP_ORDERS = 1_000;
+
 /** `annals bench …`. Its columns are parted by two spaces, digits are in groups; rows begin with their name. */
 const bench = async (args, seconds) => {
   const table = await run(ANNALS, ['bench', ...args], { seconds, env: { ANNALS_PROJECTIONS_DIR: `${ROOT}/projections` } });
@@ -80,21 +84,33 @@ export const http = (load) => (sizes, database) =>
 
 const target = (base) => ['--base', base, '--body', DATA];
 
+const counts = ({ url }) => async (table) => Number(await query(url, `select count(*) from ${table}`));
+
+/** How many orders have reached the read model when no more come. */
+const settled = async (count, stored) => {
+  let [seen, since] = [-1, performance.now()];
+  await until(120, 'quiet', async () => {
+    const now = await count('projection_orders_1.orders');
+    if (now !== seen) [seen, since] = [now, performance.now()];
+    return seen === stored || performance.now() - since > QUIET_MS;
+  });
+  return seen;
+};
+
 /** How many orders never reach the live read model. */
 export const lost = (kafka) => ({ clients, events }, database) =>
   withServer(database, kafka, async ({ base }) => {
     await drive('post', [...target(base), '--clients', clients, '--events', events]);
-    const count = async (table) => Number(await query(database.url, `select count(*) from ${table}`));
+    const count = counts(database);
     const stored = await count('log.events');
-    let [seen, since] = [-1, performance.now()];
-    await until(120, 'quiet', async () => {
-      const now = await count('projection_orders_1.orders');
-      if (now !== seen) [seen, since] = [now, performance.now()];
-      return seen === stored || performance.now() - since > 10_000;
-    });
+    const seen = await settled(count, stored);
     return { stored, seen, lost: stored - seen };
   });
 
-/** From a command's answer to its order in the read model. */
+/** From a command's answer to its order in the read model; before, some orders make the topic and the workers' groups. */
 export const visible = (kafka) => ({ rate, seconds }, database) =>
-  withServer(database, kafka, ({ base }) => drive('visible', [...target(base), '--rate', rate, '--seconds', seconds]));
+  withServer(database, kafka, async ({ base }) => {
+    await drive('post', [...target(base), '--clients', 16, '--events', WARMUP_ORDERS]);
+    await settled(counts(database), WARMUP_ORDERS);
+    return drive('visible', [...target(base), '--rate', rate, '--seconds', seconds]);
+  });

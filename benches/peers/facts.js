@@ -48,7 +48,7 @@ export const facts = async () => {
       Rust: await first('rustc', ['--version']),
       Node: process.version,
       Java: await first('sh', ['-c', 'java -version 2>&1']),
-      wrk: await first('sh', ['-c', 'wrk -v 2>&1']),
+      wrk: await first('sh', ['-c', 'wrk -v 2>&1 | head -1']),
     },
     settings,
   };

@@ -1,9 +1,13 @@
 // What is measured: each work with its sizes, its cases, and the systems that stand side by side.
 //
-// A work names the system that is Annals in its table (`base`); the limits are marked in their names.
+// `base` is the system that the others are compared with, `goals` how many times a system it is meant to be, by case;
+// `case` is the size in which the cases differ. Limits are marked in their names.
 import * as annals from './annals.js';
 import { debezium } from './debezium.js';
 import { axon, emmett, handler, messageDb, rust, wrk } from './drivers.js';
+
+/** Of `annals bench projection`. */
+const LIMIT = 'one hand-written insert … select and indexes';
 
 /** `quick` looks whether all works, in minutes; its figures are for nobody. */
 export const plan = (quick) => {
@@ -13,8 +17,15 @@ export const plan = (quick) => {
     {
       work: 'append',
       title: 'Append: a new stream of one event',
-      rate: 'appends/s',
+      unit: 'appends/s',
+      case: 'clients',
       base: 'Annals',
+      goals: {
+        'message-db': { 64: 12 },
+        Axon: { 64: 7 },
+        'one-row INSERT': { 1: 0.8, 64: 2.5 },
+        'binary COPY (limit)': { 256: 0.5 },
+      },
       cases: clients(quick ? [1, 64] : [1, 16, 64, 256]),
       systems: {
         Annals: annals.append,
@@ -29,8 +40,10 @@ export const plan = (quick) => {
     {
       work: 'command',
       title: 'Command on one of 1,000 aggregates with 10 events each',
-      rate: 'commands/s',
+      unit: 'commands/s',
+      case: 'clients',
       base: 'Annals',
+      goals: { 'postgres-es': { 64: 10 }, Emmett: { 64: 10 }, Axon: { 64: 10 } },
       cases: clients([64], { streams: 1_000, history: 10 }),
       systems: {
         Annals: annals.command,
@@ -43,8 +56,10 @@ export const plan = (quick) => {
     {
       work: 'http',
       title: 'HTTP: an order is created',
-      rate: 'requests/s',
+      unit: 'requests/s',
+      case: 'clients',
       base: 'Annals, with relay, projectors and audit',
+      goals: { 'hand-written, one INSERT': { 1: 1, 64: 2, 256: 2 } },
       cases: clients(quick ? [64] : [1, 64, 256]),
       systems: {
         'Annals, with relay, projectors and audit': annals.http(wrk),
@@ -55,8 +70,9 @@ export const plan = (quick) => {
     {
       work: 'relay',
       title: 'Relay: a backlog, then latency at 1,000 events/s',
-      rate: 'events/s',
+      unit: 'events/s',
       base: 'Annals, exactly-once',
+      goals: { Debezium: { '': 4 } },
       rounds: 2,
       cases: [{ events: quick ? 50_000 : 200_000, rate: 1_000, seconds: quick ? 2 : 5 }],
       systems: {
@@ -68,8 +84,9 @@ export const plan = (quick) => {
     {
       work: 'rebuild',
       title: 'Projection and rebuild of the orders',
-      rate: 'events/s',
+      unit: 'events/s',
       base: 'Annals: rebuild, 2 lanes: load and indexes',
+      goals: { 'one statement per event (sample)': { '': 15 }, 'Axon, batch 1,000, 2 segments': { '': 8 }, [LIMIT]: { '': 0.5 } },
       rounds: 2,
       cases: [{}],
       systems: {
@@ -82,6 +99,8 @@ export const plan = (quick) => {
     {
       work: 'lost',
       title: 'Events that never reach a live projection while clients append',
+      unit: 'events',
+      case: 'clients',
       base: 'Annals',
       rounds: 1,
       cases: (quick ? [16] : [1, 4, 16, 64]).map((clients) => ({ clients, events: quick ? 2_000 : 20_000 })),
@@ -96,7 +115,9 @@ export const plan = (quick) => {
     {
       work: 'visible',
       title: 'From the answer to a command to its order in the read model',
-      rate: 'commands/s',
+      unit: 'p50, ms',
+      shows: 'p50_ms',
+      case: 'rate',
       base: 'Annals',
       rounds: 1,
       cases: (quick ? [1_000] : [100, 1_000, 5_000]).map((rate) => ({ rate, seconds: quick ? 2 : 5 })),
