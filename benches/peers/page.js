@@ -18,6 +18,8 @@ if (!pageFile) {
 const number = (value, digits = value < 10 ? 2 : value < 100 ? 1 : 0) =>
   value.toFixed(digits).replace(/\B(?=(\d{3})+(?!\d))/g, ' ');
 
+const times = (ratio) => `${number(ratio, ratio < 0.1 ? 3 : 2)}×`;
+
 const median = (values) => {
   const sorted = values.toSorted((a, b) => a - b);
   return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
@@ -60,7 +62,7 @@ const rates = (work, cases) =>
     return systems.map(({ system, of, rounds, error }) => {
       const rate = of('rate');
       const goal = work.goals?.[system]?.[key];
-      const ratio = base && rate && system !== work.base ? `${number(base.median / rate.median, 2)}×` : '';
+      const ratio = base && rate && system !== work.base && !work.shows ? times(base.median / rate.median) : '';
       return [
         key, system, cell(rate) || `failed: ${error}`, spread(rate), cell(of('p50_ms')), cell(of('p99_ms')),
         goal ? `${ratio} (goal ${goal}×)` : ratio, rounds, cell(of('lost'), String),
@@ -108,7 +110,7 @@ const section = (work, result, folder) => {
 const memory = ({ measurements }) => {
   const { of } = summary(measurements.filter(({ peak_mb }) => peak_mb));
   return of('peak_mb')
-    ? `Resident memory of Annals with all roles: ${cell(of('idle_mb'))} MB idle, at most ${number(of('peak_mb').high)} MB under load.\n`
+    ? `Resident memory of Annals with all roles: ${cell(of('idle_mb'), String)} MB idle, at most ${of('peak_mb').high} MB under load.\n`
     : '';
 };
 
