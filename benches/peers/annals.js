@@ -53,11 +53,12 @@ const withServer = async ({ url, name }, kafka, use) => {
   };
   if (!kafka) delete env.ANNALS_TOPIC_PREFIX;
   await run(ANNALS, ['migrate'], { env });
+  const began = performance.now();
   const child = start(ANNALS, ['serve'], env);
   const base = `http://127.0.0.1:${port}`;
   try {
     await until(30, 'ready', async () => (await fetch(`${base}/health/ready`).catch(() => ({}))).ok);
-    return await use({ base, pid: child.pid });
+    return await use({ base, pid: child.pid, ready_ms: performance.now() - began });
   } catch (error) {
     throw new Error(`${error.message}\n${child.said.stderr.trim().split('\n').slice(-6).join('\n')}`);
   } finally {
@@ -114,3 +115,13 @@ export const visible = (kafka) => ({ rate, seconds }, database) =>
     await settled(counts(database), WARMUP_ORDERS);
     return drive('visible', [...target(base), '--rate', rate, '--seconds', seconds]);
   });
+
+/** How long until it is ready, with a log that is there already. */
+export const begin = async ({ events }, database) => {
+  await run(ANNALS, ['migrate'], { env: { ANNALS_DATABASE_URL: database.url } });
+  const sql = (name) => readFileSync(`${ROOT}/src/bench/projection/${name}.sql`, 'utf8');
+  await query(database.url, sql('stream_type'), [8]);
+  await query(database.url, sql('log'), [events / 5]);
+  await query(database.url, sql('vacuum'));
+  return withServer(database, true, ({ ready_ms }) => ({ p50_ms: ready_ms }));
+};

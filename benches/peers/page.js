@@ -14,8 +14,10 @@ if (!pageFile) {
   process.exit(2);
 }
 
+const digitsOf = (value) => (Number.isInteger(value) || value >= 100 ? 0 : value < 10 ? 2 : 1);
+
 /** `1 234 567`, and digits behind the point where there are few before it. */
-const number = (value, digits = value < 10 ? 2 : value < 100 ? 1 : 0) =>
+const number = (value, digits = digitsOf(value)) =>
   value.toFixed(digits).replace(/\B(?=(\d{3})+(?!\d))/g, ' ');
 
 const times = (ratio) => `${number(ratio, ratio < 0.1 ? 3 : 2)}×`;
@@ -32,7 +34,7 @@ const summary = (measured) => {
     const values = good.map((line) => line[key]).filter(Number.isFinite);
     return values.length ? { median: median(values), low: Math.min(...values), high: Math.max(...values) } : undefined;
   };
-  const error = measured.find(({ error }) => error)?.error.split('\n')[0].replaceAll('|', '/');
+  const error = good.length > 0 ? undefined : measured[0]?.error.split('\n')[0].replaceAll('|', '/');
   return { of, rounds: good.length, error };
 };
 
@@ -64,7 +66,7 @@ const rates = (work, cases) =>
       const goal = work.goals?.[system]?.[key];
       const ratio = base && rate && system !== work.base && !work.shows ? times(base.median / rate.median) : '';
       return [
-        key, system, cell(rate) || `failed: ${error}`, spread(rate), cell(of('p50_ms')), cell(of('p99_ms')),
+        key, system, error ? `failed: ${error}` : cell(rate), spread(rate), cell(of('p50_ms')), cell(of('p99_ms')),
         goal ? `${ratio} (goal ${goal}×)` : ratio, rounds, cell(of('lost'), String),
       ];
     });
@@ -74,7 +76,7 @@ const RATES = ['', 'system', 'median/s', 'least – most', 'p50 ms', 'p99 ms', '
 
 const losses = (_, cases) =>
   cases.flatMap(({ key, systems }) =>
-    systems.map(({ system, of, error }) => [key, system, cell(of('stored'), number), cell(of('lost'), String) || `failed: ${error}`]),
+    systems.map(({ system, of, error }) => [key, system, cell(of('stored')), error ? `failed: ${error}` : cell(of('lost'), String)]),
   );
 
 /** Leaves out the columns that say nothing. */

@@ -123,5 +123,16 @@ export const plan = (quick) => {
       cases: (quick ? [1_000] : [100, 1_000, 5_000]).map((rate) => ({ rate, seconds: quick ? 2 : 5 })),
       systems: { Annals: annals.visible(true), 'Annals, without Kafka': annals.visible(false) },
     },
+    {
+      work: 'start',
+      title: 'Start: from the process to ready, with a log that is there',
+      unit: 'ms',
+      shows: 'p50_ms',
+      case: 'events',
+      base: 'Annals',
+      rounds: 2,
+      cases: (quick ? [10_000] : [10_000, 1_000_000]).map((events) => ({ events })),
+      systems: { Annals: annals.begin },
+    },
   ];
 };

@@ -74,11 +74,11 @@ export const freePort = () =>
   });
 
 /** One statement on a database; the first column of its first row. */
-export const query = async (url, sql) => {
+export const query = async (url, sql, values) => {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    const { rows } = await client.query({ text: sql, rowMode: 'array' });
+    const { rows } = await client.query({ text: sql, values, rowMode: 'array' });
     return rows?.[0]?.[0];
   } finally {
     await client.end();
