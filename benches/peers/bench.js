@@ -33,12 +33,13 @@ for (const name of ['SIGINT', 'SIGTERM']) {
 
 /** What is to be done, in its order. */
 function* turns(works) {
-  for (const { work, cases, systems, rounds = ROUNDS } of works) {
+  for (const { work, cases, systems, once = [], rounds = ROUNDS } of works) {
     const names = Object.keys(systems);
     for (let round = 0; round < (options.quick ? 1 : rounds); round += 1) {
       for (const sizes of cases) {
         for (let i = 0; i < names.length; i += 1) {
           const system = names[(i + round) % names.length];
+          if (once.includes(system) && sizes !== cases.at(-1)) continue;
           yield { work, system, sizes, round, measure: systems[system] };
         }
       }

@@ -33,7 +33,7 @@ export const emmett = (workload, more = {}) => (sizes, database) =>
   json('node', [`${HERE}emmett/main.js`, workload, ...flags({ ...store(sizes, database), ...more, table: READ_MODEL })]);
 
 /** The JVM compiles while it runs: it warms up for longer. */
-const JVM_WARMUP = 4;
+const JVM_WARMUP = 3;
 
 export const axon = (workload, more = {}) => (sizes, database) => {
   const classes = `${HERE}axon/target/axon-1.jar:${HERE}axon/target/libs/*`;

@@ -1,7 +1,5 @@
 //! The HTTP handler one writes by hand: JSON in, one prepared INSERT from a pool, JSON out. And the same with no database.
 
-use std::path::PathBuf;
-
 use deadpool_postgres::Pool;
 use poem::{
     EndpointExt, IntoResponse, Response, Route, Server, handler,
@@ -27,9 +25,6 @@ pub struct Options {
     /// Connections of the pool.
     #[arg(long, default_value_t = 32)]
     connections: usize,
-    /// As for the other drivers; not read.
-    #[arg(long)]
-    payload: Option<PathBuf>,
 }
 
 /// What it takes, parsed as a typed handler does.
