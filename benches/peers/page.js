@@ -34,7 +34,8 @@ const summary = (measured) => {
     const values = good.map((line) => line[key]).filter(Number.isFinite);
     return values.length ? { median: median(values), low: Math.min(...values), high: Math.max(...values) } : undefined;
   };
-  const error = good.length > 0 ? undefined : measured[0]?.error.split('\n')[0].replaceAll('|', '/');
+  const said = measured[0]?.error?.split('\n')[0].replaceAll('|', '/');
+  const error = good.length > 0 || !said ? undefined : said.startsWith('left out') ? said : `failed: ${said}`;
   return { of, rounds: good.length, error };
 };
 
@@ -66,8 +67,8 @@ const rates = (work, cases) =>
       const goal = work.goals?.[system]?.[key];
       const ratio = base && rate && system !== work.base && !work.shows ? times(base.median / rate.median) : '';
       return [
-        key, system, error ? `failed: ${error}` : cell(rate), spread(rate), cell(of('p50_ms')), cell(of('p99_ms')),
-        goal ? `${ratio} (goal ${goal}×)` : ratio, rounds, cell(of('lost'), String),
+        key, system, error ?? cell(rate), spread(rate), cell(of('p50_ms')), cell(of('p99_ms')),
+        goal && ratio ? `${ratio} (goal ${goal}×)` : ratio, rounds, cell(of('lost'), String),
       ];
     });
   });
@@ -76,7 +77,7 @@ const RATES = ['', 'system', 'median/s', 'least – most', 'p50 ms', 'p99 ms', '
 
 const losses = (_, cases) =>
   cases.flatMap(({ key, systems }) =>
-    systems.map(({ system, of, error }) => [key, system, cell(of('stored')), error ? `failed: ${error}` : cell(of('lost'), String)]),
+    systems.map(({ system, of, error }) => [key, system, cell(of('stored')), error ?? cell(of('lost'), String)]),
   );
 
 /** Leaves out the columns that say nothing. */
