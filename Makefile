@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help dev test ci fmt generated services down reset compose clean
+.PHONY: help dev test ci bench fmt generated services down reset compose clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -13,6 +13,9 @@ test: ## all tests, with servers of their own; ARGS="--test http" for some
 
 ci: ## all that guards main
 	@scripts/ci
+
+bench: ## beside its peers, on servers of its own; QUICK=1 for a look in minutes, ONLY=append,relay for some
+	@scripts/bench
 
 fmt: ## formats the code
 	cargo fmt

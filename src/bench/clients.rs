@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use super::table::{grouped, histogram, millis};
 
+/// Connections are made and statements prepared before it counts.
+const WARMUP: Duration = Duration::from_secs(1);
+
 /// What clients saw.
 pub(super) struct Seen {
     elapsed: Duration,
@@ -30,7 +33,7 @@ impl Seen {
     }
 }
 
-/// Lets clients ask for so long.
+/// Lets clients ask for so long, after a warm-up that does not count.
 pub(super) async fn ask<F>(
     clients: usize,
     time: Duration,
@@ -44,10 +47,12 @@ where
         let once = once.clone();
         tokio::spawn(async move {
             let mut latencies = histogram();
-            while started.elapsed() < time {
+            while started.elapsed() < WARMUP + time {
                 let asked = Instant::now();
                 once().await?;
-                latencies.saturating_record(asked.elapsed().as_micros() as u64);
+                if asked.duration_since(started) >= WARMUP {
+                    latencies.saturating_record(asked.elapsed().as_micros() as u64);
+                }
             }
             anyhow::Ok(latencies)
         })
@@ -56,5 +61,5 @@ where
     for client in try_join_all(running).await? {
         latencies.add(client?)?;
     }
-    Ok(Seen { elapsed: started.elapsed(), latencies })
+    Ok(Seen { elapsed: started.elapsed().saturating_sub(WARMUP), latencies })
 }

@@ -10,8 +10,8 @@ use crate::{
 
 /// The stream type of [`order`].
 pub(super) const ORDERS: &str = "order";
-/// An `order.created` of 250 bytes.
-const ORDER: &str = r#"{"customer_id":"customer-000042","items":[{"sku":"tea-earl-grey-100g","quantity":2,"unit_price":4.50},{"sku":"mug-blue-350ml-porcelain","quantity":1,"unit_price":12.00},{"sku":"spoon-steel","quantity":6,"unit_price":1.25}],"total":28.50,"note":"-------"}"#;
+/// An `order.created` of 250 bytes; peers are measured with the same.
+const ORDER: &str = include_str!("order.json");
 /// Appends on their way at once while a load is made.
 const CONCURRENT: usize = 64;
 /// Events per append while a history is made.

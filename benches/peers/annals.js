@@ -1,0 +1,127 @@
+// Annals: its own measurements, and its server as others meet it.
+import { readFileSync } from 'node:fs';
+import { ANNALS, DATA, ROOT, drive } from './drivers.js';
+import { freePort, query, run, start, stop, until } from './run.js';
+
+/** Nothing new in a read model for so long means that nothing comes any more. */
+const QUIET_MS = 10_000;
+const WARMUP_ORDERS = 1_000;
+
+/** `annals bench …`. Its columns are parted by two spaces, digits are in groups; rows begin with their name. */
+const bench = async (args, seconds) => {
+  const table = await run(ANNALS, ['bench', ...args], { seconds, env: { ANNALS_PROJECTIONS_DIR: `${ROOT}/projections` } });
+  const rows = table.trim().split('\n').map((line) => line.trim().split(/ {2,}/));
+  return rows.map(([name, ...cells]) => [name, cells.map((cell) => Number(cell.replaceAll(' ', '')))]);
+};
+
+const timed = ([rate, p50_ms, p99_ms, max_ms]) => ({ rate, p50_ms, p99_ms, max_ms });
+
+export const append = async ({ clients, seconds }) => {
+  const rows = await bench(['append', '--clients', clients, '--seconds', seconds]);
+  return timed(rows.at(-1)[1]);
+};
+
+export const command = async ({ clients, seconds, streams, history }) => {
+  const sizes = ['--streams', streams, '--history', history];
+  const rows = await bench(['command', '--clients', clients, '--seconds', seconds, ...sizes]);
+  return timed(rows.at(-1)[1]);
+};
+
+export const relay = (mode) => async ({ events, rate, seconds }) => {
+  const rows = await bench(['relay', '--mode', mode, '--events', events, '--rate', rate, '--seconds', seconds]);
+  const [drain, p50_ms, p99_ms, max_ms] = rows.at(-1)[1];
+  return { rate: drain, p50_ms, p99_ms, max_ms };
+};
+
+/** Several ways in one run, each a system of its own. */
+export const projection = async ({ events }) => {
+  const rows = await bench(['projection', '--orders', events / 5], 240);
+  const ours = (way) => (/^(workers|rebuild)/.test(way) ? `Annals: ${way}` : way);
+  return { ways: Object.fromEntries(rows.slice(2).map(([way, [rate]]) => [ours(way), { rate, events }])) };
+};
+
+/** All roles in one process on a database of its own. */
+const withServer = async ({ url, name }, kafka, use) => {
+  const port = await freePort();
+  const env = {
+    ANNALS_DATABASE_URL: url,
+    ANNALS_KAFKA_BROKERS: kafka ? process.env.ANNALS_KAFKA_BROKERS : '',
+    ANNALS_TOPIC_PREFIX: name,
+    ANNALS_LISTEN: `127.0.0.1:${port}`,
+    ANNALS_AUTH: 'dev',
+    ANNALS_PROJECTIONS_DIR: `${ROOT}/projections`,
+  };
+  if (!kafka) delete env.ANNALS_TOPIC_PREFIX;
+  await run(ANNALS, ['migrate'], { env });
+  const began = performance.now();
+  const child = start(ANNALS, ['serve'], env);
+  const base = `http://127.0.0.1:${port}`;
+  try {
+    await until(30, 'ready', async () => (await fetch(`${base}/health/ready`).catch(() => ({}))).ok);
+    return await use({ base, pid: child.pid, ready_ms: performance.now() - began });
+  } catch (error) {
+    throw new Error(`${error.message}\n${child.said.stderr.trim().split('\n').slice(-6).join('\n')}`);
+  } finally {
+    await stop(child);
+  }
+};
+
+/** Resident memory in MB, now and at most; where /proc tells. */
+const memory = (pid) => {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const megabytes = (key) => Math.round(Number(status.match(`${key}:\\s+(\\d+) kB`)[1]) / 1024);
+  return { now: megabytes('VmRSS'), peak: megabytes('VmHWM') };
+};
+
+/** Load over HTTP while all the rest works too; with the memory it took. */
+export const http = (load) => (sizes, database) =>
+  withServer(database, true, async ({ base, pid }) => {
+    const idle = memory(pid).now;
+    const line = await load(base, sizes);
+    const stored = Number(await query(database.url, 'select count(*) from log.events'));
+    if (stored < line.answered) throw new Error(`${line.answered} were acknowledged, ${stored} are stored`);
+    return { ...line, stored, idle_mb: idle, peak_mb: memory(pid).peak };
+  });
+
+const target = (base) => ['--base', base, '--body', DATA];
+
+const counts = ({ url }) => async (table) => Number(await query(url, `select count(*) from ${table}`));
+
+/** How many orders have reached the read model when no more come. */
+const settled = async (count, stored) => {
+  let [seen, since] = [-1, performance.now()];
+  await until(120, 'quiet', async () => {
+    const now = await count('projection_orders_1.orders');
+    if (now !== seen) [seen, since] = [now, performance.now()];
+    return seen === stored || performance.now() - since > QUIET_MS;
+  });
+  return seen;
+};
+
+/** How many orders never reach the live read model. */
+export const lost = (kafka) => ({ clients, events }, database) =>
+  withServer(database, kafka, async ({ base }) => {
+    await drive('post', [...target(base), '--clients', clients, '--events', events]);
+    const count = counts(database);
+    const stored = await count('log.events');
+    const seen = await settled(count, stored);
+    return { stored, seen, lost: stored - seen };
+  });
+
+/** From a command's answer to its order in the read model; before, some orders make the topic and the workers' groups. */
+export const visible = (kafka) => ({ rate, seconds }, database) =>
+  withServer(database, kafka, async ({ base }) => {
+    await drive('post', [...target(base), '--clients', 16, '--events', WARMUP_ORDERS]);
+    await settled(counts(database), WARMUP_ORDERS);
+    return drive('visible', [...target(base), '--rate', rate, '--seconds', seconds]);
+  });
+
+/** How long until it is ready, with a log that is there already. */
+export const begin = async ({ events }, database) => {
+  await run(ANNALS, ['migrate'], { env: { ANNALS_DATABASE_URL: database.url } });
+  const sql = (name) => readFileSync(`${ROOT}/src/bench/projection/${name}.sql`, 'utf8');
+  await query(database.url, sql('stream_type'), [8]);
+  await query(database.url, sql('log'), [events / 5]);
+  await query(database.url, sql('vacuum'));
+  return withServer(database, true, ({ ready_ms }) => ({ p50_ms: ready_ms }));
+};

@@ -1,0 +1,2 @@
+-- What is stored.
+select count(*) from events

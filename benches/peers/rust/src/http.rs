@@ -1,0 +1,146 @@
+//! Commands to a running annals over HTTP: a fixed number of them, or a fixed rate with a look at the read model.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use futures_util::future::try_join_all;
+use reqwest::{
+    Client, RequestBuilder, Response, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::clients::{histogram, line, millis};
+
+#[derive(clap::Args, Clone)]
+pub struct Target {
+    /// Where annals listens: http://127.0.0.1:8080
+    #[arg(long)]
+    base: String,
+    /// The API key.
+    #[arg(long, default_value = "dev-consumer")]
+    key: String,
+    /// The file with the request's body.
+    #[arg(long)]
+    body: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub struct Post {
+    #[command(flatten)]
+    target: Target,
+    #[arg(long, default_value_t = 64)]
+    clients: usize,
+    #[arg(long, default_value_t = 20_000)]
+    events: usize,
+}
+
+#[derive(clap::Args)]
+pub struct Visible {
+    #[command(flatten)]
+    target: Target,
+    /// Commands per second.
+    #[arg(long, default_value_t = 1_000)]
+    rate: u32,
+    #[arg(long, default_value_t = 10)]
+    seconds: u32,
+}
+
+/// Sends so many commands, each client waiting for its answer.
+pub async fn post(options: Post) -> anyhow::Result<Value> {
+    let (orders, left) = (Orders::new(options.target)?, Arc::new(AtomicI64::new(options.events as i64)));
+    let started = Instant::now();
+    let clients = (0..options.clients).map(|_| {
+        let (orders, left) = (orders.clone(), left.clone());
+        tokio::spawn(async move {
+            let mut latencies = histogram();
+            while left.fetch_sub(1, Ordering::Relaxed) > 0 {
+                let asked = Instant::now();
+                orders.create().await?;
+                latencies.saturating_record(asked.elapsed().as_micros() as u64);
+            }
+            anyhow::Ok(latencies)
+        })
+    });
+    let mut latencies = histogram();
+    for client in try_join_all(clients).await? {
+        latencies.add(client?)?;
+    }
+    Ok(line(latencies.len(), started.elapsed(), &latencies, latencies.len() as i64))
+}
+
+/// How long after a command's answer its order can be read: a read with the answer's token, which waits until then.
+pub async fn visible(options: Visible) -> anyhow::Result<Value> {
+    let orders = Orders::new(options.target)?;
+    let mut ticks = interval(Duration::from_secs(1) / options.rate);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let (started, total) = (Instant::now(), options.rate * options.seconds);
+    let mut running = Vec::with_capacity(total as usize);
+    for _ in 0..total {
+        ticks.tick().await;
+        let orders = orders.clone();
+        running.push(tokio::spawn(async move { orders.create_and_see().await }));
+    }
+    let (mut written, mut seen) = (histogram(), histogram());
+    for one in try_join_all(running).await? {
+        let (write, visible) = one?;
+        written.saturating_record(write.as_micros() as u64);
+        seen.saturating_record(visible.as_micros() as u64);
+    }
+    let mut line = line(seen.len(), started.elapsed(), &seen, seen.len() as i64);
+    line["write_p50_ms"] = json!(millis(&written, 0.5));
+    line["write_p99_ms"] = json!(millis(&written, 0.99));
+    Ok(line)
+}
+
+#[derive(Clone)]
+struct Orders {
+    client: Client,
+    url: Arc<str>,
+    key: Arc<str>,
+    body: Arc<str>,
+}
+
+impl Orders {
+    fn new(target: Target) -> anyhow::Result<Self> {
+        Ok(Self {
+            client: Client::builder().tcp_nodelay(true).build()?,
+            url: format!("{}/api/orders", target.base).into(),
+            key: format!("Bearer {}", target.key).into(),
+            body: fs::read_to_string(target.body)?.into(),
+        })
+    }
+
+    async fn create(&self) -> anyhow::Result<Response> {
+        let request = self.client.post(&*self.url).header(CONTENT_TYPE, "application/json");
+        self.send(request.body(self.body.to_string()), StatusCode::CREATED).await
+    }
+
+    async fn create_and_see(&self) -> anyhow::Result<(Duration, Duration)> {
+        let asked = Instant::now();
+        let created = self.create().await?;
+        let write = asked.elapsed();
+        let token = created.headers().get("consistency-token").context("no token in the answer")?.clone();
+        let id = created.json::<Value>().await?["id"].as_str().context("no id in the answer")?.to_owned();
+        let answered = Instant::now();
+        let read = self.client.get(format!("{}/{id}", self.url)).header("consistency-token", token);
+        self.send(read, StatusCode::OK).await?.bytes().await?;
+        Ok((write, answered.elapsed()))
+    }
+
+    async fn send(&self, request: RequestBuilder, expected: StatusCode) -> anyhow::Result<Response> {
+        let answer = request.header(AUTHORIZATION, &*self.key).send().await?;
+        let status = answer.status();
+        ensure!(status == expected, "{status}: {}", answer.text().await?);
+        Ok(answer)
+    }
+}
