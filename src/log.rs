@@ -11,6 +11,7 @@ pub mod head;
 mod identity;
 mod published;
 mod read;
+mod session;
 mod snapshot;
 mod statement;
 

@@ -1,23 +1,25 @@
 //! Group commit: what arrives while a batch is in flight goes as the next one, in one call and one flush of the WAL.
 //!
-//! Nothing waits for company: an append that finds the appender idle goes out at once. The invariant: an append is
-//! answered only with what the database said of it. Where a connection is lost, the same requests are sent again with
-//! the same ids, and their command rows tell whether the first time took effect.
+//! Nothing waits for company: an append that finds the appender idle goes out at once. As soon as as many wait as are in
+//! flight they follow on the same connection without waiting for its answer, so that the database need not wait for us
+//! between two batches. The invariant: an append is answered only with what the database said of it. Where a connection
+//! is lost, the same requests are sent again with the same ids, and their command rows tell whether the first time took
+//! effect.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::{StreamExt, stream::FuturesOrdered};
 use secrecy::SecretString;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::Instant,
 };
-use tokio_postgres::{Client, Statement};
 use tracing::{error, warn};
 
 use super::{
     Append, Error, Outcome, Position, Subscription, batch, batch::Waiting, check, head::grow,
-    published::Publisher, statement,
+    published::Publisher, session::Session,
 };
 use crate::{
     config,
@@ -82,52 +84,86 @@ impl Appender {
     }
 }
 
-/// Sends batches, one at a time.
+/// Batches that are on their way at once: one that is carried out and one that waits for it at the database.
+const IN_FLIGHT_MAX: usize = 2;
+
+/// Sends batches.
 pub struct AppenderTask {
     url: SecretString,
     tcp_user_timeout: Duration,
     limits: Arc<config::Append>,
     receiver: mpsc::Receiver<Waiting>,
-    session: Option<Session>,
+    session: Option<Arc<Session>>,
     appended: watch::Sender<Position>,
     publisher: Publisher,
 }
 
-/// A connection with its prepared statement.
-struct Session {
-    client: Client,
-    append: Statement,
+type Outcomes = Vec<Result<Outcome, Error>>;
+
+/// A batch and what became of sending it.
+struct Sent {
+    batch: Vec<Waiting>,
+    started: Instant,
+    result: Result<Outcomes, postgres::Error>,
 }
 
 impl AppenderTask {
     /// Runs until every [`Appender`] is gone and all that was queued is answered.
     pub async fn run(mut self) {
         let mut queue = VecDeque::new();
+        let mut in_flight = FuturesOrdered::new();
+        let mut last_sent = 0;
         loop {
-            if queue.is_empty() {
-                match self.receiver.recv().await {
-                    Some(waiting) => queue.push_back(waiting),
-                    None => return,
-                }
-            }
             while queue.len() < self.limits.batch_requests_max
                 && let Ok(waiting) = self.receiver.try_recv()
             {
                 queue.push_back(waiting);
             }
-            let batch = batch::take(&mut queue, &self.limits);
-            self.send(batch).await;
+            let enough = match in_flight.len() {
+                0 => 1,
+                n if n < IN_FLIGHT_MAX => last_sent,
+                _ => usize::MAX,
+            };
+            if queue.len() >= enough {
+                let batch = batch::take(&mut queue, &self.limits);
+                last_sent = batch.len();
+                in_flight.push_back(self.send(batch).await);
+            }
+            tokio::select! {
+                Some(sent) = in_flight.next() => self.settle(sent).await,
+                Some(waiting) = self.receiver.recv(), if queue.len() < self.limits.batch_requests_max => {
+                    queue.push_back(waiting);
+                }
+                else => if queue.is_empty() { return },
+            }
         }
     }
 
-    /// Sends a batch and answers everyone in it.
-    async fn send(&mut self, mut batch: Vec<Waiting>) {
+    /// Sends a batch; what is returned waits for the database's answer.
+    async fn send(&mut self, batch: Vec<Waiting>) -> impl Future<Output = Sent> + use<> {
         metrics::histogram!("annals_append_batch_requests").record(batch.len() as f64);
         let started = Instant::now();
-        let result = self.execute(&batch).await;
+        let session = self.session().await;
+        let partitions = self.limits.partitions;
+        async move {
+            let result = match session {
+                Ok(session) => session.append(&batch, partitions).await,
+                Err(error) => Err(error),
+            };
+            Sent { batch, started, result }
+        }
+    }
+
+    /// Answers everyone in a batch.
+    async fn settle(&mut self, Sent { batch, started, result }: Sent) {
+        let result = match result {
+            Ok(outcomes) => Ok(outcomes),
+            Err(error) => self.send_again(&batch, error).await,
+        };
         metrics::histogram!("annals_append_batch_seconds").record(started.elapsed());
         match result {
             Ok(outcomes) => {
+                self.tell_appended(&outcomes);
                 for (waiting, outcome) in batch.into_iter().zip(outcomes) {
                     self.publisher.publish(&waiting.append, &outcome);
                     // A caller that is gone does not need its answer; its command's row keeps it.
@@ -137,20 +173,21 @@ impl AppenderTask {
             Err(Error::Refused(reason)) if batch.len() > 1 => {
                 warn!(reason, requests = batch.len(), "a batch was refused; its requests go one by one");
                 for waiting in batch {
-                    Box::pin(self.send(vec![waiting])).await;
+                    let sent = self.send(vec![waiting]).await.await;
+                    Box::pin(self.settle(sent)).await;
                 }
             }
             Err(error) => {
                 error!(%error, requests = batch.len(), "a batch has no outcome");
-                for waiting in batch.drain(..) {
+                for waiting in batch {
                     let _ = waiting.reply.send(Err(error.clone()));
                 }
             }
         }
     }
 
-    /// Sends until the database has answered, or the time for that is over.
-    async fn execute(&mut self, batch: &[Waiting]) -> Result<Vec<Result<Outcome, Error>>, Error> {
+    /// Sends a batch that met `error` until the database has answered, or the time for that is over.
+    async fn send_again(&mut self, batch: &[Waiting], mut error: postgres::Error) -> Result<Outcomes, Error> {
         let deadline = Instant::now() + self.limits.resend_time_max;
         let mut waits = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(10))
@@ -159,13 +196,6 @@ impl AppenderTask {
             .without_max_times()
             .build();
         loop {
-            let error = match self.attempt(batch).await {
-                Ok(outcomes) => {
-                    self.tell_appended(&outcomes);
-                    return Ok(outcomes);
-                }
-                Err(error) => error,
-            };
             match error.failure() {
                 Failure::Data => return Err(Error::Refused(describe(&error))),
                 Failure::Fatal => return Err(Error::Database(describe(&error))),
@@ -178,23 +208,24 @@ impl AppenderTask {
             }
             warn!(error = describe(&error), "the outcome of a batch is unknown; it is sent again");
             tokio::time::sleep(wait).await;
+            error = match self.session().await {
+                Ok(session) => match session.append(batch, self.limits.partitions).await {
+                    Ok(outcomes) => return Ok(outcomes),
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
         }
     }
 
-    async fn attempt(&mut self, batch: &[Waiting]) -> Result<Vec<Result<Outcome, Error>>, postgres::Error> {
-        if self.session.as_ref().is_none_or(|session| session.client.is_closed()) {
-            self.session = Some(self.connect().await?);
+    /// The session at hand, or a new one.
+    async fn session(&mut self) -> Result<Arc<Session>, postgres::Error> {
+        if let Some(session) = self.session.as_ref().filter(|session| !session.is_closed()) {
+            return Ok(session.clone());
         }
-        let session = self.session.as_ref().expect("made above");
-        let appends = batch.iter().map(|waiting| &waiting.append);
-        Ok(statement::execute(&session.client, &session.append, appends, self.limits.partitions).await?)
-    }
-
-    async fn connect(&self) -> Result<Session, postgres::Error> {
-        let (client, connection) = postgres::connect(&self.url, self.tcp_user_timeout).await?;
-        tokio::spawn(connection);
-        let append = statement::prepare(&client).await?;
-        Ok(Session { client, append })
+        let session = Arc::new(Session::connect(&self.url, self.tcp_user_timeout).await?);
+        self.session = Some(session.clone());
+        Ok(session)
     }
 
     fn tell_appended(&self, outcomes: &[Result<Outcome, Error>]) {
