@@ -134,7 +134,8 @@ impl AppenderTask {
                 Some(waiting) = self.receiver.recv(), if queue.len() < self.limits.batch_requests_max => {
                     queue.push_back(waiting);
                 }
-                else => if queue.is_empty() { return },
+                // Nobody is left who could ask, nothing is on its way, and so nothing is queued.
+                else => return,
             }
         }
     }
