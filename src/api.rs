@@ -31,16 +31,15 @@ pub(crate) mod sent;
 mod token;
 mod trace;
 
-use std::{collections::HashMap, io, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use auth::{Authenticator, KeyVerifier, TokenVerifier};
 pub use contract::contract;
 use cors::Cors;
 use deadpool_postgres::Pool;
 use edge::Edge;
-use listen::Bounded;
 use metrics_exporter_prometheus::PrometheusHandle;
-use poem::{Endpoint, Request, Response, Server};
+use poem::{Endpoint, Request, Response};
 use poem_openapi::OpenApi;
 use rate::Rates;
 use schema::Schemas;
@@ -99,18 +98,9 @@ fn core(request: &Request) -> &Arc<Core> {
 
 /// Serves until `shutdown`, then answers what it had taken on, for at most `shutdown_timeout`. The caller binds the
 /// listener, and so knows its address.
-pub async fn serve(
-    deps: Deps,
-    config: &Config,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-) -> io::Result<()> {
+pub async fn serve(deps: Deps, config: &Config, listener: TcpListener, shutdown: CancellationToken) {
     let app = app(deps, config, shutdown.clone());
-    Server::new_with_acceptor(Bounded::new(listener, config.api.connections_max)?)
-        .name("api")
-        .idle_timeout(config.api.idle_timeout)
-        .run_with_graceful_shutdown(app, shutdown.cancelled_owned(), Some(config.shutdown_timeout))
-        .await
+    listen::serve(app, listener, &config.api, config.shutdown_timeout, shutdown).await;
 }
 
 /// The whole API as one endpoint. `draining` tells that no new requests should come.

@@ -316,7 +316,7 @@ impl Process {
             health: self.health(),
         };
         listening(address);
-        api::serve(deps, &self.config, listener, shutdown).await?;
+        api::serve(deps, &self.config, listener, shutdown).await;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use support::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{interval, timeout},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -87,4 +87,78 @@ async fn connections_beyond_the_room_wait_until_there_is_some() {
     assert!(unheard.is_err(), "there was room for one");
     drop(first);
     heard(&mut second, "200 OK").await;
+}
+
+/// Waits until the server has closed the connection, whatever it said before.
+async fn closed(connection: &mut TcpStream) -> String {
+    let mut heard = Vec::new();
+    timeout(PATIENCE, connection.read_to_end(&mut heard)).await.expect("it is closed in time").expect("read");
+    String::from_utf8(heard).expect("UTF-8")
+}
+
+/// Sends a header without end, a byte at a time, until the other side has closed.
+async fn dribble(connection: TcpStream) -> String {
+    let (mut reading, mut writing) = connection.into_split();
+    let mut pace = interval(Duration::from_millis(5));
+    let dribbling = async {
+        while writing.write_all(b"y").await.is_ok() {
+            pace.tick().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut heard = Vec::new();
+    let reading = async {
+        // A byte that comes after the end is answered with a reset.
+        let _ = reading.read_to_end(&mut heard).await;
+    };
+    let ended = async {
+        tokio::select! { () = dribbling => {}, () = reading => {} }
+    };
+    timeout(PATIENCE, ended).await.expect("it is closed in time");
+    String::from_utf8(heard).expect("UTF-8")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_does_not_come_is_not_waited_for() {
+    let database = Database::new().await;
+    let settings = [("api_head_timeout_ms", "100"), ("api_connections_max", "1")];
+    let server = Server::without_projections(&database, &settings).await;
+    let connect = || async { TcpStream::connect(server.address).await.expect("connected") };
+    // Each gets the room of the one before it, so each has to be closed by the server.
+    assert_eq!(closed(&mut connect().await).await, "", "silent from the beginning");
+    let mut slow = connect().await;
+    slow.write_all(b"GET /health/live HTTP/1.1\r\nX-Slow: ").await.expect("sent");
+    let heard = dribble(slow).await;
+    assert!(!heard.contains("200 OK"), "a header without end: {heard}");
+    let mut idle = connect().await;
+    idle.write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /").await.expect("sent");
+    let heard = closed(&mut idle).await;
+    assert!(heard.starts_with("HTTP/1.1 200 OK"), "the next one does not come: {heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_a_head_may_take_longer() {
+    let database = Database::new().await;
+    let settings = [("api_head_timeout_ms", "50"), ("audit_heartbeat_ms", "100")];
+    let server = Server::without_projections(&database, &settings).await;
+    let mut live = TcpStream::connect(server.address).await.expect("connected");
+    let head = "GET /api/audit/events/live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dev-auditor\r\n\r\n";
+    live.write_all(head.as_bytes()).await.expect("sent");
+    for _ in 0..4 {
+        // A heartbeat, and with it twice the time that a head has.
+        heard(&mut live, "\n\n").await;
+    }
+    let mut slow = TcpStream::connect(server.address).await.expect("connected");
+    let order = support::ORDER;
+    let head = format!(
+        "POST /api/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer dev-consumer\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        order.len()
+    );
+    slow.write_all(head.as_bytes()).await.expect("sent");
+    for _ in 0..2 {
+        heard(&mut live, "\n\n").await;
+    }
+    slow.write_all(order.as_bytes()).await.expect("sent");
+    assert!(heard(&mut slow, "\r\n\r\n").await.starts_with("HTTP/1.1 201 "), "a slow body");
 }

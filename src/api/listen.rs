@@ -1,92 +1,107 @@
-//! The listener: takes no more connections than it may hold. Those beyond wait with the kernel, unanswered.
+//! The listener: connections of HTTP/1.1, from their beginning to their orderly end.
+//!
+//! Takes no more connections than it may hold; those beyond wait with the kernel, unanswered. A connection without the
+//! whole head of a request for too long is closed, so a client that sends it byte by byte holds none. Leaves everything
+//! from the head on, the time for bodies and answers too, to the app. HTTP/2 ends at the proxy, as TLS does.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
+use http_body_util::combinators::BoxBody;
+use hyper::{body::Incoming, server::conn::http1::Builder, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use poem::{
-    http::uri::Scheme,
-    listener::{Acceptor, TcpAcceptor},
+    Addr, Endpoint, Request, Response,
+    http::{self, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    select,
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
-/// Accepts while there is room.
-pub(crate) struct Bounded {
-    listener: TcpAcceptor,
-    room: Arc<Semaphore>,
-}
+use crate::config;
 
-impl Bounded {
-    pub(crate) fn new(listener: TcpListener, connections_max: usize) -> io::Result<Self> {
-        let room = Arc::new(Semaphore::new(connections_max));
-        Ok(Self { listener: TcpAcceptor::from_tokio(listener)?, room })
+/// Where no connection can be taken (no file is left for it, say), others have to end first.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `shutdown`, then as long as requests are under way, for at most `patience`.
+pub(super) async fn serve(
+    app: impl Endpoint<Output = Response> + 'static,
+    listener: TcpListener,
+    limits: &config::Api,
+    patience: Duration,
+    shutdown: CancellationToken,
+) {
+    let app = Arc::new(app);
+    let room = Arc::new(Semaphore::new(limits.connections_max));
+    let mut connections = JoinSet::new();
+    loop {
+        select! {
+            () = shutdown.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            accepted = accept(&listener, &room) => match accepted {
+                Ok(accepted) => {
+                    let connection = hold(accepted, app.clone(), limits.head_timeout, shutdown.clone());
+                    connections.spawn(connection);
+                }
+                Err(error) => {
+                    warn!(%error, "a connection could not be taken");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
     }
-}
-
-impl Acceptor for Bounded {
-    type Io = Connection;
-
-    fn local_addr(&self) -> Vec<LocalAddr> {
-        self.listener.local_addr()
-    }
-
-    async fn accept(&mut self) -> io::Result<(Connection, LocalAddr, RemoteAddr, Scheme)> {
-        let room = self.room.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, local, remote, scheme) = self.listener.accept().await?;
-        Ok((Connection { stream, _room: room }, local, remote, scheme))
+    drop(listener);
+    let ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(patience, ended).await.is_err() {
+        warn!(connections = connections.len(), "cut off, since they did not end in time");
     }
 }
 
 /// A connection, and the room that it takes.
-pub(crate) struct Connection {
+struct Accepted {
     stream: TcpStream,
+    local: LocalAddr,
+    remote: RemoteAddr,
     _room: OwnedSemaphorePermit,
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
-    }
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<Accepted> {
+    let room = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, remote) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    let local = LocalAddr(Addr::SocketAddr(stream.local_addr()?));
+    Ok(Accepted { stream, local, remote: RemoteAddr(Addr::SocketAddr(remote)), _room: room })
 }
 
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+/// Answers requests until the client or the connection's time ends it; after `shutdown` the one that is under way.
+async fn hold(
+    accepted: Accepted,
+    app: Arc<impl Endpoint<Output = Response> + 'static>,
+    head_timeout: Duration,
+    shutdown: CancellationToken,
+) {
+    let Accepted { stream, local, remote, _room } = accepted;
+    let service = service_fn(|request: http::Request<Incoming>| {
+        let request = Request::from((request, local.clone(), remote.clone(), Scheme::HTTP));
+        let app = app.clone();
+        async move {
+            let response = app.get_response(request).await;
+            io::Result::Ok(hyper::Response::<BoxBody<_, _>>::from(response))
+        }
+    });
+    let mut http = Builder::new();
+    let http = http.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    // How a connection ends is the client's affair: it went, was too slow, or sent no HTTP.
+    select! {
+        _ = &mut connection => return,
+        () = shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
+    let _ = connection.await;
 }

@@ -7,8 +7,8 @@ use super::Sources;
 /// What connections, requests and callers may take up.
 #[derive(Debug, Clone)]
 pub struct Api {
-    /// A connection that is silent this long is closed.
-    pub idle_timeout: Duration,
+    /// A connection has so long, from its beginning or from its last answer, until the next request's head is whole.
+    pub head_timeout: Duration,
     /// How long a key that was looked up is believed: what a revocation may take to be felt everywhere.
     pub key_memory: Duration,
     pub rates: Rates,
@@ -38,7 +38,8 @@ pub struct Rates {
 impl Api {
     pub(super) fn read(from: &mut Sources) -> Self {
         Self {
-            idle_timeout: from.seconds("api_idle_timeout_seconds", 75, 1..=3_600),
+            // Longer than proxies keep idle connections, so that it is they who close them.
+            head_timeout: from.millis("api_head_timeout_ms", 75_000, 10..=3_600_000),
             key_memory: from.millis("api_key_memory_ms", 1_000, 1..=10_000),
             rates: Rates {
                 requests_per_second: rate(from, "api_requests_per_second", 1_000),

@@ -25,7 +25,7 @@ use super::Database;
 pub struct Server {
     pub address: SocketAddr,
     pub shutdown: CancellationToken,
-    pub running: JoinHandle<std::io::Result<()>>,
+    pub running: JoinHandle<()>,
     client: reqwest::Client,
 }
 
