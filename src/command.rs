@@ -46,6 +46,8 @@ pub struct Request {
     /// The aggregate; `None` where the command begins one.
     pub stream_id: Option<Uuid>,
     pub body: Value,
+    /// What the caller sent, where the body holds more than that; a repeat is told by it. `None`: the body.
+    pub sent: Option<Value>,
     /// The authenticated caller.
     pub principal: String,
     pub idempotency_key: Option<String>,
@@ -281,5 +283,6 @@ fn answer(record: CommandRecord) -> Result<Answer, Error> {
 /// Tells whether a repeated key comes with the same request: a keyed hash of where it went and of its canonical body
 /// (members sorted, numbers as written), so that nothing of the body can be read off the record.
 fn fingerprint(identity: &Identity, request: &Request) -> Vec<u8> {
-    identity.keyed_hash(&[request.target.as_bytes(), request.body.to_string().as_bytes()])
+    let sent = request.sent.as_ref().unwrap_or(&request.body);
+    identity.keyed_hash(&[request.target.as_bytes(), sent.to_string().as_bytes()])
 }

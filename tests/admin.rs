@@ -63,6 +63,34 @@ async fn a_key_is_shown_once_works_and_is_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_makes_no_second_key_and_shows_no_secret() {
+    let database = Database::new().await;
+    let server = Server::without_projections(&database, &[]).await;
+    let create = async |body: Value| {
+        let request = asked(&server, Method::POST, "/keys").header("Idempotency-Key", "shop-1");
+        Answer::of(request.json(&body)).await
+    };
+    let body = json!({"name": "shop", "roles": ["consumer", "auditor"]});
+    let first = create(body).await;
+    assert_eq!((first.status, first.header("idempotency-replayed")), (StatusCode::CREATED, None));
+    let mut first = first.json();
+    assert!(first["key"].is_string());
+    // The same wish in other words.
+    let again = create(json!({"roles": ["auditor", "consumer"], "name": " shop ", "expires_at": null})).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (StatusCode::CREATED, Some("true")));
+    first.as_object_mut().expect("an object").remove("key");
+    assert_eq!(again.json(), first);
+    let other = create(json!({"name": "shop", "roles": ["admin"]})).await;
+    assert_eq!(other.problem(), "idempotency-key-reused");
+    assert_eq!(get(&server, "/keys").await.json()["items"], json!([first]));
+    assert_eq!(noted(&database).await.len(), 1);
+    let odd = asked(&server, Method::POST, "/keys").header("Idempotency-Key", "").json(&json!({
+        "name": "a\nb", "roles": ["admin"],
+    }));
+    assert_eq!(Answer::of(odd).await.faults(), ["Idempotency-Key", "/name"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn odd_keys_are_not_made() {
     let database = Database::new().await;
     let server = Server::without_projections(&database, &[]).await;

@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use support::{
     Database,
+    keys::Keys,
     server::{Answer, Server},
     until,
 };
@@ -52,11 +53,11 @@ async fn the_path_asks_for_the_role_before_anything_is_looked_at() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_works_until_it_is_revoked() {
     let database = Database::new().await;
+    let keys = Keys::of(&database).await;
     let pool = database.pool();
     let settings = [("auth", "keys"), ("api_key_memory_ms", "50")];
     let servers = [Server::start(&database, &settings).await, Server::start(&database, &settings).await];
-    let (key, secret) =
-        keys::create(&pool, " shop ", &[Role::Consumer, Role::Admin], None).await.expect("made");
+    let (key, secret) = keys.make(" shop ", &[Role::Consumer, Role::Admin], None).await.expect("made");
     assert_eq!((key.name.as_str(), key.roles.as_slice()), ("shop", [Role::Admin, Role::Consumer].as_slice()));
     let secret = secret.expose_secret();
     assert!(secret.starts_with("annals_") && secret.len() == 50, "{secret}");
@@ -76,8 +77,8 @@ async fn a_key_works_until_it_is_revoked() {
     assert_eq!(metadata["actor"], format!("key:{}", key.id));
 
     assert!(keys::list(&pool).await.expect("listed")[0].last_used_at.is_some());
-    assert!(keys::revoke(&pool, key.id).await.expect("revoked"));
-    assert!(!keys::revoke(&pool, key.id).await.expect("known"), "only once");
+    assert!(keys.revoke(key.id).await);
+    assert!(!keys.revoke(key.id).await, "only once");
     for server in &servers {
         until("every process refuses it", || async { status(server, secret, PATHS[0]).await == 401 }).await;
     }
@@ -90,11 +91,11 @@ async fn a_key_works_until_it_is_revoked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_may_end_by_itself() {
     let database = Database::new().await;
-    let pool = database.pool();
+    let keys = Keys::of(&database).await;
     let settings = [("auth", "keys"), ("api_key_memory_ms", "50")];
     let server = Server::start(&database, &settings).await;
     let expiry = Utc::now() + TimeDelta::milliseconds(700);
-    let (_, brief) = keys::create(&pool, "brief", &[Role::Consumer], Some(expiry)).await.expect("made");
+    let (_, brief) = keys.make("brief", &[Role::Consumer], Some(expiry)).await.expect("made");
     assert_eq!(status(&server, brief.expose_secret(), PATHS[0]).await, 404);
     until("it expires", || async { status(&server, brief.expose_secret(), PATHS[0]).await == 401 }).await;
 }
@@ -102,21 +103,23 @@ async fn a_key_may_end_by_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_keys_are_not_made() {
     let database = Database::new().await;
+    let keys = Keys::of(&database).await;
     let pool = database.pool();
     let past = Utc::now() - Duration::from_secs(1);
     let long = "n".repeat(101);
     for name in ["", "  ", "a\nb", long.as_str()] {
-        assert!(matches!(keys::create(&pool, name, &[Role::Admin], None).await, Err(Error::Name)), "{name}");
+        assert!(matches!(keys.make(name, &[Role::Admin], None).await, Err(Error::Name)), "{name}");
     }
-    assert!(matches!(keys::create(&pool, "n", &[], None).await, Err(Error::NoRole)));
-    assert!(matches!(keys::create(&pool, "n", &[Role::Admin], Some(past)).await, Err(Error::Expiry)));
-    assert!(!keys::revoke(&pool, Uuid::now_v7()).await.expect("answered"));
+    assert!(matches!(keys.make("n", &[], None).await, Err(Error::NoRole)));
+    assert!(matches!(keys.make("n", &[Role::Admin], Some(past)).await, Err(Error::Expiry)));
+    assert!(!keys.revoke(Uuid::now_v7()).await);
     assert_eq!(json!(keys::list(&pool).await.expect("listed").len()), json!(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_too_often_is_told_when_to_come_again() {
     let database = Database::new().await;
+    let keys = Keys::of(&database).await;
     let settings = [("auth", "keys"), ("api_requests_per_second", "1"), ("api_failures_per_minute", "2")];
     let server = Server::start(&database, &settings).await;
     let get = |key: &str| Answer::of(server.anonymous(Method::GET, PATHS[0]).bearer_auth(key));
@@ -129,8 +132,7 @@ async fn who_comes_too_often_is_told_when_to_come_again() {
     assert!((1..=30).contains(&seconds), "{seconds}");
 
     // A good key behind the same address is not the others' hostage, but has a limit of its own.
-    let pool = database.pool();
-    let (_, secret) = keys::create(&pool, "busy", &[Role::Consumer], None).await.expect("made");
+    let (_, secret) = keys.make("busy", &[Role::Consumer], None).await.expect("made");
     assert_eq!(get(secret.expose_secret()).await.status, 404);
     until("the key is refused", || async {
         get(secret.expose_secret()).await.problem() == "too-many-requests"

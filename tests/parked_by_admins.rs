@@ -99,14 +99,15 @@ async fn streams_that_are_set_apart_are_listed_tried_again_and_skipped() {
         Process::run(&database, &["projections", "skip", "names", &format!("project/{third}")], &settings);
     assert_eq!(by_hand, "0 applied, 1 skipped, 0 still set apart\n");
     Process::run(&database, &["projections", "pause", "names"], &settings);
+    let at_command_line = format!("cli:{}", whoami::username().expect("a name"));
     let by = |what: &str, who: &str| (what.to_owned(), who.to_owned());
     assert_eq!(
         noted(&database).await,
         [
             by("retry_parked", "dev-admin"),
             by("skip_parked", "dev-admin"),
-            by("skip_parked", "cli"),
-            by("pause", "cli")
+            by("skip_parked", &at_command_line),
+            by("pause", &at_command_line)
         ]
     );
 }

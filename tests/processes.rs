@@ -63,7 +63,7 @@ async fn the_first_key_is_made_on_the_command_line() {
     let client = Client::new();
     assert_eq!(create(&client, &annals, "dev-consumer").await.expect("answered").0, StatusCode::UNAUTHORIZED);
     assert_eq!(create(&client, &annals, &key).await.expect("answered").0, StatusCode::CREATED);
-    assert_eq!(database.events().await.len(), 1);
+    assert_eq!(database.events().await.len(), 2, "the key, and the order");
     let listed: Value =
         Process::run(&database, &["keys", "list", "--json"], &settings).parse().expect("JSON");
     assert_eq!((&listed[0]["name"], &listed[0]["state"]), (&json!("shop"), &json!("active")));
@@ -73,6 +73,20 @@ async fn the_first_key_is_made_on_the_command_line() {
         create(&client, &annals, &key).await.expect("answered").0 == StatusCode::UNAUTHORIZED
     })
     .await;
+    let at_command_line = format!("cli:{}", whoami::username().expect("a name"));
+    let admins = database.events().await.into_iter().filter(|event| event.stream_type == "admin");
+    let told = admins.map(|event| {
+        let metadata: Value = event.metadata.parse().expect("JSON");
+        (event.event_type, metadata["actor"].as_str().expect("an actor").to_owned())
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            ("admin.key_created".to_owned(), at_command_line.clone()),
+            ("admin.key_revoked".to_owned(), at_command_line),
+        ],
+        "auditors see who made and revoked it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,13 +5,14 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use annals::api::auth::{Role, keys};
+use annals::api::auth::Role;
 use chrono::{TimeDelta, Utc};
 use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use support::{
     Database,
+    keys::Keys,
     server::{Answer, Server},
     until,
 };
@@ -115,14 +116,14 @@ fn owner(operation: &str) -> Option<Option<Role>> {
 
 /// Someone with a key of this kind, and the role that it gives, if any.
 async fn callers(database: &Database) -> Vec<(&'static str, Option<String>, Option<Role>)> {
-    let pool = database.pool();
-    let make = async |role, expiry| keys::create(&pool, "k", &[role], expiry).await.expect("made");
+    let keys = Keys::of(database).await;
+    let make = async |role, expiry| keys.make("k", &[role], expiry).await.expect("made");
     let mut callers = vec![("none", None, None), ("wrong", Some(format!("annals_{}", "A".repeat(43))), None)];
     for role in Role::ALL {
         let (_, secret) = make(role, None).await;
         callers.push((role.as_str(), Some(secret.expose_secret().to_owned()), Some(role)));
         let (key, secret) = make(role, None).await;
-        keys::revoke(&pool, key.id).await.expect("revoked");
+        assert!(keys.revoke(key.id).await);
         callers.push(("revoked", Some(secret.expose_secret().to_owned()), None));
         let expiry = Utc::now() + TimeDelta::milliseconds(200);
         let (_, secret) = make(role, Some(expiry)).await;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Admin, Error};
 use crate::{
-    command::{self, Outcome},
+    command::{self, Answer, Outcome},
     domain::admin::Action,
     log::StreamId,
     projector::parked::{self, Mended},
@@ -24,12 +24,30 @@ pub struct Asker {
 
 impl Asker {
     /// Whoever sits at the command line.
-    pub fn at_command_line(command: &str) -> Self {
+    pub fn at_command_line(user: &str, command: &str) -> Self {
         Self {
-            principal: "cli".into(),
+            principal: format!("cli:{user}"),
             correlation_id: Uuid::now_v7().to_string(),
             traceparent: None,
             target: format!("cli {command}"),
+        }
+    }
+
+    fn asks(&self, command: &str, stream_id: Option<Uuid>, body: Value) -> command::Request {
+        let asker = self.clone();
+        command::Request {
+            command_id: None,
+            command: command.to_owned(),
+            stream_id,
+            body,
+            sent: None,
+            principal: asker.principal,
+            idempotency_key: None,
+            correlation_id: asker.correlation_id,
+            causation_id: None,
+            traceparent: asker.traceparent,
+            if_match: None,
+            target: asker.target,
         }
     }
 }
@@ -44,20 +62,28 @@ impl Admin {
         stream_id: Option<Uuid>,
         body: Value,
     ) -> Result<(Uuid, Option<Mended>), Error> {
-        let asker = asker.clone();
-        let request = command::Request {
-            command_id: None,
-            command: command.to_owned(),
-            stream_id,
-            body,
-            principal: asker.principal,
-            idempotency_key: None,
-            correlation_id: asker.correlation_id,
-            causation_id: None,
-            traceparent: asker.traceparent,
-            if_match: None,
-            target: asker.target,
-        };
+        let (answer, mended) = self.carry(asker.asks(command, stream_id, body)).await?;
+        Ok((answer.stream.id, mended))
+    }
+
+    /// Notes that a key is made, as `wanted`, and makes it; its id. The hash is of a secret that was drawn for this
+    /// request, so a repeat is told by the rest: it finds the first one's key, of another secret (`replayed`).
+    pub async fn create_key(
+        &self,
+        asker: &Asker,
+        idempotency_key: Option<String>,
+        wanted: Value,
+        key_hash: &str,
+    ) -> Result<(Uuid, bool), Error> {
+        let mut body = wanted.clone();
+        body["key_hash"] = key_hash.into();
+        let asks = asker.asks("admin.create-key", None, body);
+        let (answer, _) =
+            self.carry(command::Request { sent: Some(wanted), idempotency_key, ..asks }).await?;
+        Ok((answer.stream.id, answer.replayed))
+    }
+
+    async fn carry(&self, request: command::Request) -> Result<(Answer, Option<Mended>), Error> {
         let answer = self.commands.execute(request).await?;
         if let Outcome::Rejected(rejection) = answer.outcome {
             return Err(Error::Rejected(rejection));
@@ -66,7 +92,7 @@ impl Admin {
             Some(position) => self.carry_out(position).await?,
             None => None,
         };
-        Ok((answer.stream.id, mended))
+        Ok((answer, mended))
     }
 
     /// Does something about a projection; noted in the projection's own stream.

@@ -11,7 +11,6 @@ mod relay;
 use poem::{Body, EndpointExt, IntoResponse, Request, Response, endpoint::BoxEndpoint, http::Method};
 use poem_openapi::OperationId;
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::{
     auth::Caller,
@@ -50,16 +49,6 @@ pub(super) fn add_routes(table: &mut Table) {
     add(Method::GET, "/relay/reconciles/:id", relay::get_reconcile.map_to_response().boxed());
     let act_on_rebuild = projections::act_on_rebuild.map_to_response().boxed();
     add(Method::POST, "/projections/:name/rebuilds/:id/:verb", act_on_rebuild);
-}
-
-/// Notes an action as an event, and makes it true; the stream it went to.
-async fn act(
-    request: &Request,
-    command: &str,
-    stream_id: Option<Uuid>,
-    body: Value,
-) -> Result<Uuid, Problem> {
-    Ok(core(request).admin.request(&asker(request), command, stream_id, body).await?.0)
 }
 
 /// Who asks.

@@ -14,10 +14,11 @@ use jwt::Refusal;
 pub(crate) use jwt::TokenVerifier;
 use poem::http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
+use uuid::Uuid;
 pub(crate) use verify::KeyVerifier;
 
 use super::problem::{Problem, kind};
-use crate::postgres;
+use crate::{admin, postgres};
 
 /// What a key may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -157,6 +158,10 @@ pub enum Error {
     NoRole,
     #[error("a key cannot expire in the past")]
     Expiry,
+    #[error("key {0}, which was made, is not there")]
+    Lost(Uuid),
+    #[error(transparent)]
+    Admin(#[from] admin::Error),
     #[error(transparent)]
     Database(#[from] postgres::Error),
 }

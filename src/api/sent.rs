@@ -117,6 +117,7 @@ impl Bare {
             command: String::new(),
             stream_id: None,
             body: Value::Object(Default::default()),
+            sent: None,
             principal: caller.principal.clone(),
             idempotency_key,
             correlation_id: correlation_id.clone(),

@@ -70,6 +70,7 @@ fn increment(id: Uuid) -> Request {
         command: "counter.increment".into(),
         stream_id: Some(id),
         body: json!({ "by": 1 }),
+        sent: None,
         principal: "bench".into(),
         idempotency_key: None,
         correlation_id: "bench".into(),

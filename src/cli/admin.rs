@@ -1,4 +1,5 @@
-//! What admins do from the command line: the same way as over HTTP, so each action is an event too, of actor `cli`.
+//! What admins do from the command line: the same way as over HTTP, so each action is an event too, of actor
+//! `cli:` and the system's name of who sits there.
 
 use annals::{
     admin::{Admin, Asker},
@@ -17,5 +18,6 @@ pub(super) async fn admin(config: &Config, folders: Vec<Folder>) -> anyhow::Resu
 }
 
 pub(super) fn asker(command: &str) -> Asker {
-    Asker::at_command_line(command)
+    let user = whoami::username().unwrap_or_else(|_| "unknown".into());
+    Asker::at_command_line(&user, command)
 }

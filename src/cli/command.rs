@@ -48,6 +48,7 @@ pub(crate) async fn run(config: Config, options: Options) -> anyhow::Result<()> 
         command_id: Some(command_id),
         stream_id: options.id,
         body,
+        sent: None,
         principal: options.r#as,
         idempotency_key: options.idempotency_key,
         correlation_id: command_id.to_string(),

@@ -1,19 +1,20 @@
-//! `annals keys`.
+//! `annals keys`: straight on the database, so that the first key can be made; each an event as over HTTP.
 
 use annals::{
     api::auth::{
         Role,
-        keys::{self, Key},
+        keys::{self, Key, Made, Wanted},
     },
     config::Config,
-    postgres,
 };
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use super::admin::{admin, asker};
 
 #[derive(Subcommand)]
 pub(crate) enum Keys {
@@ -45,10 +46,12 @@ pub(crate) enum Keys {
 }
 
 pub(crate) async fn run(config: Config, command: Keys) -> anyhow::Result<()> {
-    let pool = postgres::pool(&config.databases.writer, &config.databases)?;
+    let admin = admin(&config, vec![]).await?;
     match command {
         Keys::Create { name, roles, expires_at, json } => {
-            let (key, secret) = keys::create(&pool, &name, &roles, expires_at).await?;
+            let wanted = Wanted { name, roles, expires_at };
+            let Made { key, secret } = keys::create(&admin, &asker("keys create"), None, wanted).await?;
+            let secret = secret.context("a key made just now was made before")?;
             if json {
                 let mut made = as_json(&key);
                 made["key"] = secret.expose_secret().into();
@@ -59,17 +62,17 @@ pub(crate) async fn run(config: Config, command: Keys) -> anyhow::Result<()> {
             }
         }
         Keys::List { json: true } => {
-            let keys: Vec<_> = keys::list(&pool).await?.iter().map(as_json).collect();
+            let keys: Vec<_> = keys::list(admin.writer()).await?.iter().map(as_json).collect();
             println!("{}", Value::from(keys));
         }
         Keys::List { json: false } => {
-            for key in keys::list(&pool).await? {
+            for key in keys::list(admin.writer()).await? {
                 println!("{}  {:<8} {:<28} {}", key.id, state(&key), roles(&key).join(","), key.name);
             }
         }
         Keys::Revoke { id } => {
             ensure!(
-                keys::revoke(&pool, id).await?,
+                keys::revoke(&admin, &asker("keys revoke"), id).await?,
                 "there is no key {id} that still works; `annals keys list` shows all"
             );
         }

@@ -107,6 +107,7 @@ fn prepare(accepted: Accepted) -> Result<Prepared, Error> {
         command: accepted.command_type,
         stream_id: Some(accepted.stream_id),
         body: kept.body,
+        sent: None,
         principal: accepted.principal,
         idempotency_key: accepted.idempotency_key,
         correlation_id: accepted.correlation_id,

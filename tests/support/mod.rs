@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses a part of it")]
 
+pub mod keys;
 pub mod logins;
 pub mod process;
 pub mod proxy;
@@ -250,6 +251,7 @@ pub fn request(command: &str, stream_id: Option<Uuid>, body: serde_json::Value) 
         command: command.into(),
         stream_id,
         body,
+        sent: None,
         principal: "test".into(),
         idempotency_key: None,
         correlation_id: "correlation".into(),

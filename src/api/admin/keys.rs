@@ -1,45 +1,55 @@
 //! Keys over HTTP: listed, made, revoked.
 
 use chrono::{DateTime, Utc};
-use poem::{Body, Request, Response, handler, http::StatusCode};
+use poem::{Body, IntoResponse, Request, Response, handler, http::StatusCode};
 use poem_openapi::OperationId;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{act, answered, core, valid};
+use super::{answered, asker, core, valid};
 use crate::{
     aggregate::Violation,
     api::{
         auth::{
             self,
-            keys::{self, Key},
+            keys::{self, Key, Made, Wanted},
         },
+        headers,
         problem::{Fault, Problem},
+        reply::IDEMPOTENCY_REPLAYED,
     },
 };
 
 #[handler]
 pub(super) async fn list(request: &Request) -> poem::Result<Response> {
-    let keys = all(request).await?;
+    let keys = keys::list(core(request).admin.writer()).await.map_err(Problem::from)?;
     let items: Vec<_> = keys.iter().map(shown).collect();
     Ok(answered("listKeys", &json!({"items": items, "next": null})))
 }
 
 #[handler]
 pub(super) async fn create(request: &Request, body: Body) -> poem::Result<Response> {
-    let mut body = valid(request, body, "CreateKey").await?;
-    check(&body)?;
-    if let Some(roles) = body["roles"].as_array_mut() {
-        roles.sort_by_key(Value::to_string);
-        roles.dedup();
-    }
-    let secret = keys::generate();
-    body["key_hash"] = hex(&keys::hash(&secret)).into();
-    let id = act(request, "admin.create-key", None, body).await?;
-    let key = all(request).await?.into_iter().find(|key| key.id == id);
-    let mut made = shown(&key.ok_or_else(|| Problem::internal(&"a key that was made is not there"))?);
-    made["key"] = secret.into();
-    let mut response = answered("createKey", &made);
+    let idempotency_key = headers::idempotency_key(request.headers());
+    let body = valid(request, body, "CreateKey").await?;
+    let wanted = wanted(&body);
+    let (idempotency_key, wanted) = match (idempotency_key, wanted) {
+        (Ok(key), Ok(wanted)) => (key, wanted),
+        (key, wanted) => {
+            let faults = key.err().into_iter().chain(wanted.err().into_iter().flatten());
+            return Err(Problem::invalid(faults.collect()).into());
+        }
+    };
+    let made = keys::create(&core(request).admin, &asker(request), idempotency_key, wanted).await;
+    let Made { key, secret } = made.map_err(Problem::from)?;
+    let mut told = shown(&key);
+    let mut response = match secret {
+        Some(secret) => {
+            told["key"] = secret.expose_secret().into();
+            answered("createKey", &told)
+        }
+        None => answered("createKey", &told).with_header(IDEMPOTENCY_REPLAYED, "true").into_response(),
+    };
     response.set_status(StatusCode::CREATED);
     Ok(response)
 }
@@ -48,38 +58,51 @@ pub(super) async fn create(request: &Request, body: Body) -> poem::Result<Respon
 pub(super) async fn revoke(request: &Request) -> poem::Result<Response> {
     let absent = || Problem::not_found("There is no such key that still works.");
     let id: Uuid = request.path_params().map_err(|_| absent())?;
-    let works = all(request).await?.iter().any(|key| key.id == id && key.revoked_at.is_none());
-    if !works {
+    if !keys::revoke(&core(request).admin, &asker(request), id).await.map_err(Problem::from)? {
         return Err(absent().into());
     }
-    act(request, "admin.revoke-key", Some(id), json!({})).await?;
     let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
     response.set_data(OperationId("revokeKey"));
     Ok(response)
 }
 
-async fn all(request: &Request) -> Result<Vec<Key>, Problem> {
-    keys::list(core(request).admin.writer()).await.map_err(|error| match error {
-        auth::Error::Database(error) => error.into(),
-        error => Problem::internal(&error),
-    })
-}
-
-/// What the schema cannot say.
-fn check(body: &Value) -> Result<(), Problem> {
+/// What a body that satisfies the schema asks for, or what the schema cannot say is wrong with it.
+fn wanted(body: &Value) -> Result<Wanted, Vec<Fault>> {
     let mut faults = Vec::new();
-    if body["name"].as_str().is_some_and(|name| name.chars().any(char::is_control)) {
+    let name = body["name"].as_str().unwrap_or_default().to_owned();
+    if name.chars().any(char::is_control) {
         faults.push(Violation::at("/name", "must not hold control characters"));
     }
-    if let Some(text) = body["expires_at"].as_str() {
-        match DateTime::parse_from_rfc3339(text) {
-            Ok(time) if time.to_utc() > Utc::now() => {}
-            Ok(_) => faults.push(Violation::at("/expires_at", "must be in the future")),
-            Err(_) => faults.push(Violation::at("/expires_at", "must be a time (RFC 3339)")),
+    let expires_at = body["expires_at"].as_str().map(DateTime::parse_from_rfc3339);
+    let expires_at = match expires_at {
+        Some(Ok(time)) if time.to_utc() > Utc::now() => Some(time.to_utc()),
+        Some(Ok(_)) => {
+            faults.push(Violation::at("/expires_at", "must be in the future"));
+            None
+        }
+        Some(Err(_)) => {
+            faults.push(Violation::at("/expires_at", "must be a time (RFC 3339)"));
+            None
+        }
+        None => None,
+    };
+    let roles = body["roles"].as_array().into_iter().flatten();
+    let roles = roles.filter_map(|role| role.as_str()?.parse().ok()).collect();
+    match faults.is_empty() {
+        true => Ok(Wanted { name, roles, expires_at }),
+        false => Err(faults.into_iter().map(Fault::Body).collect()),
+    }
+}
+
+impl From<auth::Error> for Problem {
+    fn from(error: auth::Error) -> Self {
+        match error {
+            auth::Error::Admin(error) => error.into(),
+            auth::Error::Database(error) => error.into(),
+            // The body was looked at before.
+            error => Self::internal(&error),
         }
     }
-    let faults: Vec<_> = faults.into_iter().map(Fault::Body).collect();
-    if faults.is_empty() { Ok(()) } else { Err(Problem::invalid(faults)) }
 }
 
 fn shown(key: &Key) -> Value {
@@ -92,8 +115,4 @@ fn shown(key: &Key) -> Value {
         "last_used_at": key.last_used_at,
         "revoked_at": key.revoked_at,
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,5 @@
-//! Keys in the log's database: made, listed and revoked. A key is shown once; only its hash is kept.
+//! Keys in the log's database: made, listed and revoked, the same way over HTTP and from the command line. A key is shown
+//! once; only its hash is kept. Leaves the rows to `crate::admin`, which makes them of events.
 //!
 //! A key has 256 random bits, so a plain SHA-256 recognises it and cannot be turned round; a slow hash is for what
 //! people think up.
@@ -8,16 +9,18 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use rand::RngCore;
 use secrecy::SecretString;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Error, Role};
-use crate::postgres;
+use crate::{
+    admin::{self, Admin, Asker},
+    postgres,
+};
 
-const INSERT: &str = include_str!("key_insert.sql");
 const LIST: &str = include_str!("key_list.sql");
-const REVOKE: &str = include_str!("key_revoke.sql");
 
 /// What every key begins with, so that leaked ones are found by their look.
 const PREFIX: &str = "annals_";
@@ -37,40 +40,50 @@ pub struct Key {
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// Makes a key; the secret is what the caller sends, and is not to be had again.
+/// A key that is to be made.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Whose it is.
+    pub name: String,
+    pub roles: Vec<Role>,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// A key that was made.
+#[derive(Debug)]
+pub struct Made {
+    pub key: Key,
+    /// What its holder sends. `None`: it was made before, by the same request with the same Idempotency-Key, and shown
+    /// then.
+    pub secret: Option<SecretString>,
+}
+
+/// Makes a key, an event of its own with who asked.
 pub async fn create(
-    pool: &Pool,
-    name: &str,
-    roles: &[Role],
-    expires_at: Option<DateTime<Utc>>,
-) -> Result<(Key, SecretString), Error> {
-    let name = name.trim();
+    admin: &Admin,
+    asker: &Asker,
+    idempotency_key: Option<String>,
+    wanted: Wanted,
+) -> Result<Made, Error> {
+    let name = wanted.name.trim();
     if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
         return Err(Error::Name);
     }
-    if roles.is_empty() {
+    if wanted.roles.is_empty() {
         return Err(Error::NoRole);
     }
-    if expires_at.is_some_and(|expiry| expiry <= Utc::now()) {
+    if wanted.expires_at.is_some_and(|expiry| expiry <= Utc::now()) {
         return Err(Error::Expiry);
     }
-    let secret = generate();
-    let mut roles: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    let mut roles: Vec<&str> = wanted.roles.iter().map(|role| role.as_str()).collect();
     roles.sort_unstable();
     roles.dedup();
-    let client = pool.get().await.map_err(postgres::Error::from)?;
-    let row = client
-        .query_one(INSERT, &[&Uuid::now_v7(), &hash(&secret).as_slice(), &name, &roles, &expires_at])
-        .await
-        .map_err(postgres::Error::from)?;
-    Ok((key(&row), secret.into()))
-}
-
-/// A new key, known to nobody yet.
-pub(in crate::api) fn generate() -> String {
-    let mut bytes = [0; KEY_BYTES];
-    rand::rng().fill_bytes(&mut bytes);
-    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
+    let wanted = json!({"name": name, "roles": roles, "expires_at": wanted.expires_at});
+    let secret = generate();
+    let (id, replayed) = admin.create_key(asker, idempotency_key, wanted, &hex(&hash(&secret))).await?;
+    let made = list(admin.writer()).await?.into_iter().find(|key| key.id == id);
+    let key = made.ok_or(Error::Lost(id))?;
+    Ok(Made { key, secret: (!replayed).then(|| secret.into()) })
 }
 
 /// All keys, revoked ones too, oldest first.
@@ -80,15 +93,28 @@ pub async fn list(pool: &Pool) -> Result<Vec<Key>, Error> {
     Ok(rows.iter().map(key).collect())
 }
 
-/// Revokes a key for good. `false`: there is no such key that still worked.
-pub async fn revoke(pool: &Pool, id: Uuid) -> Result<bool, Error> {
-    let client = pool.get().await.map_err(postgres::Error::from)?;
-    let revoked = client.execute(REVOKE, &[&id]).await.map_err(postgres::Error::from)?;
-    Ok(revoked == 1)
+/// Revokes a key for good, an event of its own with who asked. `false`: there is no such key that still worked.
+pub async fn revoke(admin: &Admin, asker: &Asker, id: Uuid) -> Result<bool, Error> {
+    if !list(admin.writer()).await?.iter().any(|key| key.id == id && key.revoked_at.is_none()) {
+        return Ok(false);
+    }
+    match admin.request(asker, "admin.revoke-key", Some(id), json!({})).await {
+        Ok(_) => Ok(true),
+        // Somebody else was faster.
+        Err(admin::Error::Rejected(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A new key, known to nobody yet.
+fn generate() -> String {
+    let mut bytes = [0; KEY_BYTES];
+    rand::rng().fill_bytes(&mut bytes);
+    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// What is kept of a key.
-pub(in crate::api) fn hash(secret: &str) -> [u8; 32] {
+pub(super) fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
@@ -115,4 +141,8 @@ fn key(row: &Row) -> Key {
 /// A role that only a newer program knows gives nothing here.
 pub(super) fn roles(names: Vec<String>) -> Vec<Role> {
     names.iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -62,6 +62,7 @@ pub(super) fn read(
         command: command.to_owned(),
         stream_id,
         body,
+        sent: None,
         principal: principal.to_owned(),
         idempotency_key: None,
         correlation_id: correlation_id(record).map_or_else(|| command_id.to_string(), str::to_owned),

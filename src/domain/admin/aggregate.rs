@@ -61,7 +61,7 @@ impl Aggregate for Admin {
             AdminCommand::RevokeKey if state.revoked => {
                 Err(Rejection::not_found("the key is revoked already"))
             }
-            // Keys made from the command line have no events of their own before.
+            // Keys of older versions of the command line have no event of their own before.
             AdminCommand::RevokeKey => Ok(vec![AdminEvent::KeyRevoked {}]),
             AdminCommand::Act { action, projection, rebuild_id, options } => {
                 Ok(vec![AdminEvent::ActionRequested { action, projection, rebuild_id, options }])
