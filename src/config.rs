@@ -109,6 +109,8 @@ pub struct LogOutput {
     pub json: bool,
     /// Where a collector takes spans (OTLP over HTTP); unset: nobody does.
     pub otlp_endpoint: Option<String>,
+    /// Spans of one batch of relay or projection; further events of it get none.
+    pub otlp_batch_spans_max: usize,
 }
 
 /// Bounds of the group commit (see `log::appender`).
@@ -239,6 +241,7 @@ impl Config {
                 filter: from.value("log", "info,refinery_core=warn".into()),
                 json: from.choice("log_format", &[("text", false), ("json", true)]),
                 otlp_endpoint: from.optional("otlp_endpoint"),
+                otlp_batch_spans_max: from.ranged("otlp_batch_spans_max", 256, 1..=100_000),
             },
             shutdown_timeout: from.seconds("shutdown_timeout_seconds", 30, 1..=600),
             api: Api::read(&mut from),

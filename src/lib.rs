@@ -28,5 +28,6 @@ pub mod serve;
 pub mod json;
 pub mod postgres;
 mod tls;
+pub mod trace;
 
 pub mod bench;

@@ -40,6 +40,7 @@ use crate::{
     config,
     log::{LogReader, Position},
     postgres,
+    trace::Spans,
 };
 
 const FORGET: &str = include_str!("projector/forget.sql");
@@ -58,6 +59,7 @@ pub struct Deps {
     pub head: watch::Receiver<Position>,
     /// Told of every step.
     pub progress: Progress,
+    pub spans: Spans,
 }
 
 /// Drops every generation of every read model; the next start builds them anew. Returns how many there were. `read` is

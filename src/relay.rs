@@ -30,6 +30,7 @@ use crate::{
     kafka::{TailError, TopicError},
     log::{Identity, LogReader, Position},
     postgres,
+    trace::Spans,
 };
 
 /// A standby asks for the lease so many times per its lifetime: takeover takes little longer than the lease itself.
@@ -50,6 +51,7 @@ pub struct Deps {
     /// Moves when events are appended; it may lag.
     pub head: watch::Receiver<Position>,
     pub status: watch::Sender<Status>,
+    pub spans: Spans,
 }
 
 /// How the relay of this process is doing.

@@ -30,6 +30,7 @@ use crate::{
     projector::{self, Folder, Progress},
     read_model::ReadModels,
     rebuild, relay,
+    trace::Spans,
 };
 
 /// A part of the program that can run alone.
@@ -218,6 +219,7 @@ impl Process {
             identity: self.identity.clone(),
             head: self.head.clone(),
             status: self.relay_status.clone(),
+            spans: Spans::new(&self.config.log),
         };
         self.spawn(relay::run(deps, kafka, self.config.relay.clone(), self.shutdown.clone()));
         Ok(())
@@ -237,6 +239,7 @@ impl Process {
             log_id: self.identity.log_id,
             head: self.head.clone(),
             progress: self.progress.clone(),
+            spans: Spans::new(&self.config.log),
         };
         let (kafka, limits) = (self.config.kafka.clone(), self.config.projector.clone());
         let shutdown = || self.shutdown.clone();

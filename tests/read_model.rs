@@ -10,6 +10,7 @@ use annals::{
     postgres,
     projector::{self, Deps, Folder, Progress},
     read_model::{Error, Freshness, ListQuery, ReadModels},
+    trace::Spans,
 };
 use support::{DEADLINE, Database, append_to};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -42,7 +43,8 @@ impl Stage {
         let models = ReadModels::new(read.clone(), database.reader(), false, readers, config.reads.clone());
         let log_id = database.identity().await.log_id;
         let registry = Arc::new(support::registry());
-        let deps = Deps { reader: database.reader(), read, registry, log_id, head, progress: workers };
+        let (progress, spans) = (workers, Spans::default());
+        let deps = Deps { reader: database.reader(), read, registry, log_id, head, progress, spans };
         let shutdown = CancellationToken::new();
         tokio::spawn(projector::run(deps, folders, None, config.projector, shutdown.clone()));
         Self { database, appender, models, _running: shutdown.drop_guard() }

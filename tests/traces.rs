@@ -2,73 +2,123 @@
 
 mod support;
 
-use std::time::Duration;
-
-use reqwest::Client;
-use support::{Database, ORDER, process::Process};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    trace::v1::{Span, span::SpanKind},
+};
+use prost::Message;
+use reqwest::{Client, StatusCode};
+use support::{Database, ORDER, kafka_brokers, process::Process, topic_prefix, until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-    time::timeout,
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const UNSAMPLED: &str = "00000000000000000000000000000bad";
 const CALLER: &str = "00f067aa0ba902b7";
 
-/// Takes one export, answers it, and returns its head and body.
-async fn collect(listener: TcpListener) -> (String, Vec<u8>) {
-    let (mut stream, _) = listener.accept().await.expect("a connection");
+/// A stand-in for a collector: hands on the spans of every export.
+async fn collect(listener: TcpListener, spans: mpsc::UnboundedSender<Span>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(take(stream, spans.clone()));
+    }
+}
+
+/// Takes exports from one connection until it ends.
+async fn take(mut stream: TcpStream, spans: mpsc::UnboundedSender<Span>) {
     let mut bytes = Vec::new();
-    loop {
-        assert!(stream.read_buf(&mut bytes).await.expect("bytes") > 0, "it ended early");
+    while stream.read_buf(&mut bytes).await.expect("bytes") > 0 {
         let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
             continue;
         };
         let text = String::from_utf8(bytes[..head].to_vec()).expect("ASCII").to_lowercase();
         let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let body = &bytes[head + 4..];
-        if body.len() >= length.expect("a length").parse().expect("a number") {
-            let answer =
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
-            stream.write_all(answer).await.expect("answered");
-            return (text, body.to_vec());
+        let end = head + 4 + length.expect("a length").parse::<usize>().expect("a number");
+        if bytes.len() < end {
+            continue;
         }
+        assert!(text.starts_with("post /v1/traces "), "{text}");
+        assert!(text.contains("content-type: application/x-protobuf"), "{text}");
+        let export = ExportTraceServiceRequest::decode(&bytes[head + 4..end]).expect("OTLP");
+        for resource in export.resource_spans {
+            for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                spans.send(span).expect("somebody waits for it");
+            }
+        }
+        bytes.drain(..end);
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).await.expect("answered");
     }
 }
 
-fn binary(hex: &str) -> Vec<u8> {
-    let digits = |index| u8::from_str_radix(&hex[index..index + 2], 16).expect("hexadecimal");
-    (0..hex.len()).step_by(2).map(digits).collect()
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Sends an order in a trace of the caller's.
+async fn place(client: &Client, annals: &Process, trace: &str, flags: &str) {
+    let order = client.post(format!("{}/api/orders", annals.url)).bearer_auth("dev-consumer");
+    let order = order.header("traceparent", format!("00-{trace}-{CALLER}-{flags}"));
+    let placed = order.header("content-type", "application/json").body(ORDER).send().await;
+    assert_eq!(placed.expect("answered").status(), StatusCode::CREATED);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_is_a_span_of_its_callers_trace_and_its_events_carry_it() {
+async fn one_trace_leads_from_the_caller_to_the_read_model() {
     let database = Database::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
-    let collected = tokio::spawn(collect(listener));
-    let mut annals = Process::serve(&database, &[], &[("otlp_endpoint", &endpoint)]);
-    let order = Client::new().post(format!("{}/api/orders", annals.url)).bearer_auth("dev-consumer");
-    let order = order.header("traceparent", format!("00-{TRACE}-{CALLER}-01"));
-    let placed = order.header("content-type", "application/json").body(ORDER).send().await;
-    assert_eq!(placed.expect("answered").status(), 201);
+    let (told, mut taken) = mpsc::unbounded_channel();
+    let collector = tokio::spawn(collect(listener, told));
+    let (brokers, prefix) = (kafka_brokers(), topic_prefix());
+    let settings = [("otlp_endpoint", &*endpoint), ("kafka_brokers", &brokers), ("topic_prefix", &prefix)];
+    let mut annals = Process::serve(&database, &[], &settings);
+    let client = Client::new();
+    place(&client, &annals, TRACE, "01").await;
+    place(&client, &annals, UNSAMPLED, "00").await;
+    let rows = async || {
+        let client = database.client().await;
+        let rows = client.query("select from projection_orders_1.orders", &[]).await;
+        rows.map_or(0, |rows| rows.len())
+    };
+    until("both are in the read model", || async { rows().await == 2 }).await;
     annals.signal("TERM");
     assert_eq!(annals.end().await, Some(0));
 
-    let (head, body) = timeout(Duration::from_secs(20), collected).await.expect("sent").expect("whole");
-    assert!(head.starts_with("post /v1/traces "), "{head}");
-    assert!(head.contains("content-type: application/x-protobuf"), "{head}");
-    let holds = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
-    for part in ["annals", "request", "command", "order.create"] {
-        assert!(holds(part.as_bytes()), "{part}");
+    collector.abort();
+    let mut spans = Vec::new();
+    while let Ok(span) = taken.try_recv() {
+        assert_ne!(hex(&span.trace_id), UNSAMPLED, "its caller wanted none: {span:?}");
+        if hex(&span.trace_id) == TRACE {
+            spans.push(span);
+        }
     }
-    assert!(holds(&binary(TRACE)) && holds(&binary(CALLER)), "it is of the caller's trace");
-
+    let named = |name: &str| {
+        let mut named = spans.iter().filter(|span| span.name == name);
+        let (span, more) = (named.next(), named.next());
+        assert!(more.is_none(), "once only: {more:?}");
+        span.unwrap_or_else(|| panic!("`{name}` is not among {spans:#?}"))
+    };
     let event = database.events().await.remove(0);
     let metadata: serde_json::Value = event.metadata.parse().expect("JSON");
     let traceparent = metadata["traceparent"].as_str().expect("it is kept").to_owned();
-    let [_, trace, span, _] = traceparent.split('-').collect::<Vec<_>>()[..] else { panic!("{traceparent}") };
+    let [_, trace, written_by, _] = traceparent.split('-').collect::<Vec<_>>()[..] else {
+        panic!("{traceparent}")
+    };
     assert_eq!(trace, TRACE);
-    assert_ne!(span, CALLER, "the event comes of the span");
-    assert!(holds(&binary(span)), "which the collector knows");
+    let (request, command) = (named("request"), named("command"));
+    assert_eq!(hex(&request.parent_span_id), CALLER);
+    assert_eq!(command.parent_span_id, request.span_id);
+    assert!([request, command].iter().any(|span| hex(&span.span_id) == written_by), "{written_by}");
+    for (name, kind) in
+        [(format!("send {prefix}.order"), SpanKind::Producer), ("apply orders".into(), SpanKind::Consumer)]
+    {
+        let span = named(&name);
+        assert_eq!((hex(&span.parent_span_id).as_str(), span.kind()), (written_by, kind), "{name}");
+        let attribute = span.attributes.iter().find(|attribute| attribute.key == "messaging.message.id");
+        assert!(format!("{attribute:?}").contains(&event.event_id.to_string()), "{attribute:?}");
+        assert!(span.start_time_unix_nano <= span.end_time_unix_nano);
+    }
 }

@@ -12,15 +12,13 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::headers;
-
-const TRACEPARENT: &str = "traceparent";
+use crate::trace::{self, TRACEPARENT};
 
 /// Makes the span of a request a child of the caller's.
 pub(super) fn adopt(span: &Span, headers: &HeaderMap) {
     if let Some(traceparent) = headers::traceparent(headers) {
-        let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent)]);
         // It fails where nobody takes spans, and then there is nothing to do.
-        let _ = span.set_parent(TraceContextPropagator::new().extract(&carrier));
+        let _ = span.set_parent(trace::context(traceparent));
     }
 }
 

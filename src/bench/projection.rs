@@ -24,6 +24,7 @@ use crate::{
     postgres,
     projector::{self, Deps, Folder, Progress},
     rebuild::{self, Options as RebuildOptions, State, Swap},
+    trace::Spans,
 };
 
 const LOG: &str = include_str!("projection/log.sql");
@@ -140,6 +141,7 @@ impl Running {
             log_id: Identity::read(&read).await?.log_id,
             head,
             progress: Progress::new(["orders"]),
+            spans: Spans::default(),
         };
         let mut limits = config.projector.clone();
         limits.poll_interval = POLL;

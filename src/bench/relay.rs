@@ -23,6 +23,7 @@ use crate::{
     kafka,
     log::{Appender, Identity, LogReader, Outcome, Position},
     relay::{self, Deps, Status},
+    trace::Spans,
 };
 
 /// What to measure.
@@ -100,6 +101,7 @@ async fn measure(
         writer: pool,
         head: head.clone(),
         status,
+        spans: Spans::default(),
     };
     let settings = config::Relay { mode, ..config.relay.clone() };
     let relay = relay::run(deps, kafka.clone(), settings, CancellationToken::new());

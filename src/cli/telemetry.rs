@@ -24,6 +24,9 @@ impl Telemetry {
     /// Begins; called before there is a runtime, since the sender of spans blocks a thread of its own.
     pub(crate) fn start(output: &LogOutput) -> anyhow::Result<Self> {
         let spans = output.otlp_endpoint.as_deref().map(provider).transpose()?;
+        if let Some(provider) = &spans {
+            opentelemetry::global::set_tracer_provider(provider.clone());
+        }
         let layer = spans.as_ref().map(|provider| {
             let own = Targets::new().with_target(SERVICE, LevelFilter::INFO);
             tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE)).with_filter(own)

@@ -12,6 +12,7 @@ mod together;
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    time::SystemTime,
 };
 
 use deadpool_postgres::Transaction;
@@ -33,6 +34,7 @@ use crate::{
     config,
     log::{Event, Position, StreamTypes},
     postgres::{self, Failure},
+    trace::Begun,
 };
 
 const SETTINGS: &str = include_str!("fold/settings.sql");
@@ -56,7 +58,7 @@ pub(super) struct Fold<'a> {
 }
 
 /// What a fold came to.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Folded {
     /// Whether the chunk has to be folded again, because not all of it was.
     pub(super) more: bool,
@@ -67,6 +69,8 @@ pub(super) struct Folded {
     pub(super) applied: u64,
     pub(super) ignored: u64,
     pub(super) parked: u64,
+    /// Of the events that were applied; they end when it is committed.
+    spans: Begun,
 }
 
 /// How a batch is run.
@@ -113,8 +117,9 @@ impl Fold<'_> {
     async fn attempt(&self, chunk: &Chunk, manner: Manner) -> Result<Folded, Error> {
         let mut client = self.deps.read.get().await.map_err(postgres::Error::from)?;
         let mut transaction = client.transaction().await?;
-        let (folded, poison) = self.within(&mut transaction, chunk, manner).await?;
+        let (mut folded, poison) = self.within(&mut transaction, chunk, manner).await?;
         transaction.commit().await?;
+        std::mem::take(&mut folded.spans).end();
         match poison {
             Some(poison) => Err(Error::Poison(Box::new(poison))),
             None => Ok(folded),
@@ -140,6 +145,7 @@ impl Fold<'_> {
         }
         let checkpoints = self.lock(transaction, &partitions).await?;
         let filled = self.fill(chunk, &checkpoints).await?;
+        let began = SystemTime::now();
         let mut batch = Batch::stage(chunk, &checkpoints, &filled);
         let unreadable = self.cut_unreadable(&mut batch)?;
         let (passed, poison) = match manner {
@@ -151,6 +157,7 @@ impl Fold<'_> {
         {
             self.stop_within(transaction, poison).await?;
         }
+        let spans = self.spans(transaction, &batch, began).await?;
         for generation in &self.generations[1..] {
             self.follow(transaction, generation, &batch).await?;
         }
@@ -161,6 +168,7 @@ impl Fold<'_> {
             applied: sum(|passed| passed.applied),
             ignored: sum(|passed| passed.ignored),
             parked: sum(|passed| passed.parked),
+            spans,
             checkpoints: batch
                 .moved
                 .iter()
@@ -168,6 +176,25 @@ impl Fold<'_> {
                 .collect(),
         };
         Ok((folded, poison))
+    }
+
+    /// The spans of what the live generation applied. What is loaded anew was applied before, by another one.
+    async fn spans(
+        &self,
+        transaction: &Transaction<'_>,
+        batch: &Batch<'_>,
+        began: SystemTime,
+    ) -> Result<Begun, Error> {
+        let spans = &self.deps.spans;
+        if self.loading || !spans.are_taken() {
+            return Ok(Begun::default());
+        }
+        let live = &self.generations[0];
+        let parked = self.parked(transaction, live).await?;
+        let events = batch.events.iter().map(|(_, event)| *event);
+        let applied =
+            events.filter(|event| live.statements.contains_key(&event.event_type) && !parked.hold(event));
+        Ok(spans.applying(&live.folder.name, began, applied))
     }
 
     /// Runs a batch in a generation beside the live one. Where it cannot, it is detached, and the live one goes on.

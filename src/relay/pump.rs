@@ -143,7 +143,10 @@ async fn send(session: &Session<'_>, producer: &Producer, batch: Batch) -> Resul
         }
     };
     let (started, events) = (Instant::now(), batch.records.len());
+    let records = batch.records.iter();
+    let spans = session.deps.spans.sending(records.map(|record| (&record.event, &*record.topic)));
     session.patiently(producer.send(batch.records, until)).await?;
+    spans.end();
     metrics::histogram!("annals_relay_batch_events").record(events as f64);
     metrics::histogram!("annals_relay_batch_seconds").record(started.elapsed());
     Ok(batch.progress)

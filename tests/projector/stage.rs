@@ -12,6 +12,7 @@ use annals::{
     postgres,
     projector::{self, Deps, Folder, Progress, Status},
     rebuild, relay,
+    trace::Spans,
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -86,6 +87,7 @@ impl Stage {
             log_id: self.database.identity().await.log_id,
             head: self.head.clone(),
             progress: progress.clone(),
+            spans: Spans::default(),
         };
         let shutdown = CancellationToken::new();
         let folders: Vec<Folder> = folders.iter().copied().cloned().collect();
@@ -125,6 +127,7 @@ impl Stage {
             identity: self.database.identity().await,
             head: self.head.clone(),
             status: watch::Sender::new(relay::Status::default()),
+            spans: Spans::default(),
         };
         let shutdown = CancellationToken::new();
         let kafka = config.kafka.expect("Kafka is set");

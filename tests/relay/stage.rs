@@ -13,6 +13,7 @@ use annals::{
         self, Deps, Role, Status,
         reconcile::{self, Comparison},
     },
+    trace::Spans,
 };
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -88,6 +89,7 @@ impl Stage {
             identity: self.database.identity().await,
             head: self.head.clone(),
             status,
+            spans: Spans::default(),
         };
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(relay::run(deps, kafka, config, shutdown.clone()));

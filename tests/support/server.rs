@@ -11,6 +11,7 @@ use annals::{
     projector::{self, Folder, Progress},
     read_model::ReadModels,
     serve,
+    trace::Spans,
 };
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -87,6 +88,7 @@ impl Server {
             log_id: database.identity().await.log_id,
             head: watch::channel(Position::default()).1,
             progress: Progress::new([]),
+            spans: Spans::default(),
         };
         let shutdown = server.shutdown.clone();
         tokio::spawn(projector::run(deps, projections(), None, config.projector, shutdown));
