@@ -32,9 +32,7 @@ impl Scratch {
         tokio::spawn(connection);
         let name = format!("annals_bench_{}", Uuid::now_v7().simple());
         server.batch_execute(&format!("create database {name}")).await?;
-        let (base, _) =
-            url.expose_secret().rsplit_once('/').context("the database URL must end in `/<database>`")?;
-        let url = SecretString::from(format!("{base}/{name}"));
+        let url = SecretString::from(other_database(url.expose_secret(), &name));
         postgres::migrate_log(&url, MIGRATION_TIMEOUT).await?;
         postgres::migrate_read_models(&url, MIGRATION_TIMEOUT).await?;
         Ok(Self { server, name, url })
@@ -65,5 +63,39 @@ impl Scratch {
     pub async fn drop(self) -> anyhow::Result<()> {
         self.server.batch_execute(&format!("drop database {} with (force)", self.name)).await?;
         Ok(())
+    }
+}
+
+/// The URL of another database on the same server, reached the same way: only the name changes.
+fn other_database(url: &str, name: &str) -> String {
+    let (address, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let host = address.find("://").map_or(0, |scheme| scheme + "://".len());
+    let server = address[host..].find('/').map_or(address, |path| &address[..host + path]);
+    // A name there would win over the path's.
+    let kept: Vec<_> =
+        parameters.split('&').filter(|one| !one.is_empty() && !one.starts_with("dbname=")).collect();
+    match kept.is_empty() {
+        true => format!("{server}/{name}"),
+        false => format!("{server}/{name}?{}", kept.join("&")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::other_database;
+
+    #[test]
+    fn another_database_is_reached_the_same_way() {
+        for (url, other) in [
+            ("postgres://u:p@db:5432/annals", "postgres://u:p@db:5432/scratch"),
+            (
+                "postgres://db/annals?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem",
+                "postgres://db/scratch?sslmode=verify-full&sslrootcert=/etc/ssl/ca.pem",
+            ),
+            ("postgres://db?sslmode=require", "postgres://db/scratch?sslmode=require"),
+            ("postgres:///annals?host=/run/pg&dbname=annals", "postgres:///scratch?host=/run/pg"),
+        ] {
+            assert_eq!(other_database(url, "scratch"), other, "{url}");
+        }
     }
 }
