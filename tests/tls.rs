@@ -2,7 +2,10 @@
 
 mod support;
 
+use std::net::TcpListener;
+
 use reqwest::{Client, StatusCode};
+use serde_json::Value;
 use support::{
     Database,
     authority::{Authority, Identity},
@@ -10,8 +13,10 @@ use support::{
     process::Process,
     server::{Answer, order},
     stack::Stack,
-    until,
+    topic_prefix, until,
 };
+use tempfile::NamedTempFile;
+use tokio::task::spawn_blocking;
 
 const PASSWORD: &str = "postgres-sesame-4711";
 /// Who may come by TLS alone; the server's own user, who sets it up, comes as it likes.
@@ -27,7 +32,7 @@ struct Postgres {
 
 impl Postgres {
     async fn up() -> Self {
-        let stack = tokio::task::spawn_blocking(|| Stack::of(Some("postgres"), &[])).await.expect("it is up");
+        let stack = spawn_blocking(|| Stack::of(Some("postgres"), &[])).await.expect("it is up");
         let database = Database::empty_at(stack.database_url.clone()).await;
         let login = format!("create role program login superuser password '{PASSWORD}'");
         connect(&stack.database_url).await.batch_execute(&login).await.expect("a login");
@@ -126,4 +131,109 @@ async fn postgres_by_tls_alone() {
 
     postgres.identify(&ours.own()).await;
     postgres.until_reached(&with("verify-ca", &ours), "an authority's own does not serve").await;
+}
+
+/// Who the program is to the brokers.
+const SASL_PASSWORD: &str = "kafka-sesame-4712";
+
+/// A broker with one door for clients, by TLS and SASL.
+fn broker(identity: &Identity) -> (Stack, String) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let keys = dir.path().join("server.pem");
+    std::fs::write(&keys, format!("{}{}", identity.key, identity.certificate)).expect("a file");
+    let door =
+        TcpListener::bind("127.0.0.1:0").and_then(|door| door.local_addr()).expect("a free port").port();
+    let properties = include_str!("support/sasl_ssl.properties")
+        .replace("@DOOR@", &door.to_string())
+        .replace("@KEYS@", &keys.display().to_string())
+        .replace("@PASSWORD@", SASL_PASSWORD);
+    let file = dir.path().join("properties");
+    std::fs::write(&file, properties).expect("a file");
+    let user = format!("--add-scram SCRAM-SHA-512=[name=program,password={SASL_PASSWORD}]");
+    let settings = [("ANNALS_KAFKA_PROPERTIES", file.display().to_string()), ("ANNALS_KAFKA_FORMAT", user)];
+    (Stack::of(Some("kafka"), &settings), format!("localhost:{door}"))
+}
+
+/// What `/health/ready` says.
+async fn health(url: &str) -> Value {
+    Answer::of(Client::new().get(format!("{url}/health/ready"))).await.json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_by_tls_and_sasl() {
+    let (ours, others) = (Authority::new("ours"), Authority::new("others"));
+    let (ours_file, others_file) = (ours.file().display().to_string(), others.file().display().to_string());
+    let identity = ours.sign("localhost");
+    let (_stack, brokers) = spawn_blocking(move || broker(&identity)).await.expect("it is up");
+    let database = Database::new().await;
+    let prefix = topic_prefix();
+    let with = |changes: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
+        let own = [
+            ("kafka_brokers", &*brokers),
+            ("topic_prefix", &prefix),
+            ("kafka_security_protocol", "sasl_ssl"),
+            ("kafka_ca_file", &ours_file),
+            ("kafka_sasl_mechanism", "SCRAM-SHA-512"),
+            ("kafka_sasl_username", "program"),
+            ("kafka_sasl_password", SASL_PASSWORD),
+            ("command_topic_principal", "topic"),
+            ("log", "info,annals=debug"),
+        ];
+        own.iter().chain(changes).map(|(name, value)| (*name, (*value).to_owned())).collect()
+    };
+    let mut orders = Vec::new();
+    for (changes, sign) in [
+        (vec![("kafka_sasl_password", "wrong-4713")], "Kafka refuses who we are"),
+        (vec![("kafka_ca_file", others_file.as_str())], "no TLS with Kafka"),
+    ] {
+        let annals = Logged::serve(&database, &with(&changes));
+        until(sign, || async {
+            let health = health(&annals.process.url).await;
+            let says = |name: &str| {
+                let detail = &health["dependencies"][name]["detail"];
+                detail.as_str().is_some_and(|detail| detail.contains(sign))
+            };
+            says("kafka") && says("command-topic") && says("projection:orders")
+        })
+        .await;
+        orders.push(create_order(&annals.process.url).await);
+        let log = annals.end().await;
+        assert!(log.lines().any(|line| line.contains("ERROR") && line.contains(sign)), "{log}");
+        assert!(!log.contains(SASL_PASSWORD) && !log.contains("wrong-4713"), "{log}");
+    }
+    for (mechanism, mode) in [("SCRAM-SHA-512", "exactly-once"), ("PLAIN", "low-latency")] {
+        let annals =
+            Logged::serve(&database, &with(&[("kafka_sasl_mechanism", mechanism), ("relay_mode", mode)]));
+        orders.push(create_order(&annals.process.url).await);
+        for order in &orders {
+            let (_, path) = order.split_once("/api").expect("a path");
+            let order = format!("{}/api{path}", annals.process.url);
+            until("the read model has it", || async { status(&order).await == StatusCode::OK }).await;
+        }
+        until("all is up", || async { health(&annals.process.url).await["status"] == "up" }).await;
+        let log = annals.end().await;
+        assert!(!log.contains(SASL_PASSWORD), "{log}");
+    }
+}
+
+/// A server and its log.
+struct Logged {
+    process: Process,
+    log: NamedTempFile,
+}
+
+impl Logged {
+    fn serve(database: &Database, settings: &[(&str, String)]) -> Self {
+        let log = NamedTempFile::new().expect("a file");
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let process = Process::serve_logging(database, &settings, log.reopen().expect("a file"));
+        Self { process, log }
+    }
+
+    /// What it said until its end.
+    async fn end(mut self) -> String {
+        self.process.signal("TERM");
+        assert_eq!(self.process.end().await, Some(0));
+        std::fs::read_to_string(&self.log).expect("a log")
+    }
 }
