@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses a part of it")]
 
 pub mod authority;
+pub mod issuer;
 pub mod logins;
 pub mod process;
 pub mod proxy;
