@@ -4,12 +4,14 @@
 //! the stream alone and the same in every mode, so that redelivery and switching between Kafka and the log are harmless.
 
 mod contents;
+mod knock;
 mod murmur2;
 mod record;
 mod tails;
 mod topics;
 
 pub use contents::Contents;
+pub use knock::{Refused, knock};
 use rdkafka::{
     ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
 };
@@ -115,9 +117,11 @@ mod tests {
         // The library was built with all that this needs.
         let made: Result<BaseProducer, _> = secure.create_with_context(DefaultProducerContext);
         assert!(made.is_ok(), "{:?}", made.err());
-        settings.push(("kafka_ca_file", "/etc/kafka/ca.pem"));
+        settings.push(("kafka_ca_file", "Cargo.toml"));
         let secure = client(&configured(&settings).unwrap());
-        assert_eq!(secure.get("ssl.ca.location"), Some("/etc/kafka/ca.pem"));
+        assert_eq!(secure.get("ssl.ca.location"), Some("Cargo.toml"));
+        let elsewhere = [("kafka_ca_file", "/nonexistent")];
+        assert!(configured(&elsewhere).unwrap_err().to_string().contains("kafka_ca_file"));
         settings.retain(|(name, _)| *name != "kafka_sasl_password");
         assert!(configured(&settings).is_err(), "a mechanism without a password");
     }

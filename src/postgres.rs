@@ -2,6 +2,7 @@
 //!
 //! Leaves every statement to the module that owns the tables. Errors are told apart by SQLSTATE, never by message.
 
+mod advice;
 mod connect;
 mod migrate;
 
@@ -47,12 +48,16 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-/// What Postgres said, or what happened to the connection. By itself the driver says "db error".
+/// What Postgres said, or what happened to the connection, and what to do. By itself the driver says "db error".
 fn told(error: &tokio_postgres::Error) -> String {
-    match (error.as_db_error(), std::error::Error::source(error)) {
+    let told = match (error.as_db_error(), std::error::Error::source(error)) {
         (Some(said), _) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
         (None, Some(cause)) => format!("{error}: {cause}"),
         (None, None) => error.to_string(),
+    };
+    match advice::advice(error) {
+        Some(advice) => format!("{told}: {advice}"),
+        None => told,
     }
 }
 

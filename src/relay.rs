@@ -27,7 +27,7 @@ use tracing::{debug, error, info};
 
 use crate::{
     config,
-    kafka::{TailError, TopicError},
+    kafka::{Refused, TailError, TopicError},
     log::{Identity, LogReader, Position},
     postgres,
     trace::Spans,
@@ -83,6 +83,8 @@ pub enum Error {
     Database(#[from] postgres::Error),
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
     #[error(transparent)]
     Topic(#[from] TopicError),
     #[error(transparent)]

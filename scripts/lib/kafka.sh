@@ -6,6 +6,9 @@
 # $dir/kafka.port            stays with the folder
 # $dir/kafka.properties      made anew at each start
 # $dir/kafka.pid, .log       of the last start
+#
+# For a broker with more than the usual: ANNALS_KAFKA_PROPERTIES names a file that goes behind server.properties,
+# ANNALS_KAFKA_FORMAT holds more arguments of the first format.
 # shellcheck shell=bash disable=SC2154 # $root, $cache and $dir are the sourcing script's
 
 readonly kafka_files=$root/scripts/kafka
@@ -129,18 +132,22 @@ kafka_failed() { # WHAT
 kafka_properties() {
   local text
   text=$(<"$kafka_files/server.properties")
+  # Of two lines for one setting the last one counts.
+  [[ -z ${ANNALS_KAFKA_PROPERTIES:-} ]] || text+=$'\n'$(<"$ANNALS_KAFKA_PROPERTIES")
   text=${text//@CONTROLLER_PORT@/$(free_port "$(kafka_port)")}
   printf '%s\n' "${text//@PORT@/$(kafka_port)}"
 }
 
 # Until its cluster id is written down the data folder is not in use, and one left over by an interrupted start may go.
 kafka_format() {
-  local id
+  local id more=()
   [[ ! -f $dir/kafka.cluster-id ]] || return 0
   rm -rf "$dir/kafka"
   id=$(kafka_random_id)
+  # What only a format can do, such as a first user: --add-scram.
+  [[ -z ${ANNALS_KAFKA_FORMAT:-} ]] || read -ra more <<<"$ANNALS_KAFKA_FORMAT"
   (cd "$dir" && "$java" -Xmx128m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "${kafka_java[@]}" \
-    kafka.tools.StorageTool format -t "$id" -c "$dir/kafka.properties") >"$dir/kafka.log" 2>&1 ||
+    kafka.tools.StorageTool format -t "$id" -c "$dir/kafka.properties" "${more[@]}") >"$dir/kafka.log" 2>&1 ||
     kafka_failed "could not format its data folder"
   write_file "$dir/kafka.cluster-id" <<<"$id"
 }

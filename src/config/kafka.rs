@@ -1,6 +1,6 @@
 //! How Kafka is spoken to.
 
-use std::path::PathBuf;
+use std::{fs::File, path::PathBuf};
 
 use secrecy::SecretString;
 
@@ -31,6 +31,10 @@ impl KafkaSecurity {
         let mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"].map(|name| (name, name));
         let protocol = from.choice("kafka_security_protocol", &protocols);
         let ca_file: Option<String> = from.optional("kafka_ca_file");
+        // By itself librdkafka says "system lib" of a file that is not there.
+        if let Some(Err(error)) = ca_file.as_ref().map(File::open) {
+            from.fault("kafka_ca_file", format!("cannot be read: {error}"));
+        }
         let mechanism = from.choice("kafka_sasl_mechanism", &mechanisms);
         let username: Option<String> = from.optional("kafka_sasl_username");
         let password = from.secret("kafka_sasl_password");

@@ -197,11 +197,12 @@ impl Thread {
             self.away.send_if_modified(|away| away.take().is_some());
             return;
         };
-        self.away.send_if_modified(|away| {
-            let news = away.is_none();
-            away.get_or_insert_with(|| format!("Kafka does not answer: {error}"));
-            news
-        });
+        if self.away.borrow().is_none() {
+            let refused = kafka::knock(&self.subscription.kafka).err();
+            let reason =
+                refused.map_or(format!("Kafka does not answer: {error}"), |refused| refused.to_string());
+            self.away.send_replace(Some(reason));
+        }
         let wait = (waited * 2).clamp(BACKOFF_MIN, self.subscription.limits.backoff_max.max(BACKOFF_MIN));
         let waiting = timeout(wait, self.stop.cancelled());
         // Out of time is what is expected here.

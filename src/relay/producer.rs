@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use super::{Error, partitions::Outgoing, session::Session};
 use crate::{
-    config::RelayMode,
+    config::{self, RelayMode},
     kafka::{self, Quiet},
     log::Metadata,
 };
@@ -92,6 +92,7 @@ impl Producer {
 
 /// What the thread owns.
 struct Thread {
+    kafka: config::Kafka,
     client: ClientConfig,
     mode: RelayMode,
     relay_id: String,
@@ -118,6 +119,7 @@ impl Thread {
             .set("allow.auto.create.topics", "false")
             .set("topic.metadata.propagation.max.ms", session.kafka.request_timeout.as_millis().to_string());
         Self {
+            kafka: session.kafka.clone(),
             client,
             mode: session.config.mode,
             relay_id: session.relay_id.clone(),
@@ -133,7 +135,7 @@ impl Thread {
         let producers = match self.connect() {
             Ok(producers) => producers,
             // Whoever waits no longer is not interested in why.
-            Err(error) => return drop(ready.send(Err(error.into()))),
+            Err(error) => return drop(ready.send(Err(error))),
         };
         let _ = ready.send(Ok(()));
         for producer in producers.iter().cycle() {
@@ -150,7 +152,9 @@ impl Thread {
     }
 
     /// Fences every earlier transactional producer of this log off; returns those that take turns in sending.
-    fn connect(&self) -> KafkaResult<Vec<BaseProducer<Deliveries>>> {
+    fn connect(&self) -> Result<Vec<BaseProducer<Deliveries>>, Error> {
+        // A producer that is refused would only run out of time.
+        kafka::knock(&self.kafka)?;
         let timeout_ms = self.timeout.as_millis().to_string();
         let mut fencing = Vec::with_capacity(TURNS);
         for turn in 0..TURNS {

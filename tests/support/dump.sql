@@ -6,3 +6,7 @@ union all
 select to_jsonb(t)::text from log.accepted t
 union all
 select to_jsonb(t)::text from log.claims t
+union all
+select to_jsonb(t)::text from log.access t
+union all
+select to_jsonb(t)::text from log.api_keys t

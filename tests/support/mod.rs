@@ -5,6 +5,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses a part of it")]
 
+pub mod authority;
+pub mod issuer;
 pub mod keys;
 pub mod logins;
 pub mod process;
@@ -90,7 +92,8 @@ impl Database {
         Self::empty_at(required("ANNALS_DATABASE_URL")).await
     }
 
-    async fn empty_at(server: String) -> Self {
+    /// The same on another server than the one that all tests share.
+    pub async fn empty_at(server: String) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let client = connect(&server).await;
         client.batch_execute(&format!("create database {name}")).await.expect("a database is created");

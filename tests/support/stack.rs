@@ -4,22 +4,34 @@ use std::{collections::HashMap, path::Path, process::Command};
 
 use tempfile::TempDir;
 
-/// A Postgres that keeps what it committed and a Kafka, by `scripts/services`; gone when dropped.
+/// A Postgres that keeps what it committed and a Kafka, or one of them, by `scripts/services`; gone when dropped.
 pub struct Stack {
     dir: TempDir,
+    settings: Vec<(&'static str, String)>,
     pub database_url: String,
     pub kafka_brokers: String,
 }
 
 impl Stack {
     pub fn up() -> Self {
+        Self::of(None, &[])
+    }
+
+    /// One server, or both, with more of the script's settings.
+    pub fn of(server: Option<&str>, settings: &[(&'static str, String)]) -> Self {
         let dir = tempfile::Builder::new().prefix("annals-stack").tempdir().expect("a folder");
-        let mut stack = Self { dir, database_url: String::new(), kafka_brokers: String::new() };
-        stack.services("up", None);
+        let mut stack = Self {
+            dir,
+            settings: settings.into(),
+            database_url: String::new(),
+            kafka_brokers: String::new(),
+        };
+        stack.services("up", server);
         let env = std::fs::read_to_string(stack.dir.path().join("env")).expect("the servers' addresses");
         let env: HashMap<_, _> = env.lines().filter_map(|line| line.split_once('=')).collect();
-        stack.database_url = env["ANNALS_DATABASE_URL"].trim_matches(['\'', '"']).to_owned();
-        stack.kafka_brokers = env["ANNALS_KAFKA_BROKERS"].trim_matches(['\'', '"']).to_owned();
+        let address = |name| env.get(name).map_or("", |address| address.trim_matches(['\'', '"'])).to_owned();
+        stack.database_url = address("ANNALS_DATABASE_URL");
+        stack.kafka_brokers = address("ANNALS_KAFKA_BROKERS");
         stack
     }
 
@@ -51,6 +63,7 @@ impl Stack {
             .env_remove("ANNALS_SERVICES_FAST")
             .env_remove("ANNALS_DATABASE_URL")
             .env_remove("ANNALS_KAFKA_BROKERS")
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .output()
             .expect("scripts/services runs");
         let said = String::from_utf8_lossy(&output.stderr);
