@@ -137,6 +137,21 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_read_is_not_waited_for() {
+    let database = Database::new().await;
+    let settings = [("api_write_timeout_ms", "100"), ("api_connections_max", "1")];
+    let server = Server::without_projections(&database, &settings).await;
+    let mut greedy = TcpStream::connect(server.address).await.expect("connected");
+    // Pages beyond what the kernel keeps for the two of them.
+    let asking = b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
+    greedy.write_all(&asking).await.expect("sent");
+    let mut next = TcpStream::connect(server.address).await.expect("the kernel takes it");
+    next.write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+    heard(&mut next, "200 OK").await;
+    drop(greedy);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_follows_a_head_may_take_longer() {
     let database = Database::new().await;
     let settings = [("api_head_timeout_ms", "50"), ("audit_heartbeat_ms", "100")];

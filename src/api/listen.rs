@@ -1,10 +1,15 @@
 //! The listener: connections of HTTP/1.1, from their beginning to their orderly end.
 //!
 //! Takes no more connections than it may hold; those beyond wait with the kernel, unanswered. A connection without the
-//! whole head of a request for too long is closed, so a client that sends it byte by byte holds none. Leaves everything
-//! from the head on, the time for bodies and answers too, to the app. HTTP/2 ends at the proxy, as TLS does.
+//! whole head of a request for too long is closed, and one that takes nothing of its answer, so a client that sends byte by
+//! byte or does not read holds none. Leaves everything else, the time for bodies and for answers to begin, to the app. HTTP/2 ends at the proxy, as TLS does.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use http_body_util::combinators::BoxBody;
 use hyper::{body::Incoming, server::conn::http1::Builder, service::service_fn};
@@ -21,6 +26,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -44,10 +50,9 @@ pub(super) async fn serve(
         select! {
             () = shutdown.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            accepted = accept(&listener, &room) => match accepted {
+            accepted = accept(&listener, &room, limits.write_timeout) => match accepted {
                 Ok(accepted) => {
-                    let connection = hold(accepted, app.clone(), limits.head_timeout, shutdown.clone());
-                    connections.spawn(connection);
+                    connections.spawn(hold(accepted, app.clone(), limits.head_timeout, shutdown.clone()));
                 }
                 Err(error) => {
                     warn!(%error, "a connection could not be taken");
@@ -65,17 +70,23 @@ pub(super) async fn serve(
 
 /// A connection, and the room that it takes.
 struct Accepted {
-    stream: TcpStream,
+    stream: Pin<Box<TimeoutStream<TcpStream>>>,
     local: LocalAddr,
     remote: RemoteAddr,
     _room: OwnedSemaphorePermit,
 }
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<Accepted> {
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+    write_timeout: Duration,
+) -> io::Result<Accepted> {
     let room = room.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, remote) = listener.accept().await?;
     stream.set_nodelay(true)?;
     let local = LocalAddr(Addr::SocketAddr(stream.local_addr()?));
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream.as_mut().set_write_timeout_pinned(Some(write_timeout));
     Ok(Accepted { stream, local, remote: RemoteAddr(Addr::SocketAddr(remote)), _room: room })
 }
 

@@ -9,6 +9,8 @@ use super::Sources;
 pub struct Api {
     /// A connection has so long, from its beginning or from its last answer, until the next request's head is whole.
     pub head_timeout: Duration,
+    /// A client that takes nothing of its answer for so long is cut off.
+    pub write_timeout: Duration,
     /// How long a key that was looked up is believed: what a revocation may take to be felt everywhere.
     pub key_memory: Duration,
     pub rates: Rates,
@@ -40,6 +42,7 @@ impl Api {
         Self {
             // Longer than proxies keep idle connections, so that it is they who close them.
             head_timeout: from.millis("api_head_timeout_ms", 75_000, 10..=3_600_000),
+            write_timeout: from.millis("api_write_timeout_ms", 30_000, 10..=600_000),
             key_memory: from.millis("api_key_memory_ms", 1_000, 1..=10_000),
             rates: Rates {
                 requests_per_second: rate(from, "api_requests_per_second", 1_000),
