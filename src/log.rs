@@ -23,6 +23,7 @@ pub use check::{Unfit, check};
 use chrono::{DateTime, Utc};
 pub use identity::Identity;
 pub use published::{Published, Subscription};
+pub(crate) use read::event;
 pub use read::{Lag, LogReader, Recorded, Relayed, StreamType, StreamTypes};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -40,8 +40,8 @@ export const projection = async ({ events }) => {
   return { ways: Object.fromEntries(rows.slice(2).map(([way, [rate]]) => [ours(way), { rate, events }])) };
 };
 
-/** All roles in one process on a database of its own. */
-const withServer = async ({ url, name }, kafka, use) => {
+/** One process with all roles, or those named, on a database of its own. */
+const withServer = async ({ url, name }, kafka, use, roles = []) => {
   const port = await freePort();
   const env = {
     ANNALS_DATABASE_URL: url,
@@ -54,7 +54,7 @@ const withServer = async ({ url, name }, kafka, use) => {
   if (!kafka) delete env.ANNALS_TOPIC_PREFIX;
   await run(ANNALS, ['migrate'], { env });
   const began = performance.now();
-  const child = start(ANNALS, ['serve'], env);
+  const child = start(ANNALS, ['serve', ...roles.flatMap((role) => ['--role', role])], env);
   const base = `http://127.0.0.1:${port}`;
   try {
     await until(30, 'ready', async () => (await fetch(`${base}/health/ready`).catch(() => ({}))).ok);
@@ -73,15 +73,17 @@ const memory = (pid) => {
   return { now: megabytes('VmRSS'), peak: megabytes('VmHWM') };
 };
 
-/** Load over HTTP while all the rest works too; with the memory it took. */
-export const http = (load) => (sizes, database) =>
-  withServer(database, true, async ({ base, pid }) => {
+/** Load over HTTP, on all roles or those named; with the memory it took. */
+export const http = (load, roles) => (sizes, database) => {
+  const measure = async ({ base, pid }) => {
     const idle = memory(pid).now;
     const line = await load(base, sizes);
     const stored = Number(await query(database.url, 'select count(*) from log.events'));
     if (stored < line.answered) throw new Error(`${line.answered} were acknowledged, ${stored} are stored`);
     return { ...line, stored, idle_mb: idle, peak_mb: memory(pid).peak };
-  });
+  };
+  return withServer(database, true, measure, roles);
+};
 
 const target = (base) => ['--base', base, '--body', DATA];
 

@@ -65,6 +65,7 @@ export const plan = (quick) => {
       cases: clients(quick ? [64] : [1, 64, 256]),
       systems: {
         'Annals, with relay, projectors and audit': annals.http(wrk),
+        'Annals, the API alone': annals.http(wrk, ['api']),
         'hand-written, one INSERT': handler(true),
         'hand-written, no database (limit)': handler(false),
       },

@@ -92,13 +92,17 @@ postgres_query() { # SQL
 
 # --- start
 
+# For glibc: the process that appends keeps the memory of a batch instead of giving it back to the kernel and fetching it
+# again for the next one, a tenth of its time.
+readonly postgres_memory=(MALLOC_TRIM_THRESHOLD_=16777216 MALLOC_TOP_PAD_=1048576 MALLOC_MMAP_THRESHOLD_=16777216)
+
 # Starts the server. Where its port turns out to be taken, another one is chosen, unless clients know it already.
 postgres_start() {
   local launched
   for _ in 1 2 3 4 5; do
     [[ -f $dir/postgres.port ]] || free_port | write_file "$dir/postgres.port"
     daemon / "$dir/postgres.log" "$dir/postgres.pid" \
-      "${as_postgres[@]}" "$postgres_bin/postgres" -D "$(postgres_data)" -p "$(postgres_port)"
+      env "${postgres_memory[@]}" "${as_postgres[@]}" "$postgres_bin/postgres" -D "$(postgres_data)" -p "$(postgres_port)"
     launched=$!
     if wait_until 60 answers_or_died postgres_answers "$launched" && postgres_answers; then
       say "Postgres answers on 127.0.0.1:$(postgres_port)"

@@ -2,13 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{Audit, Error, Page};
 use crate::{
     json::RawJson,
-    log::{Event, Metadata, Position, Version},
+    log::{Event, Metadata, Position, event},
 };
 
 const FIND: &str = include_str!("find_events.sql");
@@ -135,20 +134,5 @@ impl Audit {
             return Ok(None);
         };
         Ok(Some(Traced { event, causes: chain.collect() }))
-    }
-}
-
-fn event(row: &Row) -> Event {
-    Event {
-        position: Position(row.get(0)),
-        stream_type: row.get(1),
-        stream_id: row.get(2),
-        version: Version(row.get(3)),
-        event_id: row.get(4),
-        event_type: row.get(5),
-        schema_version: row.get(6),
-        data: row.get(7),
-        metadata: row.get(8),
-        recorded_at: row.get(9),
     }
 }

@@ -1,6 +1,8 @@
 //! Fills the auditors' index behind the log, in every process that answers auditors. The database lets one do it at a
 //! time; the others are told how far it reaches.
 
+use std::time::Duration;
+
 use deadpool_postgres::Pool;
 use tokio::{
     sync::watch,
@@ -12,6 +14,8 @@ use tracing::warn;
 use crate::{config, log::Position, postgres};
 
 const INDEX: &str = include_str!("index_events.sql");
+/// Shortest time between two steps that go to the log's end: many small ones would cost twice as much as a few larger ones.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What filling stands on.
 pub struct Deps {
@@ -50,6 +54,7 @@ async fn follow(deps: Deps, config: &config::Audit) {
                 }
             };
             let _ = timeout(config.index_poll_interval, moved).await;
+            sleep(PAUSE).await;
         }
     }
 }

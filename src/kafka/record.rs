@@ -75,7 +75,9 @@ fn header<'a>(key: &'a str, value: &'a str) -> Header<'a, &'a str> {
 
 /// Reads a record back.
 pub fn decode(message: &BorrowedMessage<'_>) -> Result<Record, Malformed> {
-    let headers = message.headers().ok_or_else(|| Malformed("it has no headers".into()))?;
+    // Once: each is found by counting from the first.
+    let headers: Vec<_> =
+        message.headers().ok_or_else(|| Malformed("it has no headers".into()))?.iter().collect();
     let find = |name: &str| {
         headers
             .iter()

@@ -207,7 +207,8 @@ async fn fetch(
     Ok(events)
 }
 
-fn event(row: &Row) -> Event {
+/// An event of a row with these ten columns, in this order.
+pub(crate) fn event(row: &Row) -> Event {
     Event {
         position: Position(row.get(0)),
         stream_type: row.get(1),

@@ -16,6 +16,7 @@ use std::{
 
 use deadpool_postgres::Transaction;
 pub(super) use error::{Error, Poison};
+use futures_util::future::try_join;
 pub(super) use singly::run_one;
 use tokio_postgres::types::ToSql;
 use tracing::error;
@@ -320,9 +321,9 @@ pub(super) async fn enter(transaction: &Transaction<'_>, generation: &Generation
     }
     let path = format!("{}, pg_temp", Identifier::new(&generation.schema));
     let search_path = transaction.prepare_cached(SEARCH_PATH).await?;
-    transaction.execute(&search_path, &[&path]).await?;
     let planning = transaction.prepare_cached(PLAN).await?;
-    transaction.execute(&planning, &Plan::Kept.parameters()).await?;
+    let (path, kept): ([&(dyn ToSql + Sync); 1], _) = ([&path], Plan::Kept.parameters());
+    try_join(transaction.execute(&search_path, &path), transaction.execute(&planning, &kept)).await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
-use futures_util::{StreamExt, stream::FuturesOrdered};
+use futures_util::{StreamExt, future::try_join, stream::FuturesOrdered};
 use tokio_postgres::Statement;
 use uuid::Uuid;
 
@@ -43,11 +43,14 @@ impl Fold<'_> {
         self.park(transaction, generation, &behind, &mut passed).await?;
         events.retain(|(_, event)| !parked.hold(event));
         let Generation { number, folder, .. } = generation;
-        checkpoint::advance(transaction, &folder.name, *number, &batch.moved, &passed, self.stream_types)
-            .await?;
         let groups = waves::cut(events.iter().map(|(_, event)| &**event), folder.order);
-        if !groups.is_empty() {
-            enter(transaction, generation).await?;
+        let advancing =
+            checkpoint::advance(transaction, &folder.name, *number, &batch.moved, &passed, self.stream_types);
+        if groups.is_empty() {
+            advancing.await?;
+        } else {
+            // Neither needs the other's answer.
+            try_join(advancing, enter(transaction, generation)).await?;
             self.send(transaction, generation, &groups).await?;
         }
         Ok(passed)
@@ -125,7 +128,7 @@ pub(super) struct Columns<'a> {
     versions: Vec<i64>,
     event_ids: Vec<Uuid>,
     data: Vec<&'a RawJson>,
-    metadata: Vec<&'a RawJson>,
+    metadata: Vec<&'a str>,
     recorded_at: Vec<DateTime<Utc>>,
 }
 
@@ -141,7 +144,7 @@ impl<'a> Columns<'a> {
             versions: events.iter().map(|event| event.version.0).collect(),
             event_ids: events.iter().map(|event| event.event_id).collect(),
             data: events.iter().map(|event| &event.data).collect(),
-            metadata: events.iter().map(|event| &event.metadata).collect(),
+            metadata: events.iter().map(|event| event.metadata.as_str()).collect(),
             recorded_at: events.iter().map(|event| event.recorded_at).collect(),
         }
     }
