@@ -235,6 +235,9 @@ async fn kafka_by_tls_and_sasl() {
         })
         .await;
         orders.push(create_order(&annals.process.url).await);
+        let reconcile = ["relay", "reconcile", "--dry-run"];
+        let (_, said) = Process::fail(&database, &reconcile, &lent(&with(&changes)));
+        assert!(said.contains(sign) && !said.contains(SASL_PASSWORD), "{said}");
         let log = annals.end().await;
         assert!(log.lines().any(|line| line.contains("ERROR") && line.contains(sign)), "{log}");
         assert!(!log.contains(SASL_PASSWORD) && !log.contains("wrong-4713"), "{log}");
@@ -254,6 +257,10 @@ async fn kafka_by_tls_and_sasl() {
     }
 }
 
+fn lent<'a>(settings: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
+    settings.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
 /// A server and its log.
 struct Logged {
     process: Process,
@@ -263,8 +270,7 @@ struct Logged {
 impl Logged {
     fn serve(database: &Database, settings: &[(&str, String)]) -> Self {
         let log = NamedTempFile::new().expect("a file");
-        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let process = Process::serve_logging(database, &settings, log.reopen().expect("a file"));
+        let process = Process::serve_logging(database, &lent(settings), log.reopen().expect("a file"));
         Self { process, log }
     }
 
