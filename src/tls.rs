@@ -6,7 +6,10 @@ use rustls::{
     ClientConfig, RootCertStore,
     client::WebPkiServerVerifier,
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
 };
 
 /// Why no connection by TLS can be made.
@@ -14,6 +17,10 @@ use rustls::{
 pub enum Error {
     #[error("{file} holds no certificate of an authority: {cause}")]
     Authority { file: String, cause: io::Error },
+    #[error("{file} cannot be used to prove who we are: {cause}")]
+    Identity { file: String, cause: pem::Error },
+    #[error("`sslcert` and `sslkey` go together in the database URL: one of them is missing")]
+    HalfIdentity,
     #[error("this system's certificates of authorities cannot be read")]
     System,
     #[error(transparent)]
@@ -34,6 +41,19 @@ pub(crate) fn verifier(authorities: Option<&Path>) -> Result<Arc<WebPkiServerVer
     let roots = Arc::new(roots(authorities)?);
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
     verifier.map_err(|error| Error::Tls(rustls::Error::General(error.to_string())))
+}
+
+/// Our own certificate, with those between it and its authority, and its key, out of PEM files.
+pub(crate) fn identity(
+    certificate: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+    let refused = |file: &Path, cause| Error::Identity { file: file.display().to_string(), cause };
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+    Ok((
+        chain.map_err(|cause| refused(certificate, cause))?,
+        PrivateKeyDer::from_pem_file(key).map_err(|cause| refused(key, cause))?,
+    ))
 }
 
 /// The cryptography of every connection.

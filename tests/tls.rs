@@ -19,8 +19,9 @@ use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
 
 const PASSWORD: &str = "postgres-sesame-4711";
-/// Who may come by TLS alone; the server's own user, who sets it up, comes as it likes.
+/// Who may come by TLS alone, one of them by a certificate; the server's own user, who sets it up, comes as it likes.
 const WHO_MAY_CONNECT: &str = "hostssl all program 127.0.0.1/32 scram-sha-256\n\
+                               hostssl all machine 127.0.0.1/32 cert\n\
                                host all annals 127.0.0.1/32 scram-sha-256\n";
 
 /// A Postgres to which the login `program` comes by TLS alone, once it has a certificate.
@@ -34,26 +35,34 @@ impl Postgres {
     async fn up() -> Self {
         let stack = spawn_blocking(|| Stack::of(Some("postgres"), &[])).await.expect("it is up");
         let database = Database::empty_at(stack.database_url.clone()).await;
-        let login = format!("create role program login superuser password '{PASSWORD}'");
-        connect(&stack.database_url).await.batch_execute(&login).await.expect("a login");
+        let logins = format!(
+            "create role program login superuser password '{PASSWORD}'; create role machine login superuser"
+        );
+        connect(&stack.database_url).await.batch_execute(&logins).await.expect("the logins");
         Self { database, stack }
     }
 
-    /// Gives it this certificate. The files are written by Postgres itself: it runs as another user where we are root.
-    async fn identify(&self, identity: &Identity) {
+    /// Gives it this certificate, and an authority to look at its clients' with. The files are written by Postgres itself: it runs as another user where we are root.
+    async fn identify(&self, identity: &Identity, authority: &Authority) {
         let client = connect(&self.stack.database_url).await;
         let folder: String = client.query_one("show data_directory", &[]).await.expect("a folder").get(0);
         for (name, text) in [
             ("server.crt", identity.certificate.as_str()),
             ("server.key", &identity.key),
+            ("ca.crt", &authority.certificate()),
             ("pg_hba.conf", WHO_MAY_CONNECT),
         ] {
             let lines = format!("select unnest(string_to_array($${text}$$, chr(10)))");
             let write = format!("$$umask 077 && cat >'{folder}/{name}'$$");
             client.batch_execute(&format!("copy ({lines}) to program {write}")).await.expect("a file");
         }
-        client.batch_execute("alter system set ssl = on").await.expect("TLS is on");
-        client.batch_execute("select pg_reload_conf()").await.expect("it reads its settings again");
+        for command in [
+            "alter system set ssl_ca_file = 'ca.crt'",
+            "alter system set ssl = on",
+            "select pg_reload_conf()",
+        ] {
+            client.batch_execute(command).await.expect("it takes a setting");
+        }
     }
 
     /// Waits until a session gets this far: the server reads its settings some time after it is told to.
@@ -75,6 +84,33 @@ impl Postgres {
         assert_eq!(code, Some(1), "{said}");
         assert!(!said.contains(PASSWORD), "{said}");
         said
+    }
+}
+
+/// The login `machine` has no password.
+fn a_certificate_takes_the_place_of_a_password(postgres: &Postgres, ours: &Authority, others: &Authority) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let machine = |query: &str| {
+        let url =
+            postgres.url("localhost", &format!("sslmode=verify-full&sslrootcert={}", ours.file().display()));
+        format!("{}{query}", url.replace(&format!("program:{PASSWORD}"), "machine"))
+    };
+    let by = |identity: Identity, name: &str| {
+        let [certificate, key] = ["crt", "key"].map(|end| folder.path().join(format!("{name}.{end}")));
+        std::fs::write(&certificate, identity.certificate).expect("a file");
+        std::fs::write(&key, identity.key).expect("a file");
+        machine(&format!("&sslcert={}&sslkey={}", certificate.display(), key.display()))
+    };
+    let good = by(ours.sign("machine"), "machine");
+    Process::run(&postgres.database, &["keys", "list"], &[("database_url", &good)]);
+    for (url, sign) in [
+        (machine(""), "requires a valid client certificate"),
+        (by(ours.sign("somebody"), "somebody"), "certificate authentication failed"),
+        // Postgres hangs up: its reason may or may not come through.
+        (by(others.sign("machine"), "stranger"), "no connection to the database"),
+    ] {
+        let (_, said) = Process::fail(&postgres.database, &["keys", "list"], &[("database_url", &url)]);
+        assert!(said.contains(sign), "{said}");
     }
 }
 
@@ -101,7 +137,7 @@ async fn postgres_by_tls_alone() {
     let said = postgres.refused("localhost", "sslmode=require");
     assert!(said.contains("server does not support TLS: turn TLS on"), "{said}");
 
-    postgres.identify(&ours.sign("localhost")).await;
+    postgres.identify(&ours.sign("localhost"), &ours).await;
     postgres.until_reached("sslmode=require", "log.api_keys").await;
     for mode in ["require", "verify-ca", "verify-full"] {
         let said = postgres.refused("localhost", &with(mode, &others));
@@ -129,7 +165,9 @@ async fn postgres_by_tls_alone() {
         assert!(all > 0 && all == encrypted, "{encrypted} of {all} sessions are encrypted");
     }
 
-    postgres.identify(&ours.own()).await;
+    a_certificate_takes_the_place_of_a_password(&postgres, &ours, &others);
+
+    postgres.identify(&ours.own(), &ours).await;
     postgres.until_reached(&with("verify-ca", &ours), "an authority's own does not serve").await;
 }
 
@@ -197,6 +235,9 @@ async fn kafka_by_tls_and_sasl() {
         })
         .await;
         orders.push(create_order(&annals.process.url).await);
+        let reconcile = ["relay", "reconcile", "--dry-run"];
+        let (_, said) = Process::fail(&database, &reconcile, &lent(&with(&changes)));
+        assert!(said.contains(sign) && !said.contains(SASL_PASSWORD), "{said}");
         let log = annals.end().await;
         assert!(log.lines().any(|line| line.contains("ERROR") && line.contains(sign)), "{log}");
         assert!(!log.contains(SASL_PASSWORD) && !log.contains("wrong-4713"), "{log}");
@@ -216,6 +257,10 @@ async fn kafka_by_tls_and_sasl() {
     }
 }
 
+fn lent<'a>(settings: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
+    settings.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
 /// A server and its log.
 struct Logged {
     process: Process,
@@ -225,8 +270,7 @@ struct Logged {
 impl Logged {
     fn serve(database: &Database, settings: &[(&str, String)]) -> Self {
         let log = NamedTempFile::new().expect("a file");
-        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let process = Process::serve_logging(database, &settings, log.reopen().expect("a file"));
+        let process = Process::serve_logging(database, &lent(settings), log.reopen().expect("a file"));
         Self { process, log }
     }
 

@@ -40,7 +40,7 @@ use super::{
 };
 use crate::{
     config,
-    kafka::{self, Quiet, Refused, TopicError},
+    kafka::{self, Quiet, TopicError},
     log,
 };
 use replies::Replies;
@@ -73,8 +73,6 @@ pub struct Status {
 
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error(transparent)]
-    Refused(#[from] Refused),
     #[error(transparent)]
     Topic(#[from] TopicError),
     #[error("Kafka: {0}")]
@@ -138,7 +136,6 @@ impl Session {
         stop: CancellationToken,
     ) -> Result<Self, Failure> {
         let [commands, replies] = ["commands", "replies"].map(|name| kafka::topic(&kafka.topic_prefix, name));
-        kafka::knock(kafka)?;
         kafka::ensure_exchange(kafka, &[&commands, &replies])?;
         let session_ms = limits.session_timeout.as_millis();
         let consumer: BaseConsumer<Quiet> = kafka::client(kafka)

@@ -15,7 +15,7 @@ use rdkafka::{
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
-use super::{Quiet, client};
+use super::{Quiet, Refused, client, knock};
 use crate::config;
 
 /// A topic may hold the whole history: a consumer that joins late, and a read model built from the topic, need it all.
@@ -36,6 +36,8 @@ pub struct Topic {
 /// Why topics cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
+    #[error(transparent)]
+    Refused(#[from] Refused),
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
     #[error("topic `{topic}` could not be made: {code}")]
@@ -83,6 +85,7 @@ pub fn ensure_topics(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), Topi
 /// says, stamped with the broker's own time. Those that are there are taken as they are. Blocks; to be called within a
 /// runtime.
 pub fn ensure_exchange(kafka: &config::Kafka, names: &[&str]) -> Result<(), TopicError> {
+    knock(kafka)?;
     let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
     let found = metadata(&admin, kafka)?;
     let missing: Vec<Topic> = names
@@ -102,6 +105,7 @@ pub fn ensure_exchange(kafka: &config::Kafka, names: &[&str]) -> Result<(), Topi
 /// Deletes those topics that are there; returns their names. Blocks until no broker shows them; to be called within a
 /// runtime.
 pub fn delete_topics(kafka: &config::Kafka, names: &[String]) -> Result<Vec<String>, TopicError> {
+    knock(kafka)?;
     let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
     let found = metadata(&admin, kafka)?;
     let there: Vec<&str> =

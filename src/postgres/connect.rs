@@ -1,6 +1,6 @@
 //! How a session is made: the one place that reads a database URL and does TLS as it says.
 //!
-//! `sslmode` and `sslrootcert` mean what they mean to libpq (PostgreSQL documentation, 34.19): `prefer` and `require`
+//! `sslmode`, `sslrootcert`, `sslcert` and `sslkey` mean what they mean to libpq (PostgreSQL documentation, 34.19): `prefer` and `require`
 //! encrypt and look at no certificate, unless authorities are named; `verify-ca` looks at the chain, `verify-full` at the name too.
 //! Without `sslrootcert` the last two trust the authorities of the system.
 
@@ -62,6 +62,8 @@ struct Wanted {
     mode: SslMode,
     checks: Checks,
     authorities: Option<PathBuf>,
+    /// Files of our own certificate and its key.
+    own: (Option<PathBuf>, Option<PathBuf>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,14 +76,15 @@ enum Checks {
 /// Takes what concerns TLS out of a URL.
 fn split(url: &str) -> Result<(String, Wanted), Error> {
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    let (mut rest, mut mode, mut authorities) = (Vec::new(), "prefer", None);
+    let (mut rest, mut mode, mut authorities, mut own) = (Vec::new(), "prefer", None, (None, None));
+    let path = |file| Some(PathBuf::from(&*percent_decode_str(file).decode_utf8_lossy()));
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
             Some(("sslmode", value)) => mode = value,
             Some(("sslrootcert", "system")) => authorities = None,
-            Some(("sslrootcert", file)) => {
-                authorities = Some(PathBuf::from(&*percent_decode_str(file).decode_utf8_lossy()));
-            }
+            Some(("sslrootcert", file)) => authorities = path(file),
+            Some(("sslcert", file)) => own.0 = path(file),
+            Some(("sslkey", file)) => own.1 = path(file),
             _ => rest.push(parameter),
         }
     }
@@ -95,24 +98,32 @@ fn split(url: &str) -> Result<(String, Wanted), Error> {
         other => return Err(Error::SslMode(other.to_owned())),
     };
     let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-    Ok((url, Wanted { mode, checks, authorities }))
+    Ok((url, Wanted { mode, checks, authorities, own }))
 }
 
 impl Wanted {
     fn client(&self) -> Result<ClientConfig, tls::Error> {
         let authorities = self.authorities.as_deref();
-        let chain = match self.checks {
-            Checks::ChainAndName => return tls::client(authorities),
-            Checks::Chain => Some(tls::verifier(authorities)?),
-            Checks::Nothing => None,
-        };
         let provider = tls::provider();
-        let verifier = Arc::new(AnyName { chain, provider: provider.clone() });
-        Ok(ClientConfig::builder_with_provider(provider)
+        let verifier: Arc<dyn ServerCertVerifier> = match self.checks {
+            Checks::ChainAndName => tls::verifier(authorities)?,
+            Checks::Chain => {
+                Arc::new(AnyName { chain: Some(tls::verifier(authorities)?), provider: provider.clone() })
+            }
+            Checks::Nothing => Arc::new(AnyName { chain: None, provider: provider.clone() }),
+        };
+        let client = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
-            .with_no_client_auth())
+            .with_custom_certificate_verifier(verifier);
+        match &self.own {
+            (Some(certificate), Some(key)) => {
+                let (chain, key) = tls::identity(certificate, key)?;
+                Ok(client.with_client_auth_cert(chain, key)?)
+            }
+            (None, None) => Ok(client.with_no_client_auth()),
+            _ => Err(tls::Error::HalfIdentity),
+        }
     }
 }
 

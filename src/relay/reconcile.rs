@@ -108,6 +108,7 @@ struct Side {
 
 impl Sides {
     fn open(kafka: &config::Kafka, stream_types: &StreamTypes) -> Result<Self, Error> {
+        kafka::knock(kafka)?;
         let group = format!("{}.reconcile.{}", kafka.topic_prefix, Uuid::now_v7());
         let mut sides = HashMap::new();
         for (name, stream_type) in stream_types {

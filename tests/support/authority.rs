@@ -11,7 +11,7 @@ pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// A server's certificate and its key, as PEM.
+/// A certificate and its key, as PEM.
 pub struct Identity {
     pub certificate: String,
     pub key: String,
@@ -34,10 +34,16 @@ impl Authority {
         self.dir.path().join("ca.pem")
     }
 
-    /// Signs for a server of this name.
-    pub fn sign(&self, host: &str) -> Identity {
+    /// Its certificate as PEM.
+    pub fn certificate(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// Signs for a server or a login of this name.
+    pub fn sign(&self, name: &str) -> Identity {
         let key = KeyPair::generate().expect("a key");
-        let parameters = CertificateParams::new([host.to_owned()]).expect("a name");
+        let mut parameters = CertificateParams::new([name.to_owned()]).expect("a name");
+        parameters.distinguished_name.push(DnType::CommonName, name);
         let certificate = parameters.signed_by(&key, &self.issuer).expect("a certificate");
         Identity { certificate: certificate.pem(), key: key.serialize_pem() }
     }

@@ -74,7 +74,10 @@ fn what_concerns_tls_is_taken_out() {
         split("postgres://h/d?options=-c%20a%3Db&sslmode=verify-full&sslrootcert=/a%20b").unwrap();
     assert_eq!(url, "postgres://h/d?options=-c%20a%3Db");
     let authorities = Some(PathBuf::from("/a b"));
-    assert_eq!(wanted, Wanted { mode: SslMode::Require, checks: Checks::ChainAndName, authorities });
+    let own = (None, None);
+    assert_eq!(wanted, Wanted { mode: SslMode::Require, checks: Checks::ChainAndName, authorities, own });
+    let half = "postgres://h/d?sslcert=/a".to_owned();
+    assert!(matches!(session(&half.into(), Duration::ZERO), Err(Error::Tls(tls::Error::HalfIdentity))));
     let (url, wanted) = split("postgres://h/d").unwrap();
     assert_eq!(
         (url.as_str(), wanted.mode, wanted.checks),
