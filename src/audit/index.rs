@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::{config, log::Position, postgres};
 
 const INDEX: &str = include_str!("index_events.sql");
-/// Shortest time between two steps that go to the log's end: many small ones would cost twice as much as a few larger ones.
+/// Shortest time between two steps that reach the log's end: many small ones would cost twice as much as a few larger ones.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What filling stands on.
@@ -44,9 +44,9 @@ async fn follow(deps: Deps, config: &config::Audit) {
                 sleep(config.index_poll_interval).await;
             }
         }
-        let reached = *indexed.borrow();
-        let is_done = reached >= *head.borrow_and_update();
-        if is_done || reached == before {
+        // What was told of the head says nothing of a log that nobody has appended to yet; a full step does.
+        let is_behind = indexed.borrow().0 - before.0 >= i64::from(config.index_batch_events_max);
+        if !is_behind {
             // Also where another process is at it. Nobody may be left who tells of the head; then the time is waited out.
             let moved = async {
                 if head.changed().await.is_err() {
