@@ -110,11 +110,14 @@ const section = (work, result, folder) => {
   return `### ${work.title}\n\n${full(named, rows)}\n\n![${work.title}](${basename(folder)}/${work.work}.svg)\n`;
 };
 
+/** Resident memory of each server that was loaded over HTTP and told it. */
 const memory = ({ measurements }) => {
-  const { of } = summary(measurements.filter(({ peak_mb }) => peak_mb));
-  return of('peak_mb')
-    ? `Resident memory of Annals with all roles: ${cell(of('idle_mb'), String)} MB idle, at most ${of('peak_mb').high} MB under load.\n`
-    : '';
+  const told = measurements.filter(({ peak_mb }) => peak_mb);
+  const lines = [...new Set(told.map(({ system }) => system))].map((system) => {
+    const { of } = summary(told.filter((line) => line.system === system));
+    return `${system}: ${cell(of('idle_mb'), String)} MB idle, at most ${of('peak_mb').high} MB under load.`;
+  });
+  return lines.length ? `Resident memory. ${lines.join(' ')}\n` : '';
 };
 
 const heading = ({ at, commit, machine, versions, settings, quick, minutes }) => `## Beside its peers
