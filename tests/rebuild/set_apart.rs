@@ -44,7 +44,9 @@ impl Stage {
 
     async fn rebuild_names(&self, state: State) -> Rebuild {
         let pool = self.database.pool();
-        let begun = rebuild::start(&pool, Uuid::now_v7(), "names", None, Options::default()).await;
+        // One lane: two would fold streams side by side, and the first name may be free again when the second one comes.
+        let options = Options { workers: 1, ..Options::default() };
+        let begun = rebuild::start(&pool, Uuid::now_v7(), "names", None, options).await;
         self.reaches(begun.expect("it begins").id, state).await
     }
 }
