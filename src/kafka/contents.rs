@@ -1,6 +1,10 @@
 //! All that a topic holds, each partition in its own order and at its own pace, with bounded memory.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -13,6 +17,8 @@ use crate::{config, log::Position};
 
 /// Fetched ahead, all partitions together.
 const FETCHED_KILOBYTES_MAX: &str = "16384";
+/// Between two questions for a partition's leader.
+const LEADER_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A topic's committed records, from its beginning to its end; none where there is no such topic.
 pub struct Contents {
@@ -61,7 +67,7 @@ impl Contents {
     /// The next record of a partition, if it is at or before `position`. Blocks.
     pub fn next(&mut self, partition: i32, position: Position) -> Result<Option<Record>, TailError> {
         // Serves the client's callbacks.
-        self.consumer.poll(std::time::Duration::ZERO);
+        self.consumer.poll(Duration::ZERO);
         let from = &mut self.partitions[partition as usize];
         if from.ahead.is_none() && !from.is_ended {
             match from.queue.poll(self.kafka.request_timeout) {
@@ -82,18 +88,29 @@ impl Contents {
     }
 }
 
-/// The first offset of a partition and the one after its last.
+/// The first offset of a partition and the one after its last. A broker that has only just become a partition's leader
+/// may not know it yet.
 fn ends(
     consumer: &BaseConsumer<Quiet>,
     kafka: &config::Kafka,
     topic: &Topic,
     partition: i32,
 ) -> Result<(i64, i64), KafkaError> {
-    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
-    match consumer.fetch_watermarks(&topic.name, partition, kafka.request_timeout) {
-        Err(KafkaError::MetadataFetch(UnknownPartition | UnknownTopic | UnknownTopicOrPartition)) => {
-            Ok((0, 0))
+    use RDKafkaErrorCode::{
+        LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopic, UnknownTopicOrPartition,
+    };
+    let deadline = Instant::now() + kafka.request_timeout;
+    loop {
+        match consumer.fetch_watermarks(&topic.name, partition, kafka.request_timeout) {
+            Err(KafkaError::MetadataFetch(UnknownPartition | UnknownTopic | UnknownTopicOrPartition)) => {
+                return Ok((0, 0));
+            }
+            Err(KafkaError::MetadataFetch(LeaderNotAvailable | NotLeaderForPartition))
+                if Instant::now() < deadline =>
+            {
+                thread::sleep(LEADER_INTERVAL);
+            }
+            ends => return ends,
         }
-        ends => ends,
     }
 }
