@@ -93,7 +93,7 @@ postgres_query() { # SQL
 # --- start
 
 # For glibc: the process that appends keeps the memory of a batch instead of giving it back to the kernel and fetching it
-# again for the next one, a tenth of its time.
+# again for the next one, up to a tenth of its time.
 readonly postgres_memory=(MALLOC_TRIM_THRESHOLD_=16777216 MALLOC_TOP_PAD_=1048576 MALLOC_MMAP_THRESHOLD_=16777216)
 
 # Starts the server. Where its port turns out to be taken, another one is chosen, unless clients know it already.

@@ -43,6 +43,7 @@ const SEARCH_PATH: &str = include_str!("fold/search_path.sql");
 const PLAN: &str = include_str!("fold/plan.sql");
 const DETACH: &str = include_str!("fold/detach.sql");
 const STATE: &str = include_str!("fold/state.sql");
+const LAZY_COMMIT: &str = include_str!("fold/lazy_commit.sql");
 const LOCK_ROWS: &str = include_str!("fold/lock_rows.sql");
 
 /// What a fold needs beside the chunk.
@@ -136,7 +137,7 @@ impl Fold<'_> {
     ) -> Result<(Folded, Option<Poison>), Error> {
         let first = &self.generations[0];
         let name = &first.folder.name;
-        begin(transaction, name, self.limits).await?;
+        try_join(begin(transaction, name, self.limits), commit_lazily(transaction)).await?;
         let wanted = chunk.feeds.keys();
         let partitions = checkpoint::choose(transaction, name, first.number, chunk.scope, wanted).await?;
         if partitions.is_empty() {
@@ -363,6 +364,13 @@ pub(super) async fn begin(
     let silence = format!("{}ms", limits.session_timeout.as_millis());
     let settings = transaction.prepare_cached(SETTINGS).await?;
     transaction.execute(&settings, &[&silence, &projection]).await?;
+    Ok(())
+}
+
+/// For what the log can always make again; whoever answers a person commits in earnest.
+async fn commit_lazily(transaction: &Transaction<'_>) -> Result<(), Error> {
+    let lazy = transaction.prepare_cached(LAZY_COMMIT).await?;
+    transaction.execute(&lazy, &[]).await?;
     Ok(())
 }
 
