@@ -8,33 +8,14 @@ use std::fs;
 use annals::log::Expected;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use support::{Database, append_to, kafka_brokers, process::Process, topic_prefix, until};
+use support::{Database, append_to, kafka_brokers, names::NAMES, process::Process, topic_prefix, until};
 use tempfile::TempDir;
 use uuid::Uuid;
-
-/// Projects by unique names, which sets apart those whose name is taken.
-const NAMES: [(&str, &str); 3] = [
-    (
-        "projection.toml",
-        r#"
-        name = "names"
-        version = 1
-        events = ["project.created", "project.deleted"]
-        key = ["id"]
-        rows = "shared"
-        on_error = "park"
-        "#,
-    ),
-    ("table.sql", "create table names (id uuid primary key, name text not null unique)"),
-    ("on/project.created.sql", "insert into names select e.stream_id, e.data ->> 'name' from events e"),
-];
-const DELETED: (&str, &str) =
-    ("on/project.deleted.sql", "delete from names n using events e where n.id = e.stream_id");
 
 /// A folder of projections with `names` alone.
 fn projections() -> TempDir {
     let dir = tempfile::tempdir().expect("made");
-    for (file, text) in NAMES.iter().chain([&DELETED]) {
+    for (file, text) in NAMES {
         let file = dir.path().join("names").join(file);
         fs::create_dir_all(file.parent().expect("in a folder")).expect("made");
         fs::write(file, text).expect("written");

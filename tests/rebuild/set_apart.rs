@@ -11,28 +11,11 @@ use uuid::Uuid;
 
 use crate::{
     stage::Stage,
-    support::{self, append_to},
+    support::{self, append_to, names::NAMES},
 };
 
-/// Projects by unique names, which sets apart those whose name is taken.
 fn names() -> Folder {
-    let files = [
-        (
-            "projection.toml",
-            r#"
-            name = "names"
-            version = 1
-            events = ["project.created", "project.deleted"]
-            key = ["id"]
-            rows = "shared"
-            on_error = "park"
-            "#,
-        ),
-        ("table.sql", "create table names (id uuid primary key, name text not null unique)"),
-        ("on/project.created.sql", "insert into names select e.stream_id, e.data ->> 'name' from events e"),
-        ("on/project.deleted.sql", "delete from names n using events e where n.id = e.stream_id"),
-    ];
-    let files = files.map(|(path, text)| (path.to_owned(), text.to_owned()));
+    let files = NAMES.map(|(path, text)| (path.to_owned(), text.to_owned()));
     Folder::parse(BTreeMap::from(files)).expect("it loads")
 }
 

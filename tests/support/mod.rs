@@ -9,6 +9,7 @@ pub mod authority;
 pub mod issuer;
 pub mod keys;
 pub mod logins;
+pub mod names;
 pub mod process;
 pub mod proxy;
 pub mod server;
