@@ -23,15 +23,16 @@ use deadpool_postgres::{Object, Pool};
 pub use list::{Filter, ListQuery, Operator, Page};
 use relay::Relay;
 use snapshot::Snapshot;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_postgres::error::SqlState;
 
 use crate::{
     config,
     json::RawJson,
-    log::{LogReader, Position},
+    log::{LogReader, Position, StreamTypes},
     postgres,
     projector::Progress,
+    relay::Sent,
 };
 
 /// What was read, and of which moment it is.
@@ -98,8 +99,10 @@ struct Shared {
     progress: Progress,
     limits: config::Reads,
     waiters: Semaphore,
-    /// Keeps waiting requests from all asking the same.
-    polling: tokio::sync::Mutex<()>,
+    /// When checkpoints were last looked up by somebody who waits, by read model; held by the one who does.
+    polled: tokio::sync::Mutex<HashMap<String, Instant>>,
+    /// As last seen.
+    stream_types: RwLock<Arc<StreamTypes>>,
     /// The live generation of each read model, as last seen.
     catalogs: RwLock<HashMap<String, Arc<Catalog>>>,
 }
@@ -111,16 +114,23 @@ impl Shared {
 }
 
 impl ReadModels {
-    /// `relayed`: whether events come through Kafka. `progress` wakes those who wait.
-    pub fn new(read: Pool, log: LogReader, relayed: bool, progress: Progress, limits: config::Reads) -> Self {
+    /// `sent`: of the relay, where events come through Kafka. It and `progress` wake those who wait.
+    pub fn new(
+        read: Pool,
+        log: LogReader,
+        sent: Option<Sent>,
+        progress: Progress,
+        limits: config::Reads,
+    ) -> Self {
         Self(Arc::new(Shared {
             read,
-            relay: relayed.then(|| Relay::new(log.clone(), limits.relay_age_max)),
+            relay: sent.map(|sent| Relay::new(log.clone(), sent, limits.relay_age_max)),
             log,
             progress,
             waiters: Semaphore::new(limits.waiters_max),
             limits,
-            polling: tokio::sync::Mutex::default(),
+            polled: tokio::sync::Mutex::default(),
+            stream_types: RwLock::default(),
             catalogs: RwLock::default(),
         }))
     }

@@ -12,6 +12,7 @@ mod producer;
 mod pump;
 pub mod reconcile;
 mod resume;
+mod sent;
 mod session;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use deadpool_postgres::Pool;
 use lease::Lease;
 pub use outbox::{HeldLease, Outbox, SentPartition};
 use rdkafka::error::KafkaError;
+pub use sent::Sent;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, error, info};
@@ -51,6 +53,8 @@ pub struct Deps {
     /// Moves when events are appended; it may lag.
     pub head: watch::Receiver<Position>,
     pub status: watch::Sender<Status>,
+    /// Told of every acknowledged batch.
+    pub sent: Sent,
     pub spans: Spans,
 }
 

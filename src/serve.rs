@@ -57,6 +57,7 @@ struct Process {
     head: watch::Receiver<Position>,
     registry: Arc<Registry>,
     relay_status: watch::Sender<relay::Status>,
+    sent: relay::Sent,
     topic_status: watch::Sender<topic::Status>,
     progress: Progress,
     tasks: TaskTracker,
@@ -82,6 +83,7 @@ pub async fn run(
     let process = Process {
         progress: Progress::new(folders.iter().map(|folder| folder.name.as_str())),
         relay_status: watch::Sender::default(),
+        sent: relay::Sent::default(),
         topic_status: watch::Sender::default(),
         registry: Arc::new(domain::registry()),
         tasks: TaskTracker::new(),
@@ -219,6 +221,7 @@ impl Process {
             identity: self.identity.clone(),
             head: self.head.clone(),
             status: self.relay_status.clone(),
+            sent: self.sent.clone(),
             spans: Spans::new(&self.config.log),
         };
         self.spawn(relay::run(deps, kafka, self.config.relay.clone(), self.shutdown.clone()));
@@ -326,13 +329,8 @@ impl Process {
     /// The read models, as the role that may only read.
     fn read_models(&self) -> anyhow::Result<ReadModels> {
         let (log, read) = self.reading()?;
-        Ok(ReadModels::new(
-            read,
-            log,
-            self.config.kafka.is_some(),
-            self.progress.clone(),
-            self.config.reads.clone(),
-        ))
+        let sent = self.config.kafka.as_ref().map(|_| self.sent.clone());
+        Ok(ReadModels::new(read, log, sent, self.progress.clone(), self.config.reads.clone()))
     }
 
     /// What follows from what admins do.

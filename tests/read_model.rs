@@ -40,7 +40,7 @@ impl Stage {
         let workers = progress();
         let readers = if own { workers.clone() } else { progress() };
         let read = postgres::pool(&config.databases.reader, &config.databases).expect("a pool");
-        let models = ReadModels::new(read.clone(), database.reader(), false, readers, config.reads.clone());
+        let models = ReadModels::new(read.clone(), database.reader(), None, readers, config.reads.clone());
         let log_id = database.identity().await.log_id;
         let registry = Arc::new(support::registry());
         let (progress, spans) = (workers, Spans::default());

@@ -32,6 +32,7 @@ impl Tokens {
 
     /// The token of a position that this log has.
     pub(crate) fn give(&self, position: Position) -> String {
+        self.head.fetch_max(position.0, Ordering::Relaxed);
         encode(self.log_id, position)
     }
 

@@ -22,7 +22,7 @@ use crate::{
     config::{self, Config, RelayMode},
     kafka,
     log::{Appender, Identity, LogReader, Outcome, Position},
-    relay::{self, Deps, Status},
+    relay::{self, Deps, Sent, Status},
     trace::Spans,
 };
 
@@ -101,6 +101,7 @@ async fn measure(
         writer: pool,
         head: head.clone(),
         status,
+        sent: Sent::default(),
         spans: Spans::default(),
     };
     let settings = config::Relay { mode, ..config.relay.clone() };

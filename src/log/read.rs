@@ -47,6 +47,23 @@ pub struct Relayed {
     pub last_sent: BTreeMap<(String, i32), Position>,
 }
 
+impl Relayed {
+    /// Whether `other` says nothing new.
+    pub fn includes(&self, other: &Self) -> bool {
+        let known = |(partition, sent)| self.last_sent.get(partition).is_some_and(|known| known >= sent);
+        self.cursor >= other.cursor && other.last_sent.iter().all(known)
+    }
+
+    /// Adds what was seen at another time.
+    pub fn merge(&mut self, other: &Self) {
+        self.cursor = self.cursor.max(other.cursor);
+        for (partition, sent) in &other.last_sent {
+            let known = self.last_sent.entry(partition.clone()).or_default();
+            *known = (*known).max(*sent);
+        }
+    }
+}
+
 /// How far the relay is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lag {

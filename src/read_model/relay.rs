@@ -4,54 +4,75 @@
 //! known of the relay is looked up before the rows are, and may be old: then an answer names an earlier position than it
 //! could, and never a later one.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 use tracing::debug;
 
 use crate::{
     log::{LogReader, Position, Relayed},
     postgres,
     projector::Partition,
+    relay::Sent,
 };
 
-/// What was last seen of the relay, looked up again when it is older than so much.
+/// What is known of the relay, looked up again when it is older than so much.
 pub(super) struct Relay {
     log: LogReader,
+    sent: Sent,
     age_max: Duration,
-    known: RwLock<Arc<Relayed>>,
     /// When it was asked for; held by the one who asks.
     asked: Mutex<Option<Instant>>,
 }
 
 impl Relay {
-    pub(super) fn new(log: LogReader, age_max: Duration) -> Self {
-        Self { log, age_max, known: RwLock::default(), asked: Mutex::default() }
+    pub(super) fn new(log: LogReader, sent: Sent, age_max: Duration) -> Self {
+        Self { log, sent, age_max, asked: Mutex::default() }
     }
 
-    /// As it is now.
-    pub(super) async fn now(&self) -> Result<Arc<Relayed>, postgres::Error> {
-        let relayed = Arc::new(self.log.relayed().await?);
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = relayed.clone();
-        Ok(relayed)
+    /// Waits until everything up to `after` is sent. A relay of this process tells; for one of another process one of
+    /// those who wait asks, `every` so often.
+    pub(super) async fn beyond(
+        &self,
+        after: Position,
+        every: Duration,
+    ) -> Result<Arc<Relayed>, postgres::Error> {
+        let mut sent = self.sent.watch();
+        loop {
+            let known = sent.borrow_and_update().clone();
+            if known.cursor >= after {
+                return Ok(known);
+            }
+            if !self.ask(every).await? {
+                // Out of time is as good: then it is asked again.
+                let _ = timeout(every, sent.changed()).await;
+            }
+        }
     }
 
     /// As it was a short while ago. A log that does not answer, or another request that is asking it, is no reason to
     /// wait: what was known before will do.
     pub(super) async fn lately(&self) -> Arc<Relayed> {
-        if let Ok(mut asked) = self.asked.try_lock()
-            && asked.is_none_or(|asked| asked.elapsed() >= self.age_max)
-        {
-            if let Err(error) = self.now().await {
-                debug!(%error, "the relay's state is not known anew");
-            }
-            *asked = Some(Instant::now());
+        if let Err(error) = self.ask(self.age_max).await {
+            debug!(%error, "the relay's state is not known anew");
         }
-        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.sent.known()
+    }
+
+    /// Looks it up, unless somebody does or did so less than `age_max` ago; true if so.
+    async fn ask(&self, age_max: Duration) -> Result<bool, postgres::Error> {
+        let Ok(mut asked) = self.asked.try_lock() else {
+            return Ok(false);
+        };
+        if asked.is_some_and(|asked| asked.elapsed() < age_max) {
+            return Ok(false);
+        }
+        *asked = Some(Instant::now());
+        self.sent.advance(&self.log.relayed().await?);
+        Ok(true)
     }
 }
 

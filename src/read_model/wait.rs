@@ -4,9 +4,13 @@
 //! it, so that a partition with nothing newer holds nobody up. Without a relay its workers say themselves how far they
 //! have read. Those who wait are woken by workers of this process; for those of others they poll, one for all.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Catalog, Error, Freshness, ReadModels};
 use crate::{
@@ -48,12 +52,7 @@ impl ReadModels {
 
     async fn try_reach(&self, name: &str, after: Position) -> Result<Arc<Catalog>, Error> {
         let catalog = self.catalog(name).await?;
-        let targets = loop {
-            match self.targets(&catalog, after).await? {
-                Some(targets) => break targets,
-                None => sleep(POLL).await,
-            }
-        };
+        let targets = self.targets(&catalog, after).await?;
         let mut seen = self.0.progress.watch(name);
         loop {
             if let Some(seen) = &mut seen
@@ -61,7 +60,10 @@ impl ReadModels {
             {
                 return Ok(catalog);
             }
-            if let Ok(_polling) = self.0.polling.try_lock() {
+            if let Ok(mut polled) = self.0.polled.try_lock()
+                && polled.get(name).is_none_or(|polled| polled.elapsed() >= POLL)
+            {
+                polled.insert(name.to_owned(), Instant::now());
                 let checkpoints = self.checkpoints(name).await?;
                 self.0.progress.advance(name, checkpoints.clone());
                 if reached(&Seen { checkpoints, ..Seen::default() }, &targets) {
@@ -78,27 +80,35 @@ impl ReadModels {
         }
     }
 
-    /// Where each partition has to come; `None` while not everything up to `after` is sent.
-    async fn targets(&self, catalog: &Catalog, after: Position) -> Result<Option<Targets>, Error> {
-        let mut stream_types = self.0.log.stream_types().await?;
+    /// Where each partition has to come, once everything up to `after` is sent.
+    async fn targets(&self, catalog: &Catalog, after: Position) -> Result<Targets, Error> {
         let wanted = catalog.folder.stream_types();
-        stream_types.retain(|stream_type, _| wanted.contains(stream_type));
-        let partitions = stream_types.into_iter().flat_map(|(stream_type, known)| {
-            (0..known.partitions).map(move |number| Partition { stream_type: stream_type.clone(), number })
-        });
         let Some(relay) = &self.0.relay else {
-            return Ok(Some(partitions.map(|partition| (partition, after)).collect()));
+            return Ok(self.partitions(&wanted).await?.map(|partition| (partition, after)).collect());
         };
-        let relayed = relay.now().await?;
-        if relayed.cursor < after {
-            return Ok(None);
+        let relayed = relay.beyond(after, POLL).await?;
+        let target = |((stream_type, number), sent): (&(String, i32), &Position)| {
+            (Partition { stream_type: stream_type.clone(), number: *number }, after.min(*sent))
+        };
+        let sent = relayed.last_sent.iter().filter(|((stream_type, _), _)| wanted.contains(stream_type));
+        Ok(sent.map(target).collect())
+    }
+
+    /// The partitions of stream types that have events. Their number never changes, so only a type without any is looked
+    /// for again.
+    async fn partitions(&self, wanted: &[String]) -> Result<impl Iterator<Item = Partition>, Error> {
+        let known = || self.0.stream_types.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut stream_types = known();
+        if !wanted.iter().all(|wanted| stream_types.contains_key(wanted)) {
+            stream_types = Arc::new(self.0.log.stream_types().await?);
+            *self.0.stream_types.write().unwrap_or_else(PoisonError::into_inner) = stream_types.clone();
         }
-        let target = |partition: Partition| {
-            let sent = relayed.last_sent.get(&(partition.stream_type.clone(), partition.number));
-            let sent = sent.copied().unwrap_or_default();
-            (partition, after.min(sent))
+        let of = |stream_type: &String| {
+            let partitions = stream_types.get(stream_type).map_or(0, |known| known.partitions);
+            let stream_type = stream_type.clone();
+            (0..partitions).map(move |number| Partition { stream_type: stream_type.clone(), number })
         };
-        Ok(Some(partitions.map(target).collect()))
+        Ok(wanted.iter().flat_map(of).collect::<Vec<_>>().into_iter())
     }
 
     async fn checkpoints(&self, name: &str) -> Result<BTreeMap<Partition, Position>, Error> {

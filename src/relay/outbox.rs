@@ -1,13 +1,14 @@
 //! The relay's state in the log's database. It may lag behind Kafka and never leads it: it is written after Kafka has
 //! acknowledged, without waiting for the disk.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 
 use super::lease::Holder;
-use crate::{log::Position, postgres};
+use crate::{
+    log::{Position, Relayed},
+    postgres,
+};
 
 const READ: &str = include_str!("outbox.sql");
 const REVOKE_LEASE: &str = include_str!("lease_revoke.sql");
@@ -87,18 +88,18 @@ pub(super) async fn revoke_lease(pool: &Pool) -> Result<(), postgres::Error> {
 pub(super) async fn advance(
     pool: &Pool,
     holder: &Holder,
-    cursor: Position,
-    last_sent: &[(Arc<str>, i32, Position)],
+    relayed: &Relayed,
 ) -> Result<bool, postgres::Error> {
-    let stream_types: Vec<&str> = last_sent.iter().map(|sent| &*sent.0).collect();
-    let partitions: Vec<i32> = last_sent.iter().map(|sent| sent.1).collect();
-    let positions: Vec<i64> = last_sent.iter().map(|sent| sent.2.0).collect();
+    let partitions = relayed.last_sent.keys();
+    let (stream_types, partitions): (Vec<&str>, Vec<i32>) =
+        partitions.map(|(stream_type, partition)| (stream_type.as_str(), partition)).unzip();
+    let positions: Vec<i64> = relayed.last_sent.values().map(|position| position.0).collect();
     let client = pool.get().await?;
     let statement = client.prepare_cached(ADVANCE).await?;
     let row = client
         .query_one(
             &statement,
-            &[&holder.name, &holder.epoch, &cursor.0, &stream_types, &partitions, &positions],
+            &[&holder.name, &holder.epoch, &relayed.cursor.0, &stream_types, &partitions, &positions],
         )
         .await?;
     Ok(row.get(0))

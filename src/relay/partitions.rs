@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     kafka,
-    log::{Event, Position},
+    log::{Event, Position, Relayed},
 };
 
 /// Every partition of every topic in use. A slot is the index of one.
@@ -56,7 +56,7 @@ pub(super) struct Batch {
 pub(super) struct Progress {
     /// Every event up to here, over all topics.
     pub(super) cursor: Position,
-    /// The last position by slot.
+    /// The last position by slot, also of what was there before.
     pub(super) last_sent: BTreeMap<usize, Position>,
 }
 
@@ -84,28 +84,23 @@ impl Partitions {
         let topic = &self.topics[&event.stream_type];
         let partition = kafka::partition(event.stream_id, topic.partitions);
         let slot = topic.first + partition as usize;
+        batch.progress.last_sent.insert(slot, event.position);
         let last = &mut self.slots[slot].last;
         if event.position <= *last {
             return;
         }
         let previous = std::mem::replace(last, event.position);
         batch.bytes += event.data.as_str().len();
-        batch.progress.last_sent.insert(slot, event.position);
         batch.records.push(Outgoing { event, topic: topic.name.clone(), partition, slot, previous });
     }
 
-    /// A slot's stream type and partition.
-    pub(super) fn name(&self, slot: usize) -> (Arc<str>, i32) {
-        let Slot { stream_type, partition, .. } = &self.slots[slot];
-        (stream_type.clone(), *partition)
-    }
-}
-
-impl Progress {
-    /// Adds what a later batch brought.
-    pub(super) fn merge(&mut self, later: Progress) {
-        self.cursor = self.cursor.max(later.cursor);
-        self.last_sent.extend(later.last_sent);
+    /// What a batch's progress means, by name.
+    pub(super) fn relayed(&self, progress: &Progress) -> Relayed {
+        let named = |(slot, position): (&usize, &Position)| {
+            let Slot { stream_type, partition, .. } = &self.slots[*slot];
+            ((stream_type.to_string(), *partition), *position)
+        };
+        Relayed { cursor: progress.cursor, last_sent: progress.last_sent.iter().map(named).collect() }
     }
 }
 
@@ -161,6 +156,8 @@ mod tests {
         let (placed, batch) = place(&[9], &[1, 1, 1]);
         assert_eq!(placed, []);
         assert_eq!(batch.progress.cursor, Position(3));
+        // Else a reader of position 3 would wait for nothing.
+        assert_eq!(batch.progress.last_sent, BTreeMap::from([(0, Position(3))]));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::RelayMode,
-    log::{Event, Position},
+    log::{Event, Position, Relayed},
 };
 
 /// Relays what follows `from`, until shutdown or an error; at shutdown what is on its way is finished first.
@@ -36,7 +36,7 @@ pub(super) async fn run(
     let head = Head(AtomicI64::new(head.0));
     let mut read = from;
     let mut growing = Batch::default();
-    let mut unrecorded: Option<Progress> = None;
+    let mut unrecorded: Option<Relayed> = None;
     let mut reading = Some(read_on(session, &head, read, &growing));
     let mut sending: Option<BoxFuture<'_, Result<Progress, Error>>> = None;
     let mut recording: Option<BoxFuture<'_, Result<(), Error>>> = None;
@@ -48,9 +48,10 @@ pub(super) async fn run(
                 place(session, events, &mut partitions, &mut growing).await?;
             }
             progress = done(&mut sending) => {
-                let progress = progress?;
-                session.acknowledged(progress.cursor, head.known());
-                unrecorded.get_or_insert_default().merge(progress);
+                let relayed = partitions.relayed(&progress?);
+                session.acknowledged(relayed.cursor, head.known());
+                session.deps.sent.advance(&relayed);
+                unrecorded.get_or_insert_default().merge(&relayed);
             }
             recorded = done(&mut recording) => recorded?,
             () = shutdown.cancelled() => break,
@@ -62,22 +63,21 @@ pub(super) async fn run(
             reading = Some(read_on(session, &head, read, &growing));
         }
         if recording.is_none()
-            && let Some(progress) = unrecorded.take()
+            && let Some(relayed) = unrecorded.take()
         {
-            recording = Some(record(session, &partitions, progress));
+            recording = Some(Box::pin(record(session, relayed)));
         }
     }
     if let Some(sending) = sending {
         let sent = timeout(session.kafka.request_timeout, sending).await;
-        unrecorded
-            .get_or_insert_default()
-            .merge(sent.map_err(|_| Error::Stalled(session.kafka.request_timeout))??);
+        let progress = sent.map_err(|_| Error::Stalled(session.kafka.request_timeout))??;
+        unrecorded.get_or_insert_default().merge(&partitions.relayed(&progress));
     }
     if let Some(recording) = recording {
         recording.await?;
     }
     match unrecorded {
-        Some(progress) => record(session, &partitions, progress).await,
+        Some(relayed) => record(session, relayed).await,
         None => Ok(()),
     }
 }
@@ -152,24 +152,9 @@ async fn send(session: &Session<'_>, producer: &Producer, batch: Batch) -> Resul
     Ok(batch.progress)
 }
 
-fn record<'a>(
-    session: &'a Session<'_>,
-    partitions: &Partitions,
-    progress: Progress,
-) -> BoxFuture<'a, Result<(), Error>> {
-    let last_sent: Vec<_> = progress
-        .last_sent
-        .iter()
-        .map(|(slot, position)| {
-            let (stream_type, partition) = partitions.name(*slot);
-            (stream_type, partition, *position)
-        })
-        .collect();
-    Box::pin(async move {
-        let (writer, holder) = (&session.deps.writer, &session.lease.holder);
-        let is_ours = outbox::advance(writer, holder, progress.cursor, &last_sent).await?;
-        if is_ours { Ok(()) } else { Err(Error::LeaseLost) }
-    })
+async fn record(session: &Session<'_>, relayed: Relayed) -> Result<(), Error> {
+    let is_ours = outbox::advance(&session.deps.writer, &session.lease.holder, &relayed).await?;
+    if is_ours { Ok(()) } else { Err(Error::LeaseLost) }
 }
 
 /// The log's head, as far as it is known: told by the watch, or seen by the slow poll.

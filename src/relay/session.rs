@@ -72,6 +72,7 @@ pub(super) async fn run(
         status.cursor = cursor;
         status.head = head;
     });
+    session.deps.sent.advance(&session.relayed);
     let Some(start) = shutdown.run_until_cancelled(session.patiently(start(&session))).await else {
         return Ok(());
     };

@@ -122,7 +122,7 @@ async fn revenue_rolls_over_the_days_asked_for() {
     client.batch_execute(include_str!("days.sql")).await.expect("days");
     let (read, log) = (stage.database.pool(), stage.database.reader());
     let config = stage.database.config(&[]);
-    let models = ReadModels::new(read, log, false, Progress::new([]), config.reads);
+    let models = ReadModels::new(read, log, None, Progress::new([]), config.reads);
     let rolling = async |parameters: &[(&str, &str)]| -> Vec<String> {
         let answer = models.query("daily_revenue", "rolling", parameters, Freshness::default()).await;
         let rows = answer.expect("rows").value;

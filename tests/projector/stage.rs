@@ -127,6 +127,7 @@ impl Stage {
             identity: self.database.identity().await,
             head: self.head.clone(),
             status: watch::Sender::new(relay::Status::default()),
+            sent: relay::Sent::default(),
             spans: Spans::default(),
         };
         let shutdown = CancellationToken::new();

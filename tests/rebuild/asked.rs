@@ -106,7 +106,7 @@ async fn readers_always_get_one_whole_generation() {
     let config = stage.database.config(&[]);
     let read = postgres::pool(&config.databases.reader, &config.databases).expect("a pool");
     let models =
-        ReadModels::new(read, stage.database.reader(), false, Progress::new(["counters"]), config.reads);
+        ReadModels::new(read, stage.database.reader(), None, Progress::new(["counters"]), config.reads);
     let ended = Arc::new(AtomicBool::new(false));
     let reading = (0..3).map(|_| {
         let (models, ended) = (models.clone(), ended.clone());

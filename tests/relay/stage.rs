@@ -10,7 +10,7 @@ use annals::{
     kafka,
     log::{Append, Appender, Event, Metadata, Position},
     relay::{
-        self, Deps, Role, Status,
+        self, Deps, Role, Sent, Status,
         reconcile::{self, Comparison},
     },
     trace::Spans,
@@ -89,6 +89,7 @@ impl Stage {
             identity: self.database.identity().await,
             head: self.head.clone(),
             status,
+            sent: Sent::default(),
             spans: Spans::default(),
         };
         let shutdown = CancellationToken::new();

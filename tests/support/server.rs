@@ -111,7 +111,7 @@ impl Server {
         let read_models = ReadModels::new(
             database.pool(),
             database.reader(),
-            false,
+            None,
             Progress::new(names),
             config.reads.clone(),
         );
