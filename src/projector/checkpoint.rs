@@ -69,6 +69,14 @@ pub(crate) async fn read(
     Ok(rows.iter().map(stored).collect())
 }
 
+/// Prepares what every fold sends of these.
+pub(super) async fn prepare(transaction: &Transaction<'_>) -> Result<(), Error> {
+    for sql in [CHOOSE, LOCK, MOVE] {
+        transaction.prepare_cached(sql).await?;
+    }
+    Ok(())
+}
+
 /// Which of these partitions this transaction takes.
 pub(super) async fn choose<'a>(
     transaction: &Transaction<'_>,
@@ -102,8 +110,8 @@ pub(super) struct Whose {
     pub(super) candidate: Option<i32>,
 }
 
-/// Locks the rows of these partitions; returns where each generation stands. Asked twice at once: the second time sees
-/// what was committed while the first one waited for its locks, such as a generation that follows now.
+/// Locks the rows of these partitions; returns where each generation stands. A generation that began to follow while this
+/// waited for its locks is not among them.
 pub(super) async fn lock(
     transaction: &Transaction<'_>,
     projection: &str,
@@ -114,10 +122,7 @@ pub(super) async fn lock(
     let statement = transaction.prepare_cached(LOCK).await?;
     let parameters: [&(dyn ToSql + Sync); 5] =
         [&projection, &stream_types, &numbers, &whose.followers, &whose.candidate];
-    let (_, rows) = futures_util::try_join!(
-        transaction.query(&statement, &parameters),
-        transaction.query(&statement, &parameters)
-    )?;
+    let rows = transaction.query(&statement, &parameters).await?;
     let mut generations: BTreeMap<i32, Checkpoints> = BTreeMap::new();
     for row in &rows {
         let partition = Partition { stream_type: row.get(1), number: row.get(2) };

@@ -6,6 +6,7 @@
 mod error;
 pub(super) mod fill;
 mod park;
+mod session;
 mod singly;
 mod together;
 
@@ -18,17 +19,17 @@ use std::{
 use deadpool_postgres::Transaction;
 pub(super) use error::{Error, Poison};
 use futures_util::future::try_join;
+pub(super) use session::{begin, enter};
+use session::{commit_lazily, prepare};
 pub(super) use singly::run_one;
-use tokio_postgres::types::ToSql;
 use tracing::error;
 
 use super::{
     Deps,
-    batch::{Batch, Checkpoints, Chunk, Filled, Partition},
+    batch::{Batch, Checkpoints, Chunk, Filled, Partition, Scope},
     checkpoint::{self, Passed, Whose},
-    folder::{self, OnError, Rows},
+    folder::{self, OnError},
     generation::Generation,
-    sql::Identifier,
 };
 use crate::{
     aggregate::{DecodeError, Registry},
@@ -38,13 +39,8 @@ use crate::{
     trace::Begun,
 };
 
-const SETTINGS: &str = include_str!("fold/settings.sql");
-const SEARCH_PATH: &str = include_str!("fold/search_path.sql");
-const PLAN: &str = include_str!("fold/plan.sql");
 const DETACH: &str = include_str!("fold/detach.sql");
 const STATE: &str = include_str!("fold/state.sql");
-const LAZY_COMMIT: &str = include_str!("fold/lazy_commit.sql");
-const LOCK_ROWS: &str = include_str!("fold/lock_rows.sql");
 
 /// What a fold needs beside the chunk.
 pub(super) struct Fold<'a> {
@@ -84,26 +80,6 @@ pub(super) enum Manner {
     Singly,
 }
 
-/// How a statement over events is planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Plan {
-    /// Once per session, for a few events: planning would take longer than running. Never by reading a whole table: a
-    /// plan made while the table was empty would go on doing so when it is large.
-    Kept,
-    /// For the very number of events and size of the tables.
-    Own,
-}
-
-impl Plan {
-    /// The parameters of [`PLAN`].
-    fn parameters(self) -> [&'static (dyn ToSql + Sync); 2] {
-        match self {
-            Self::Kept => [&"force_generic_plan", &"off"],
-            Self::Own => [&"force_custom_plan", &"on"],
-        }
-    }
-}
-
 /// A batch's events as they are folded: of today's schema version, without those that the folder ignores.
 type Readable<'a> = Vec<(&'a Partition, Cow<'a, Event>)>;
 
@@ -136,16 +112,9 @@ impl Fold<'_> {
         manner: Manner,
     ) -> Result<(Folded, Option<Poison>), Error> {
         let first = &self.generations[0];
-        let name = &first.folder.name;
-        try_join(begin(transaction, name, self.limits), commit_lazily(transaction)).await?;
-        let wanted = chunk.feeds.keys();
-        let partitions = checkpoint::choose(transaction, name, first.number, chunk.scope, wanted).await?;
-        if partitions.is_empty() {
-            // Others hold them, or they are of a generation that is gone.
-            self.check_state(transaction).await?;
+        let Some(checkpoints) = self.open(transaction, chunk).await? else {
             return Ok((Folded { taken: true, ..Folded::default() }, None));
-        }
-        let checkpoints = self.lock(transaction, &partitions).await?;
+        };
         let filled = self.fill(chunk, &checkpoints).await?;
         let began = SystemTime::now();
         let mut batch = Batch::stage(chunk, &checkpoints, &filled);
@@ -238,6 +207,28 @@ impl Fold<'_> {
         Ok(())
     }
 
+    /// Makes the transaction fit to fold and locks the partitions that it takes; `None` where others hold all of them, or
+    /// they are of a generation that is gone. Nothing waits for an answer that it does not need.
+    async fn open(&self, transaction: &Transaction<'_>, chunk: &Chunk) -> Result<Option<Checkpoints>, Error> {
+        let first = &self.generations[0];
+        let name = &first.folder.name;
+        prepare(transaction).await?;
+        let begun = try_join(begin(transaction, name, self.limits), commit_lazily(transaction));
+        if let Scope::Named = chunk.scope {
+            let partitions: Vec<Partition> = chunk.feeds.keys().cloned().collect();
+            let (_, checkpoints) = try_join(begun, self.lock(transaction, &partitions)).await?;
+            return Ok(Some(checkpoints));
+        }
+        let wanted = chunk.feeds.keys();
+        let choosing = checkpoint::choose(transaction, name, first.number, chunk.scope, wanted);
+        let (_, partitions) = try_join(begun, choosing).await?;
+        if partitions.is_empty() {
+            self.check_state(transaction).await?;
+            return Ok(None);
+        }
+        Ok(Some(self.lock(transaction, &partitions).await?))
+    }
+
     /// Locks the partitions; every generation that follows stands where the live one does.
     async fn lock(
         &self,
@@ -249,8 +240,8 @@ impl Fold<'_> {
             true => Whose { followers: false, candidate: Some(*first) },
             false => Whose { followers: true, candidate: None },
         };
-        let mut standing = checkpoint::lock(transaction, &folder.name, partitions, whose).await?;
-        self.check_state(transaction).await?;
+        let locking = checkpoint::lock(transaction, &folder.name, partitions, whose);
+        let (mut standing, ()) = try_join(locking, self.check_state(transaction)).await?;
         let missing = |number: &i32| standing.get(number).is_none_or(|known| known.len() < partitions.len());
         if self.generations.iter().any(|generation| missing(&generation.number)) {
             return Err(Error::NoCheckpoint);
@@ -339,39 +330,6 @@ impl Fold<'_> {
         }
         Ok((events, passed))
     }
-}
-
-/// Turns to a generation's tables.
-pub(super) async fn enter(transaction: &Transaction<'_>, generation: &Generation) -> Result<(), Error> {
-    if generation.folder.rows == Rows::Shared {
-        let lock = transaction.prepare_cached(LOCK_ROWS).await?;
-        transaction.execute(&lock, &[&generation.schema]).await?;
-    }
-    let path = format!("{}, pg_temp", Identifier::new(&generation.schema));
-    let search_path = transaction.prepare_cached(SEARCH_PATH).await?;
-    let planning = transaction.prepare_cached(PLAN).await?;
-    let (path, kept): ([&(dyn ToSql + Sync); 1], _) = ([&path], Plan::Kept.parameters());
-    try_join(transaction.execute(&search_path, &path), transaction.execute(&planning, &kept)).await?;
-    Ok(())
-}
-
-/// Makes the session fit to fold a projection, until the transaction ends; to be called before anything is locked.
-pub(super) async fn begin(
-    transaction: &Transaction<'_>,
-    projection: &str,
-    limits: &config::Projector,
-) -> Result<(), Error> {
-    let silence = format!("{}ms", limits.session_timeout.as_millis());
-    let settings = transaction.prepare_cached(SETTINGS).await?;
-    transaction.execute(&settings, &[&silence, &projection]).await?;
-    Ok(())
-}
-
-/// For what the log can always make again; whoever answers a person commits in earnest.
-async fn commit_lazily(transaction: &Transaction<'_>) -> Result<(), Error> {
-    let lazy = transaction.prepare_cached(LAZY_COMMIT).await?;
-    transaction.execute(&lazy, &[]).await?;
-    Ok(())
 }
 
 /// The event in today's schema version.

@@ -1,4 +1,5 @@
-//! Kafka as a source: one consumer per projection, on a thread of its own, in front of a bounded channel.
+//! Kafka as a source: one consumer per projection, on a thread of its own. What arrives while the worker folds is gathered
+//! into one chunk, bounded, which the worker takes when it is ready for it.
 //!
 //! Group membership shares the partitions out; where each goes on is ours to say, from the checkpoints, and Kafka's own
 //! committed offsets are not used. Nothing depends on this source being right: what it repeats is skipped, what it
@@ -21,7 +22,7 @@ use rdkafka::{
 };
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::timeout,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -41,12 +42,10 @@ const STALL: Duration = Duration::from_secs(1);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// First wait until they are asked again.
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// Chunks between the thread and the worker: one is folded while the next one is gathered.
-const CHUNKS_MAX: usize = 1;
-
 /// A consumer that runs until this is dropped.
 pub(super) struct KafkaSource {
-    chunks: mpsc::Receiver<Chunk>,
+    pending: Arc<Pending>,
+    filled: mpsc::Receiver<()>,
     away: watch::Receiver<Option<String>>,
     assigned: Assigned,
     _stop: DropGuard,
@@ -57,6 +56,13 @@ pub(super) enum Told {
     Chunk(Chunk),
     /// Kafka is away, and why; `None`: it is back.
     Away(Option<String>),
+}
+
+/// What has arrived and is not taken yet.
+#[derive(Default)]
+struct Pending {
+    gathered: Mutex<Gathered>,
+    taken: Notify,
 }
 
 /// The partitions that the group gave to this worker.
@@ -74,7 +80,8 @@ pub(super) struct Subscription {
 impl KafkaSource {
     /// Joins the projection's group.
     pub(super) fn start(subscription: Subscription) -> Result<Self, KafkaError> {
-        let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
+        let (filling, filled) = mpsc::channel(1);
+        let pending = Arc::<Pending>::default();
         let assigned = Assigned::default();
         let stop = CancellationToken::new();
         let consumer = consumer(&subscription, assigned.clone())?;
@@ -82,20 +89,21 @@ impl KafkaSource {
         let thread = Thread {
             subscription,
             consumer,
-            sender,
+            pending: pending.clone(),
+            filling,
             away: saying,
             stop: stop.clone(),
             doubt: None,
             last_error: None,
         };
         tokio::task::spawn_blocking(move || thread.run());
-        Ok(Self { chunks, away, assigned, _stop: stop.drop_guard() })
+        Ok(Self { pending, filled, away, assigned, _stop: stop.drop_guard() })
     }
 
     /// The next records, or news; `None` when the consumer has failed for good.
     pub(super) async fn next(&mut self) -> Option<Told> {
         tokio::select! {
-            chunk = self.chunks.recv() => chunk.map(Told::Chunk),
+            filled = self.filled.recv() => filled.map(|()| Told::Chunk(self.pending.take())),
             Ok(()) = self.away.changed() => Some(Told::Away(self.away.borrow_and_update().clone())),
         }
     }
@@ -106,8 +114,8 @@ impl KafkaSource {
     }
 }
 
-fn locked(assigned: &Assigned) -> MutexGuard<'_, BTreeSet<Partition>> {
-    assigned.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn consumer(subscription: &Subscription, assigned: Assigned) -> Result<BaseConsumer<Group>, KafkaError> {
@@ -130,8 +138,11 @@ fn consumer(subscription: &Subscription, assigned: Assigned) -> Result<BaseConsu
         // An offset that is not there (any more) is answered by reading the partition from its beginning: what was
         // folded is skipped, and what is missing is a hole.
         .set("auto.offset.reset", "earliest")
-        .set("isolation.level", "read_uncommitted")
-        .set("fetch.wait.max.ms", "5")
+        // What a relay has sent and not committed yet counts for no reader, and each marker would be one more fetch.
+        .set("isolation.level", "read_committed")
+        // A broker answers as soon as there is anything. While there is nothing, this is also how long a request that
+        // comes after a fetch has to wait.
+        .set("fetch.wait.max.ms", "100")
         .set("fetch.queue.backoff.ms", "5")
         .set("queued.max.messages.kbytes", (limits.batch_bytes_max / 1024).max(1).to_string())
         .set("topic.metadata.refresh.interval.ms", "1000")
@@ -146,7 +157,9 @@ fn consumer(subscription: &Subscription, assigned: Assigned) -> Result<BaseConsu
 struct Thread {
     subscription: Subscription,
     consumer: BaseConsumer<Group>,
-    sender: mpsc::Sender<Chunk>,
+    pending: Arc<Pending>,
+    /// Says that something is pending.
+    filling: mpsc::Sender<()>,
     away: watch::Sender<Option<String>>,
     stop: CancellationToken,
     /// How long the last wait was, while brokers seem to be gone.
@@ -158,7 +171,7 @@ struct Thread {
 impl Thread {
     fn run(mut self) {
         while !self.stop.is_cancelled() {
-            let delivered = self.gather().and_then(|chunk| self.deliver(chunk));
+            let delivered = self.gather().and_then(|gathered| self.deliver(gathered));
             if let Some(waited) = self.doubt {
                 self.ask(waited);
             }
@@ -170,14 +183,13 @@ impl Thread {
     }
 
     /// What has arrived, as much as a batch may hold.
-    fn gather(&mut self) -> Result<Chunk, KafkaError> {
-        let limits = self.subscription.limits.clone();
-        let mut chunk = Gathered::default();
+    fn gather(&mut self) -> Result<Gathered, KafkaError> {
+        let mut gathered = Gathered::default();
         let mut wait = POLL;
-        while chunk.records < limits.batch_events_max && chunk.bytes < limits.batch_bytes_max {
+        while gathered.has_room(&self.subscription.limits) {
             match self.consumer.poll(wait) {
                 None => break,
-                Some(Ok(message)) => self.subscription.take(&message, &mut chunk),
+                Some(Ok(message)) => self.subscription.take(&message, &mut gathered),
                 Some(Err(error)) if is_away(&error) => {
                     self.doubt.get_or_insert(Duration::ZERO);
                     break;
@@ -186,7 +198,7 @@ impl Thread {
             }
             wait = Duration::ZERO;
         }
-        Ok(chunk.chunk)
+        Ok(gathered)
     }
 
     /// Asks brokers that seem to be gone whether they are. If so, waits before anything else is tried: librdkafka goes on
@@ -210,28 +222,30 @@ impl Thread {
         self.doubt = Some(wait);
     }
 
-    /// Waits for the worker to take it; a worker that takes long must not cost the membership of the group.
-    fn deliver(&mut self, mut chunk: Chunk) -> Result<(), KafkaError> {
-        if chunk.feeds.is_empty() {
+    /// Adds it to what is pending, as soon as there is room; a worker that takes long must not cost the membership of the
+    /// group.
+    fn deliver(&mut self, mut gathered: Gathered) -> Result<(), KafkaError> {
+        if gathered.records == 0 {
             return Ok(());
         }
         let mut paused = false;
         while !self.stop.is_cancelled() {
-            let reserving = timeout(STALL, self.sender.reserve());
-            match self.consumer.context().runtime.block_on(reserving) {
-                Ok(Ok(permit)) => {
-                    permit.send(chunk);
+            let taken = self.pending.taken.notified();
+            {
+                let mut pending = locked(&self.pending.gathered);
+                if pending.has_room_for(&gathered, &self.subscription.limits) {
+                    pending.append(gathered);
+                    // One that is said already serves for this too.
+                    let _ = self.filling.try_send(());
                     break;
                 }
-                Ok(Err(_)) => return Ok(()),
-                Err(_) => {
-                    paused = true;
-                    self.consumer.pause(&self.consumer.assignment()?)?;
-                    let mut more = Gathered { chunk, ..Gathered::default() };
-                    if let Some(Ok(message)) = self.consumer.poll(Duration::ZERO) {
-                        self.subscription.take(&message, &mut more);
-                    }
-                    chunk = more.chunk;
+            }
+            let waiting = self.stop.run_until_cancelled(timeout(STALL, taken));
+            if let Some(Err(_)) = self.consumer.context().runtime.block_on(waiting) {
+                paused = true;
+                self.consumer.pause(&self.consumer.assignment()?)?;
+                if let Some(Ok(message)) = self.consumer.poll(Duration::ZERO) {
+                    self.subscription.take(&message, &mut gathered);
                 }
             }
         }
@@ -269,6 +283,34 @@ struct Gathered {
     chunk: Chunk,
     records: usize,
     bytes: usize,
+}
+
+impl Gathered {
+    fn has_room(&self, limits: &config::Projector) -> bool {
+        self.records < limits.batch_events_max && self.bytes < limits.batch_bytes_max
+    }
+
+    fn has_room_for(&self, later: &Self, limits: &config::Projector) -> bool {
+        let together = |own: usize, its: usize, max: usize| own == 0 || own + its <= max;
+        together(self.records, later.records, limits.batch_events_max)
+            && together(self.bytes, later.bytes, limits.batch_bytes_max)
+    }
+
+    fn append(&mut self, later: Self) {
+        self.records += later.records;
+        self.bytes += later.bytes;
+        for (partition, feed) in later.chunk.feeds {
+            self.chunk.feeds.entry(partition).or_default().records.extend(feed.records);
+        }
+    }
+}
+
+impl Pending {
+    fn take(&self) -> Chunk {
+        let gathered = std::mem::take(&mut *locked(&self.gathered));
+        self.taken.notify_one();
+        gathered.chunk
+    }
 }
 
 impl Subscription {

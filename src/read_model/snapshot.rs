@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use deadpool_postgres::{Object, Pool, Transaction};
-use tokio_postgres::{IsolationLevel, Row};
+use tokio_postgres::{
+    IsolationLevel, Row,
+    types::{ToSql, Type},
+};
 
 use super::{
     Answer, Catalog, Error,
@@ -81,27 +84,34 @@ impl<'c> Snapshot<'c> {
         );
         let given: Vec<Given<'_>> =
             columns.iter().zip(key).map(|(column, value)| self.given(column, column, value)).collect();
-        let rows = self.rows(&sql, &given).await?;
-        Ok(self.answer(rows.first().map(|row| row.get(0))))
+        let (wires, values) = split(&given);
+        // One statement per generation, so each session may keep it.
+        let statement = self.transaction.prepare_typed_cached(&sql, &wires).await?;
+        match self.transaction.query_opt(&statement, &values).await {
+            Ok(row) => Ok(self.answer(row.map(|row| row.get(0)))),
+            Err(error) => Err(blame(self.pool, &given, error).await),
+        }
     }
 
     /// A value for a column.
     pub(super) fn given<'v>(&self, name: &'v str, column: &str, value: &'v str) -> Given<'v> {
         let wire = self.catalog.column(column).map(|column| column.wire.clone());
-        Given { name, value: Text(Some(value)), wire: wire.unwrap_or(tokio_postgres::types::Type::UNKNOWN) }
+        Given { name, value: Text(Some(value)), wire: wire.unwrap_or(Type::UNKNOWN) }
     }
 
     /// Runs a statement whose text depends on the request. Not prepared by name: sessions would keep every variant.
     pub(super) async fn rows(&self, sql: &str, given: &[Given<'_>]) -> Result<Vec<Row>, Error> {
-        let parameters: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), _)> = given
-            .iter()
-            .map(|given| (&given.value as &(dyn tokio_postgres::types::ToSql + Sync), given.wire.clone()))
-            .collect();
+        let (wires, values) = split(given);
+        let parameters: Vec<_> = values.into_iter().zip(wires).collect();
         match self.transaction.query_typed(sql, &parameters).await {
             Ok(rows) => Ok(rows),
             Err(error) => Err(blame(self.pool, given, error).await),
         }
     }
+}
+
+fn split<'g>(given: &'g [Given<'_>]) -> (Vec<Type>, Vec<&'g (dyn ToSql + Sync)>) {
+    given.iter().map(|given| (given.wire.clone(), &given.value as &(dyn ToSql + Sync))).unzip()
 }
 
 fn checkpoints(row: &Row) -> BTreeMap<Partition, Position> {

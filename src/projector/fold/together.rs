@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
-use futures_util::{StreamExt, future::try_join, stream::FuturesOrdered};
+use futures_util::{StreamExt, future::try_join3, stream::FuturesOrdered};
 use tokio_postgres::Statement;
 use uuid::Uuid;
 
-use super::{Error, Fold, PLAN, Plan, enter, error::of_statement, park::Apart};
+use super::{
+    Error, Fold, enter,
+    error::of_statement,
+    park::Apart,
+    session::{PLAN, Plan},
+};
 use crate::{
     json::RawJson,
     log::Event,
@@ -49,9 +54,9 @@ impl Fold<'_> {
         if groups.is_empty() {
             advancing.await?;
         } else {
-            // Neither needs the other's answer.
-            try_join(advancing, enter(transaction, generation)).await?;
-            self.send(transaction, generation, &groups).await?;
+            // None needs another's answer; they are sent in this order.
+            let sending = self.send(transaction, generation, &groups);
+            try_join3(advancing, enter(transaction, generation), sending).await?;
         }
         Ok(passed)
     }
