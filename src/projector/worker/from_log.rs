@@ -4,7 +4,9 @@
 //! read: what is missing up to there is a hole like any other. Workers share by taking partitions that nobody holds; one
 //! that is behind takes half of them, so that others find some.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, convert::Infallible, future::pending};
+
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Interruption, Worker};
 use crate::{
@@ -13,23 +15,53 @@ use crate::{
         batch::{Chunk, Feed, Partition, Scope},
         checkpoint,
         folder::Order,
+        generation,
     },
 };
 
 impl Worker {
     pub(super) async fn follow_log(&mut self) -> Interruption {
-        loop {
-            if let Err(interruption) = self.catch_up().await {
-                return interruption;
-            }
-            self.grown().await;
+        match self.try_follow_log().await {
+            Ok(never) => match never {},
+            Err(interruption) => interruption,
         }
     }
 
-    /// Folds what there is, until there is no more or others do the rest.
-    async fn catch_up(&mut self) -> Result<(), Interruption> {
-        let head = self.deps.reader.head().await?;
-        self.refresh().await?;
+    async fn try_follow_log(&mut self) -> Result<Infallible, Interruption> {
+        let mut told = self.deps.head.clone();
+        let mut ticks = interval(self.limits.poll_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let changed = async {
+                if told.changed().await.is_err() {
+                    // Nobody tells any more; the slow poll goes on.
+                    pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                () = changed => {
+                    let head = *told.borrow_and_update();
+                    self.catch_up(head).await?;
+                }
+                _ = ticks.tick() => {
+                    let head = self.deps.reader.head().await?;
+                    self.refresh().await?;
+                    self.catch_up(head).await?;
+                    let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
+                    self.report_lag(&stored, |_| head);
+                }
+            }
+        }
+    }
+
+    /// Folds what there is up to the log's head, until there is no more or others do the rest.
+    async fn catch_up(&mut self, head: Position) -> Result<(), Interruption> {
+        if !generation::stream_types(&self.generations)
+            .iter()
+            .all(|name| self.stream_types.contains_key(name))
+        {
+            self.refresh().await?;
+        }
         let mut chunk = self.up_to(head);
         let half = Scope::Free((chunk.feeds.len() as i64 + 1) / 2);
         while !chunk.feeds.is_empty() {
@@ -40,8 +72,6 @@ impl Worker {
                 break;
             }
         }
-        let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
-        self.report_lag(&stored, |_| head);
         Ok(())
     }
 
@@ -57,16 +87,5 @@ impl Worker {
             Order::Global => Scope::Whole,
         };
         Chunk { feeds, scope }
-    }
-
-    /// Waits until the log may have grown.
-    async fn grown(&mut self) {
-        let changed = async {
-            if self.deps.head.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        // Out of time is as good: this is the slow poll.
-        let _ = tokio::time::timeout(self.limits.poll_interval, changed).await;
     }
 }
