@@ -166,6 +166,9 @@ pub struct Projector {
     pub batch_bytes_max: usize,
     /// The slow poll beside notifications when tailing the log.
     pub poll_interval: Duration,
+    /// From the beginning of a fold to that of the next one, while nobody of this process waits for the projection: each
+    /// fold costs the database about as much as a hundred events do.
+    pub fold_interval: Duration,
     /// Longest wait between tries after an error that may pass.
     pub backoff_max: Duration,
     /// Events that a generation may set apart; one more stops its projection.
@@ -339,6 +342,7 @@ fn projector(from: &mut Sources) -> Projector {
         batch_events_max: from.ranged("projector_batch_events_max", 10_000, 1..=100_000),
         batch_bytes_max: from.ranged("projector_batch_bytes_max", 16 << 20, 1_024..=256 << 20),
         poll_interval: from.millis("projector_poll_interval_ms", 500, 1..=60_000),
+        fold_interval: from.millis("projector_fold_interval_ms", 10, 0..=60_000),
         backoff_max: from.millis("projector_backoff_max_ms", 5_000, 10..=60_000),
         parked_max: from.ranged("projector_parked_max", 1_000, 1..=100_000),
         session_timeout: from.millis("projector_session_timeout_ms", 10_000, 6_000..=300_000),

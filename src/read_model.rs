@@ -227,7 +227,7 @@ impl ReadModels {
     async fn load(&self, name: &str) -> Result<Arc<Catalog>, Error> {
         let Some(catalog) = Catalog::load(&self.0.read, name).await? else {
             // Its folder is there: the first worker is about to make it.
-            let known = self.0.progress.watch(name).is_some();
+            let known = self.0.progress.has(name);
             return Err(if known { Error::Behind } else { Error::Unknown(name.to_owned()) });
         };
         let catalog = Arc::new(catalog);

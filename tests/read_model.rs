@@ -97,6 +97,18 @@ async fn what_was_written_is_read() {
 }
 
 #[tokio::test]
+async fn whoever_waits_does_not_wait_for_the_next_fold() {
+    // Only a reader of the same process makes a worker fold before its turn.
+    let stage = Stage::new(true, &[("projector_fold_interval_ms", "60000")]).await;
+    for number in 0..20 {
+        let id = Uuid::now_v7();
+        let fresh = stage.order(id, "c-1", &format!("{number}.10")).await;
+        let answer = stage.models.get("orders", &[&id.to_string()], fresh).await.expect("an answer");
+        assert!(answer.value.is_some(), "the row is there");
+    }
+}
+
+#[tokio::test]
 async fn pages_cover_every_row_once_in_any_order() {
     let stage = Stage::new(true, &[]).await;
     let mut last = Freshness::default();

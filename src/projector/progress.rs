@@ -2,10 +2,10 @@
 //!
 //! Checkpoints only grow here: a reader may merge in what it saw in the database beside what workers tell.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, future::pending, sync::Arc};
 
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::batch::Partition;
 use crate::log::Position;
@@ -39,29 +39,54 @@ pub struct Seen {
 
 /// What is known of every projection. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Progress(Arc<BTreeMap<String, watch::Sender<Seen>>>);
+pub struct Progress(Arc<BTreeMap<String, Entry>>);
+
+#[derive(Debug, Default)]
+struct Entry {
+    seen: watch::Sender<Seen>,
+    /// Tells that somebody follows it.
+    wanted: Notify,
+}
 
 impl Progress {
     /// For these projections, by name.
     pub fn new<'a>(projections: impl IntoIterator<Item = &'a str>) -> Self {
-        let entry = |name: &str| (name.to_owned(), watch::Sender::new(Seen::default()));
+        let entry = |name: &str| (name.to_owned(), Entry::default());
         Self(Arc::new(projections.into_iter().map(entry).collect()))
     }
 
     /// The status of each projection.
     pub fn statuses(&self) -> BTreeMap<String, Status> {
-        self.0.iter().map(|(name, seen)| (name.clone(), seen.borrow().status.clone())).collect()
+        self.0.iter().map(|(name, entry)| (name.clone(), entry.seen.borrow().status.clone())).collect()
     }
 
-    /// Follows a projection.
+    /// Whether it is one of them.
+    pub fn has(&self, projection: &str) -> bool {
+        self.0.contains_key(projection)
+    }
+
+    /// Follows a projection, which its worker then makes haste with.
     pub fn watch(&self, projection: &str) -> Option<watch::Receiver<Seen>> {
-        self.0.get(projection).map(watch::Sender::subscribe)
+        let Entry { seen, wanted } = self.0.get(projection)?;
+        let watching = seen.subscribe();
+        wanted.notify_one();
+        Some(watching)
+    }
+
+    /// Waits until somebody follows a projection.
+    pub(super) async fn wanted(&self, projection: &str) {
+        let Some(Entry { seen, wanted }) = self.0.get(projection) else {
+            return pending().await;
+        };
+        while seen.receiver_count() == 0 {
+            wanted.notified().await;
+        }
     }
 
     /// Tells how a projection is doing; true if that is news.
     pub(super) fn set_status(&self, projection: &str, status: Status) -> bool {
-        self.0.get(projection).is_some_and(|seen| {
-            seen.send_if_modified(|seen| {
+        self.0.get(projection).is_some_and(|entry| {
+            entry.seen.send_if_modified(|seen| {
                 let changed = seen.status != status;
                 seen.status = status;
                 changed
@@ -75,7 +100,7 @@ impl Progress {
         projection: &str,
         seen_now: impl IntoIterator<Item = (Partition, Position)>,
     ) {
-        let Some(seen) = self.0.get(projection) else {
+        let Some(Entry { seen, .. }) = self.0.get(projection) else {
             return;
         };
         seen.send_if_modified(|seen| {

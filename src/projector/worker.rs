@@ -9,6 +9,7 @@ mod from_log;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -215,6 +216,13 @@ impl Worker {
     fn held(&self, status: Status) -> Duration {
         self.say(status);
         self.limits.poll_interval
+    }
+
+    /// Lets more events gather after a fold that began then, unless somebody waits for this projection.
+    async fn rest(&self, began: Instant) {
+        let wanted = self.deps.progress.wanted(&self.folder.name);
+        // Out of time is what is expected here.
+        let _ = timeout_at(began + self.limits.fold_interval, wanted).await;
     }
 
     fn waits(&self) -> impl Iterator<Item = Duration> + use<> {

@@ -52,8 +52,8 @@ impl ReadModels {
 
     async fn try_reach(&self, name: &str, after: Position) -> Result<Arc<Catalog>, Error> {
         let catalog = self.catalog(name).await?;
-        let targets = self.targets(&catalog, after).await?;
         let mut seen = self.0.progress.watch(name);
+        let targets = self.targets(&catalog, after).await?;
         loop {
             if let Some(seen) = &mut seen
                 && reached(&seen.borrow_and_update(), &targets)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Interruption, Worker};
 use crate::{
@@ -41,7 +41,11 @@ impl Worker {
         loop {
             tokio::select! {
                 told = source.next() => match told {
-                    Some(Told::Chunk(chunk)) => self.fold_all(&chunk).await?,
+                    Some(Told::Chunk(chunk)) => {
+                        let began = Instant::now();
+                        self.fold_all(&chunk).await?;
+                        self.rest(began).await;
+                    }
                     Some(Told::Away(away)) => {
                         self.away = away;
                         self.say(self.going());

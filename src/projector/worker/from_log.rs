@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, convert::Infallible, future::pending};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Interruption, Worker};
 use crate::{
@@ -40,8 +40,9 @@ impl Worker {
             };
             tokio::select! {
                 () = changed => {
-                    let head = *told.borrow_and_update();
+                    let (began, head) = (Instant::now(), *told.borrow_and_update());
                     self.catch_up(head).await?;
+                    self.rest(began).await;
                 }
                 _ = ticks.tick() => {
                     let head = self.deps.reader.head().await?;
