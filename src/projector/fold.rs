@@ -71,6 +71,13 @@ pub(super) struct Folded {
     spans: Begun,
 }
 
+impl Folded {
+    /// Events that are behind the checkpoints now.
+    pub(super) fn passed(&self) -> u64 {
+        self.applied + self.ignored + self.parked
+    }
+}
+
 /// How a batch is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {

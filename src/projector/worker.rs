@@ -218,8 +218,12 @@ impl Worker {
         self.limits.poll_interval
     }
 
-    /// Lets more events gather after a fold that began then, unless somebody waits for this projection.
-    async fn rest(&self, began: Instant) {
+    /// Lets more events gather after folds that began then and passed so many, unless somebody waits for this projection.
+    /// Where events come one by one there is nothing to gather.
+    async fn rest(&self, began: Instant, passed: u64) {
+        if passed <= 1 {
+            return;
+        }
         let wanted = self.deps.progress.wanted(&self.folder.name);
         // Out of time is what is expected here.
         let _ = timeout_at(began + self.limits.fold_interval, wanted).await;

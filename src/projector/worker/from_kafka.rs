@@ -43,8 +43,8 @@ impl Worker {
                 told = source.next() => match told {
                     Some(Told::Chunk(chunk)) => {
                         let began = Instant::now();
-                        self.fold_all(&chunk).await?;
-                        self.rest(began).await;
+                        let passed = self.fold_all(&chunk).await?;
+                        self.rest(began, passed).await;
                     }
                     Some(Told::Away(away)) => {
                         self.away = away;
@@ -62,9 +62,17 @@ impl Worker {
         }
     }
 
-    async fn fold_all(&mut self, chunk: &Chunk) -> Result<(), Interruption> {
-        while !chunk.feeds.is_empty() && self.fold(chunk).await?.more {}
-        Ok(())
+    /// Folds all of a chunk; returns how many events it passed.
+    async fn fold_all(&mut self, chunk: &Chunk) -> Result<u64, Interruption> {
+        let mut passed = 0;
+        while !chunk.feeds.is_empty() {
+            let folded = self.fold(chunk).await?;
+            passed += folded.passed();
+            if !folded.more {
+                break;
+            }
+        }
+        Ok(passed)
     }
 
     /// Looks where the worker's partitions stand and what was sent to them.

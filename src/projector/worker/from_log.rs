@@ -41,8 +41,8 @@ impl Worker {
             tokio::select! {
                 () = changed => {
                     let (began, head) = (Instant::now(), *told.borrow_and_update());
-                    self.catch_up(head).await?;
-                    self.rest(began).await;
+                    let passed = self.catch_up(head).await?;
+                    self.rest(began, passed).await;
                 }
                 _ = ticks.tick() => {
                     let head = self.deps.reader.head().await?;
@@ -55,8 +55,9 @@ impl Worker {
         }
     }
 
-    /// Folds what there is up to the log's head, until there is no more or others do the rest.
-    async fn catch_up(&mut self, head: Position) -> Result<(), Interruption> {
+    /// Folds what there is up to the log's head, until there is no more or others do the rest; returns how many events it
+    /// passed.
+    async fn catch_up(&mut self, head: Position) -> Result<u64, Interruption> {
         if !generation::stream_types(&self.generations)
             .iter()
             .all(|name| self.stream_types.contains_key(name))
@@ -65,15 +66,17 @@ impl Worker {
         }
         let mut chunk = self.up_to(head);
         let half = Scope::Free((chunk.feeds.len() as i64 + 1) / 2);
+        let mut passed = 0;
         while !chunk.feeds.is_empty() {
             let folded = self.fold(&chunk).await?;
+            passed += folded.passed();
             if folded.more && self.order() == Order::Stream {
                 chunk.scope = half;
             } else if !folded.more && (folded.checkpoints.is_empty() || chunk.scope != half) {
                 break;
             }
         }
-        Ok(())
+        Ok(passed)
     }
 
     /// Every partition, up to the log's head.
