@@ -48,10 +48,11 @@ const connector = ({ url, name }) => {
     'topic.creation.default.partitions': PARTITIONS,
     'topic.creation.default.replication.factor': 1,
     'poll.interval.ms': 1,
-    'max.batch.size': 20_480,
-    'max.queue.size': 81_920,
+    'max.batch.size': 8_192,
+    'max.queue.size': 32_768,
     'producer.override.batch.size': 1_048_576,
     'producer.override.linger.ms': 0,
+    'producer.override.compression.type': 'lz4',
   });
 };
 
