@@ -148,7 +148,7 @@ impl Session {
             // Without a committed offset every command is looked at: what was done gets its first answer.
             .set("auto.offset.reset", "earliest")
             .set("isolation.level", "read_committed")
-            .set("fetch.wait.max.ms", "5")
+            .set("fetch.wait.max.ms", "100")
             .set("fetch.queue.backoff.ms", "5")
             .set("queued.max.messages.kbytes", (kafka.record_bytes_max / 1024 * 2).to_string())
             .create_with_context(Quiet)?;
