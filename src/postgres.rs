@@ -100,6 +100,8 @@ pub fn classify(error: &tokio_postgres::Error) -> Failure {
         Some("22" | "23" | "54") => Failure::Data,
         Some("08" | "40" | "53" | "55" | "57" | "58") => Failure::Transient,
         _ if *state == SqlState::READ_ONLY_SQL_TRANSACTION => Failure::Transient,
+        // Of what was sent together something before it failed, which the next try may be told.
+        _ if *state == SqlState::IN_FAILED_SQL_TRANSACTION => Failure::Transient,
         _ => Failure::Fatal,
     }
 }

@@ -77,7 +77,7 @@ pub(super) async fn prepare(transaction: &Transaction<'_>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Which of these partitions this transaction takes.
+/// Which of these partitions this transaction takes, where it does not have to have all of them.
 pub(super) async fn choose<'a>(
     transaction: &Transaction<'_>,
     projection: &str,
@@ -87,9 +87,8 @@ pub(super) async fn choose<'a>(
 ) -> Result<Vec<Partition>, Error> {
     let wanted: Vec<&Partition> = partitions.collect();
     let limit = match scope {
-        Scope::Named => return Ok(wanted.into_iter().cloned().collect()),
         Scope::Free(limit) => limit,
-        Scope::Whole => wanted.len() as i64,
+        Scope::Named | Scope::Whole => wanted.len() as i64,
     };
     let (stream_types, numbers) = columns(wanted.iter().copied());
     let statement = transaction.prepare_cached(CHOOSE).await?;

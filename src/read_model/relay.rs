@@ -33,8 +33,8 @@ impl Relay {
         Self { log, sent, age_max, asked: Mutex::default() }
     }
 
-    /// Waits until everything up to `after` is sent. A relay of this process tells; for one of another process one of
-    /// those who wait asks, `every` so often.
+    /// Waits until everything up to `after` is sent. A relay of this process tells; beside that one of those who wait asks,
+    /// `every` so often, for it may be of another one.
     pub(super) async fn beyond(
         &self,
         after: Position,

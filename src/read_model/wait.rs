@@ -84,7 +84,12 @@ impl ReadModels {
     async fn targets(&self, catalog: &Catalog, after: Position) -> Result<Targets, Error> {
         let wanted = catalog.folder.stream_types();
         let Some(relay) = &self.0.relay else {
-            return Ok(self.partitions(&wanted).await?.map(|partition| (partition, after)).collect());
+            return Ok(self
+                .partitions(&wanted)
+                .await?
+                .into_iter()
+                .map(|partition| (partition, after))
+                .collect());
         };
         let relayed = relay.beyond(after, POLL).await?;
         let target = |((stream_type, number), sent): (&(String, i32), &Position)| {
@@ -96,9 +101,8 @@ impl ReadModels {
 
     /// The partitions of stream types that have events. Their number never changes, so only a type without any is looked
     /// for again.
-    async fn partitions(&self, wanted: &[String]) -> Result<impl Iterator<Item = Partition>, Error> {
-        let known = || self.0.stream_types.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut stream_types = known();
+    async fn partitions(&self, wanted: &[String]) -> Result<Vec<Partition>, Error> {
+        let mut stream_types = self.0.stream_types.read().unwrap_or_else(PoisonError::into_inner).clone();
         if !wanted.iter().all(|wanted| stream_types.contains_key(wanted)) {
             stream_types = Arc::new(self.0.log.stream_types().await?);
             *self.0.stream_types.write().unwrap_or_else(PoisonError::into_inner) = stream_types.clone();
@@ -108,7 +112,7 @@ impl ReadModels {
             let stream_type = stream_type.clone();
             (0..partitions).map(move |number| Partition { stream_type: stream_type.clone(), number })
         };
-        Ok(wanted.iter().flat_map(of).collect::<Vec<_>>().into_iter())
+        Ok(wanted.iter().flat_map(of).collect())
     }
 
     async fn checkpoints(&self, name: &str) -> Result<BTreeMap<Partition, Position>, Error> {

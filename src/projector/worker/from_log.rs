@@ -40,14 +40,14 @@ impl Worker {
             };
             tokio::select! {
                 () = changed => {
-                    let (began, head) = (Instant::now(), *told.borrow_and_update());
-                    let passed = self.catch_up(head).await?;
+                    told.mark_unchanged();
+                    let began = Instant::now();
+                    let (_, passed) = self.catch_up().await?;
                     self.rest(began, passed).await;
                 }
                 _ = ticks.tick() => {
-                    let head = self.deps.reader.head().await?;
                     self.refresh().await?;
-                    self.catch_up(head).await?;
+                    let (head, _) = self.catch_up().await?;
                     let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
                     self.report_lag(&stored, |_| head);
                 }
@@ -55,9 +55,10 @@ impl Worker {
         }
     }
 
-    /// Folds what there is up to the log's head, until there is no more or others do the rest; returns how many events it
-    /// passed.
-    async fn catch_up(&mut self, head: Position) -> Result<u64, Interruption> {
+    /// Folds what there is, until there is no more or others do the rest; returns the log's head, and how many events it
+    /// passed. The head is always the log's own: checkpoints go as far as it says, and a notification is a rumour.
+    async fn catch_up(&mut self) -> Result<(Position, u64), Interruption> {
+        let head = self.deps.reader.head().await?;
         if !generation::stream_types(&self.generations)
             .iter()
             .all(|name| self.stream_types.contains_key(name))
@@ -76,7 +77,7 @@ impl Worker {
                 break;
             }
         }
-        Ok(passed)
+        Ok((head, passed))
     }
 
     /// Every partition, up to the log's head.
