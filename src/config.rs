@@ -167,7 +167,7 @@ pub struct Projector {
     /// The slow poll beside notifications when tailing the log.
     pub poll_interval: Duration,
     /// From the beginning of a fold of several events to that of the next one, while nobody of this process waits for the
-    /// projection: each fold costs the database about as much as a hundred events do.
+    /// projection: a fold has a price whatever is in it.
     pub fold_interval: Duration,
     /// Longest wait between tries after an error that may pass.
     pub backoff_max: Duration,

@@ -9,14 +9,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use support::{
-    Database,
+    DEADLINE, Database,
     process::Process,
     stack::Stack,
     topic::{self, assert_in_order},
@@ -36,7 +36,9 @@ struct Persistent {
 impl Persistent {
     async fn post(&self, path: &str, body: Value) -> (StatusCode, Value) {
         let key = Uuid::now_v7().to_string();
+        let deadline = Instant::now() + DEADLINE;
         loop {
+            assert!(Instant::now() < deadline, "no answer within {DEADLINE:?}");
             let request = self
                 .client
                 .post(format!("{}{path}", self.url))

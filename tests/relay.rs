@@ -109,10 +109,11 @@ async fn state_that_lags_repeats_nothing() {
     // What a crash of the database can leave of a commit that did not wait for the disk.
     let client = stage.database.client().await;
     client.batch_execute(include_str!("relay/forget_progress.sql")).await.expect("forgotten");
-    let _relay = stage.relay().await;
+    let relay = stage.relay().await;
     stage.relayed(100).await;
     let learned = reader.relayed().await.expect("readable");
     assert_eq!(learned, before, "what a partition has counts as sent to it: a reader waits for it");
+    assert_eq!(*relay.sent.known(), before, "and readers of the same process are told");
     stage.append_orders(10).await;
     stage.relayed(110).await;
     stage.assert_topic_is_log("order").await;

@@ -1,5 +1,5 @@
--- Room on each page, and no index on what changes with every event: updates stay heap-only and touch no index. Full pages
--- would become as large by the versions that updates leave.
+-- Room on each page, and no index on what changes with every event: updates stay heap-only and touch no index. A table
+-- of full pages would grow as large: by the versions that updates leave on other pages.
 create table orders (
     id          uuid          primary key,
     customer_id text          not null,

@@ -195,10 +195,7 @@ impl Candidate {
         fold::begin(&transaction, name, &self.limits).await?;
         let partitions: Vec<Partition> = at.into_keys().collect();
         let whose = Whose { followers: true, candidate: Some(number) };
-        // The second time locks what a worker has made while the first one waited, such as the rows of a new stream type.
-        for _ in 0..2 {
-            checkpoint::lock(&transaction, name, &partitions, whose).await?;
-        }
+        checkpoint::lock_settled(&transaction, name, &partitions, whose).await?;
         let live = live_checkpoints(&transaction, name).await?;
         if !live.keys().all(|partition| partitions.contains(partition)) {
             return Ok(false);

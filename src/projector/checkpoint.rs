@@ -130,6 +130,20 @@ pub(super) async fn lock(
     Ok(generations)
 }
 
+/// Locks them twice: what was committed while the first try waited, such as a generation that follows now or the rows of a
+/// new stream type, is locked by the second. For those who do not look at the state afterwards as a fold does.
+pub(super) async fn lock_settled(
+    transaction: &Transaction<'_>,
+    projection: &str,
+    partitions: &[Partition],
+    whose: Whose,
+) -> Result<(), Error> {
+    for _ in 0..2 {
+        lock(transaction, projection, partitions, whose).await?;
+    }
+    Ok(())
+}
+
 /// How many events of a partition were passed, by what became of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Passed {

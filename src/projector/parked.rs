@@ -157,10 +157,7 @@ impl Mender<'_> {
         let number = row.ok_or(Error::NotParked)?.get(0);
         let partition = Partition { stream_type: stream.stream_type.clone(), number };
         let whose = Whose { followers: true, candidate: None };
-        // The second time sees a generation that began to follow while the first one waited.
-        for _ in 0..2 {
-            checkpoint::lock(&transaction, projection, std::slice::from_ref(&partition), whose).await?;
-        }
+        checkpoint::lock_settled(&transaction, projection, std::slice::from_ref(&partition), whose).await?;
         let mut live = None;
         for generation in generation::following(&transaction, projection).await? {
             let mended = self.mend_in(&mut transaction, &generation, &partition, stream, skipped).await?;

@@ -71,7 +71,9 @@ pub(super) async fn run(
     if let Some(sending) = sending {
         let sent = timeout(session.kafka.request_timeout, sending).await;
         let progress = sent.map_err(|_| Error::Stalled(session.kafka.request_timeout))??;
-        unrecorded.get_or_insert_default().merge(&partitions.relayed(&progress));
+        let relayed = partitions.relayed(&progress);
+        session.deps.sent.advance(&relayed);
+        unrecorded.get_or_insert_default().merge(&relayed);
     }
     if let Some(recording) = recording {
         recording.await?;

@@ -1,6 +1,7 @@
 //! Faults that are no event's: what may pass is waited for, what cannot pass is said. Neither sets anything apart.
 
-use annals::projector::Status;
+use annals::{log::Position, projector::Status};
+use tokio::sync::watch;
 
 use crate::{
     stage::{Counters, Stage, shipped},
@@ -49,4 +50,18 @@ async fn a_missing_column_stops_and_is_named() {
     annals::projector::set_paused(&stage.database.pool(), "counters", false).await.expect("resumed");
     stage.assert_counted(&counters).await;
     process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_only_a_rumour_moves_no_checkpoint() {
+    let mut stage = Stage::new().await;
+    let (rumour, heard) = watch::channel(Position(0));
+    stage.head = heard;
+    let _process = stage.process(&[&shipped("counters")], &[]).await;
+    let mut counters = Counters::new(10);
+    stage.count(&mut counters, 20).await;
+    stage.assert_counted(&counters).await;
+    rumour.send(Position(1_000_000)).expect("heard");
+    stage.count(&mut counters, 20).await;
+    stage.assert_counted(&counters).await;
 }

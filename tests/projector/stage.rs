@@ -30,7 +30,8 @@ pub(crate) struct Stage {
     /// What the processes know of events.
     pub(crate) registry: fn() -> Registry,
     appender: Appender,
-    head: watch::Receiver<Position>,
+    /// What the processes are told of the log's head.
+    pub(crate) head: watch::Receiver<Position>,
 }
 
 /// A process with projectors. Dropped, it ends like one that was killed.

@@ -39,6 +39,7 @@ pub(crate) struct Stage {
 pub(crate) struct Relay {
     task: JoinHandle<()>,
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) sent: Sent,
     shutdown: CancellationToken,
 }
 
@@ -83,18 +84,19 @@ impl Stage {
     pub(crate) async fn relay_with(&self, settings: &[(&str, &str)]) -> Relay {
         let (kafka, config) = self.settings(settings);
         let (status, watched) = watch::channel(Status::default());
+        let sent = Sent::default();
         let deps = Deps {
             reader: self.database.reader(),
             writer: self.database.pool(),
             identity: self.database.identity().await,
             head: self.head.clone(),
             status,
-            sent: Sent::default(),
+            sent: sent.clone(),
             spans: Spans::default(),
         };
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(relay::run(deps, kafka, config, shutdown.clone()));
-        Relay { task, status: watched, shutdown }
+        Relay { task, status: watched, sent, shutdown }
     }
 
     pub(crate) async fn append(&self, append: Append) {
