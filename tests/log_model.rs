@@ -225,6 +225,31 @@ async fn assert_whole(database: &Database, log: &Log) {
     assert_eq!(claims, expected, "claims are what the appends made of them");
 }
 
+#[tokio::test]
+async fn a_principal_or_key_out_of_bounds_is_refused() {
+    let database = Database::new().await;
+    let client = database.client().await;
+    let request = |principal: usize, key: usize| Request {
+        command_id: Uuid::now_v7(),
+        principal: "p".repeat(principal),
+        key: Some("k".repeat(key)),
+        fingerprint: 1,
+        stream_type: TYPES[0],
+        stream_id: Uuid::now_v7(),
+        expected: Some(0),
+        events: 1,
+        claims: Vec::new(),
+    };
+    for (principal, key) in [(0, 1), (513, 1), (1, 0), (1, 801)] {
+        let bad = [request(1, 2), request(principal, key)];
+        let refused = batch::append(&client, &bad, "{}").await.expect_err("refused");
+        assert_eq!(refused.code().map(|state| state.code()), Some("23514"), "{refused}");
+    }
+    assert_eq!(head(&client).await, 0);
+    batch::append(&client, &[request(512, 800)], "{}").await.expect("appended");
+    assert_eq!(head(&client).await, 1);
+}
+
 /// The same wishes by the program's own way in: several appenders at once, each making its own batches.
 #[tokio::test(flavor = "multi_thread")]
 async fn appenders_side_by_side_keep_the_log_whole() {
