@@ -6,10 +6,14 @@
 use std::{
     future::pending,
     sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
 };
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,6 +28,11 @@ use crate::{
     log::{Event, Position, Relayed},
 };
 
+/// While a batch is on its way a few events are not read one by one: so long others may join them.
+const GATHER: Duration = Duration::from_millis(2);
+/// So many are read at once.
+const FEW: i64 = 100;
+
 /// Relays what follows `from`, until shutdown or an error; at shutdown what is on its way is finished first.
 pub(super) async fn run(
     session: &Session<'_>,
@@ -35,9 +44,12 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let head = Head(AtomicI64::new(head.0));
     let mut read = from;
+    // Whether what the log had when Kafka answered is still being read: it goes with the next batch.
+    let mut is_behind = false;
+    let (busy, is_busy) = watch::channel(false);
     let mut growing = Batch::default();
     let mut unrecorded: Option<Relayed> = None;
-    let mut reading = Some(read_on(session, &head, read, &growing));
+    let mut reading = Some(read_on(session, &head, read, &growing, is_busy.clone()));
     let mut sending: Option<BoxFuture<'_, Result<Progress, Error>>> = None;
     let mut recording: Option<BoxFuture<'_, Result<(), Error>>> = None;
     loop {
@@ -45,9 +57,12 @@ pub(super) async fn run(
             events = done(&mut reading) => {
                 let events = events?;
                 read = events.last().map_or(read, |event| event.position);
+                is_behind = false;
                 place(session, events, &mut partitions, &mut growing).await?;
             }
             progress = done(&mut sending) => {
+                busy.send_replace(false);
+                is_behind = head.look(session) > read;
                 let relayed = partitions.relayed(&progress?);
                 session.acknowledged(relayed.cursor, head.known());
                 session.deps.sent.advance(&relayed);
@@ -56,11 +71,13 @@ pub(super) async fn run(
             recorded = done(&mut recording) => recorded?,
             () = shutdown.cancelled() => break,
         }
-        if sending.is_none() && growing.progress.cursor > from {
+        let is_whole = !is_behind || !has_room(session, &growing);
+        if sending.is_none() && is_whole && growing.progress.cursor > from {
+            busy.send_replace(true);
             sending = Some(Box::pin(send(session, producer, std::mem::take(&mut growing))));
         }
         if reading.is_none() && has_room(session, &growing) {
-            reading = Some(read_on(session, &head, read, &growing));
+            reading = Some(read_on(session, &head, read, &growing, is_busy.clone()));
         }
         if recording.is_none()
             && let Some(relayed) = unrecorded.take()
@@ -98,17 +115,23 @@ fn has_room(session: &Session<'_>, growing: &Batch) -> bool {
     growing.records.len() < session.config.batch_events_max && growing.bytes < session.config.batch_bytes_max
 }
 
-/// Waits until the log has events after `after` and reads as many as the growing batch has room for.
+/// Waits until the log has events after `after`, a little longer for more of them while a batch is on its way, and reads as
+/// many as the growing batch has room for.
 fn read_on<'a>(
     session: &'a Session<'_>,
     head: &'a Head,
     after: Position,
     growing: &Batch,
+    mut is_busy: watch::Receiver<bool>,
 ) -> BoxFuture<'a, Result<Vec<Event>, Error>> {
     let events_room = session.config.batch_events_max - growing.records.len();
     let bytes_room = session.config.batch_bytes_max - growing.bytes;
     Box::pin(async move {
-        let there = head.beyond(session, after).await? - after.0;
+        if head.beyond(session, after).await?.0 - after.0 < FEW {
+            // At once where nothing is on its way; the sender outlives this future.
+            let _ = timeout(GATHER, is_busy.wait_for(|busy| !busy)).await;
+        }
+        let there = head.look(session).0 - after.0;
         let events_max = events_room.min(usize::try_from(there).unwrap_or(usize::MAX));
         Ok(session.deps.reader.after(after, None, events_max, bytes_room).await?)
     })
@@ -167,13 +190,19 @@ impl Head {
         Position(self.0.load(Ordering::Relaxed))
     }
 
+    /// What is known with what has been told since.
+    fn look(&self, session: &Session<'_>) -> Position {
+        self.0.fetch_max(session.deps.head.borrow().0, Ordering::Relaxed);
+        self.known()
+    }
+
     /// Waits until the head is beyond `after`.
-    async fn beyond(&self, session: &Session<'_>, after: Position) -> Result<i64, Error> {
+    async fn beyond(&self, session: &Session<'_>, after: Position) -> Result<Position, Error> {
         let mut told = session.deps.head.clone();
         loop {
-            self.0.fetch_max(told.borrow_and_update().0, Ordering::Relaxed);
-            if self.known() > after {
-                return Ok(self.known().0);
+            told.mark_unchanged();
+            if self.look(session) > after {
+                return Ok(self.known());
             }
             // Where nobody tells any more, the poll goes on.
             let changed = async {
