@@ -16,6 +16,8 @@ use crate::postgres;
 
 const NOTIFY: &str = include_str!("notify.sql");
 const LISTEN: &str = include_str!("listen.sql");
+/// Least time between two notifications. One costs every listener a wake-up; the first after a rest goes at once.
+const NOTIFY_INTERVAL: Duration = Duration::from_millis(2);
 /// Wait before connecting again.
 const RECONNECT_WAIT: Duration = Duration::from_millis(500);
 
@@ -51,6 +53,7 @@ async fn announce_once(
     while appended.changed().await.is_ok() {
         let position = *appended.borrow_and_update();
         client.execute(&notify, &[&position.to_string()]).await?;
+        tokio::time::sleep(NOTIFY_INTERVAL).await;
     }
     Ok(())
 }
