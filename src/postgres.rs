@@ -11,8 +11,11 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod
 pub use migrate::{
     MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
 };
+use std::time::Duration;
+
 use secrecy::SecretString;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::{Config, error::SqlState};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{config::Databases, tls};
 
@@ -109,6 +112,26 @@ pub fn classify(error: &tokio_postgres::Error) -> Failure {
 /// A pool of connections for one role. Connections are made when first needed.
 pub fn pool(url: &SecretString, databases: &Databases) -> Result<Pool, Error> {
     let (config, tls) = session(url, databases.tcp_user_timeout)?;
+    build(config, tls, databases)
+}
+
+/// A pool whose sessions act as the reader, change nothing, and give a statement up after `statement_timeout`.
+pub fn reading_pool(
+    url: &SecretString,
+    databases: &Databases,
+    statement_timeout: Duration,
+) -> Result<Pool, Error> {
+    let (mut config, tls) = session(url, databases.tcp_user_timeout)?;
+    let reads_only = format!(
+        "{} -c role=annals_reader -c default_transaction_read_only=on -c statement_timeout={}ms",
+        config.get_options().unwrap_or_default(),
+        statement_timeout.as_millis(),
+    );
+    config.options(reads_only);
+    build(config, tls, databases)
+}
+
+fn build(config: Config, tls: MakeRustlsConnect, databases: &Databases) -> Result<Pool, Error> {
     let manager =
         Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Ok(Pool::builder(manager)

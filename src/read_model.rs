@@ -9,6 +9,7 @@ mod list;
 mod parameter;
 mod query;
 mod relay;
+mod row;
 mod snapshot;
 mod wait;
 
@@ -29,7 +30,7 @@ use tokio_postgres::error::SqlState;
 use crate::{
     config,
     json::RawJson,
-    log::{LogReader, Position, StreamTypes},
+    log::{LogReader, Position, Relayed, StreamTypes},
     postgres,
     projector::Progress,
     relay::Sent,
@@ -91,7 +92,7 @@ impl From<tokio_postgres::Error> for Error {
 pub struct ReadModels(Arc<Shared>);
 
 struct Shared {
-    /// The read models' database, as the reader's role.
+    /// The read models' database, as the reader, reading only, with an end to each statement's time.
     read: Pool,
     log: LogReader,
     /// Where events come through Kafka.
@@ -116,13 +117,15 @@ impl Shared {
 impl ReadModels {
     /// `sent`: of the relay, where events come through Kafka. It and `progress` wake those who wait.
     pub fn new(
-        read: Pool,
+        databases: &config::Databases,
         log: LogReader,
         sent: Option<Sent>,
         progress: Progress,
         limits: config::Reads,
-    ) -> Self {
-        Self(Arc::new(Shared {
+    ) -> Result<Self, postgres::Error> {
+        let url = databases.read_models.as_ref().unwrap_or(&databases.reader);
+        let read = postgres::reading_pool(url, databases, limits.statement_timeout)?;
+        Ok(Self(Arc::new(Shared {
             read,
             relay: sent.map(|sent| Relay::new(log.clone(), sent, limits.relay_age_max)),
             log,
@@ -132,7 +135,7 @@ impl ReadModels {
             polled: tokio::sync::Mutex::default(),
             stream_types: RwLock::default(),
             catalogs: RwLock::default(),
-        }))
+        })))
     }
 
     /// What a read model looks like now.
@@ -149,11 +152,21 @@ impl ReadModels {
     ) -> Result<Answer<Option<RawJson>>, Error> {
         loop {
             let catalog = self.reach(name, freshness).await?;
-            let mut client = self.0.client().await?;
-            let Some(snapshot) = self.open(&mut client, &catalog).await? else {
-                continue;
-            };
-            return snapshot.get(key).await;
+            let relayed = self.relayed().await;
+            let found = row::get(&self.0.read, &catalog, relayed.as_deref(), key).await;
+            match found {
+                Ok(Some(answer)) => return Ok(answer),
+                // A generation that is over may have lost its tables too.
+                Ok(None) | Err(Error::Database(_)) => {
+                    let live = self.load(name).await?;
+                    if let Err(error) = found
+                        && live.generation == catalog.generation
+                    {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 
@@ -198,17 +211,20 @@ impl ReadModels {
         client: &'c mut Object,
         catalog: &'c Catalog,
     ) -> Result<Option<Snapshot<'c>>, Error> {
-        // Before the snapshot, so that what was sent by then is known to be in it.
-        let relayed = match &self.0.relay {
-            Some(relay) => Some(relay.lately().await),
-            None => None,
-        };
-        let timeout = self.0.limits.statement_timeout;
-        let snapshot = Snapshot::open(&self.0.read, client, catalog, relayed.as_deref(), timeout).await?;
+        let relayed = self.relayed().await;
+        let snapshot = Snapshot::open(&self.0.read, client, catalog, relayed.as_deref()).await?;
         if snapshot.is_none() {
             self.load(&catalog.folder.name).await?;
         }
         Ok(snapshot)
+    }
+
+    /// How far the relay has come. Asked before a snapshot, so that what was sent by then is known to be in it.
+    async fn relayed(&self) -> Option<Arc<Relayed>> {
+        match &self.0.relay {
+            Some(relay) => Some(relay.lately().await),
+            None => None,
+        }
     }
 
     /// The live generation, as last seen.

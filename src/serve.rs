@@ -328,9 +328,10 @@ impl Process {
 
     /// The read models, as the role that may only read.
     fn read_models(&self) -> anyhow::Result<ReadModels> {
-        let (log, read) = self.reading()?;
+        let databases = &self.config.databases;
+        let log = LogReader::new(postgres::pool(&databases.reader, databases)?);
         let sent = self.config.kafka.as_ref().map(|_| self.sent.clone());
-        Ok(ReadModels::new(read, log, sent, self.progress.clone(), self.config.reads.clone()))
+        Ok(ReadModels::new(databases, log, sent, self.progress.clone(), self.config.reads.clone())?)
     }
 
     /// What follows from what admins do.

@@ -41,7 +41,8 @@ impl Stage {
         let workers = progress();
         let readers = if own { workers.clone() } else { progress() };
         let read = postgres::pool(&config.databases.reader, &config.databases).expect("a pool");
-        let models = ReadModels::new(read.clone(), database.reader(), None, readers, config.reads.clone());
+        let (log, reads) = (database.reader(), config.reads.clone());
+        let models = ReadModels::new(&config.databases, log, None, readers, reads).expect("a pool");
         let log_id = database.identity().await.log_id;
         let registry = Arc::new(support::registry());
         let (progress, spans) = (workers, Spans::default());

@@ -136,14 +136,14 @@ impl Snapshot<'_> {
                 );
                 return Err(Error::BadParameter { name: filter.parameter.clone(), detail });
             }
-            given.push(self.given(&filter.parameter, &filter.column, &filter.value));
+            given.push(Given::of(catalog, &filter.parameter, &filter.column, &filter.value));
             let column = Identifier::new(&filter.column);
             conditions.push(format!("r.{column} {} ${}", filter.operator.sql(), given.len()));
         }
         if let Some(cursor) = &cursor {
             conditions.push(order.after(given.len()));
             let values = order.columns.iter().zip(&cursor.values);
-            given.extend(values.map(|((column, _), value)| self.given("cursor", column, value)));
+            given.extend(values.map(|((column, _), value)| Given::of(catalog, "cursor", column, value)));
         }
         if conditions.is_empty() {
             conditions.push("true".into());

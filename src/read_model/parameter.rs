@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use deadpool_postgres::Pool;
 use postgres_types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
-use super::Error;
+use super::{Catalog, Error};
 use crate::postgres::{self, Failure};
 
 const READ: &str = include_str!("parameter.sql");
@@ -42,6 +42,24 @@ pub(super) struct Given<'a> {
     pub(super) value: Text<'a>,
     /// `UNKNOWN`: Postgres infers it.
     pub(super) wire: Type,
+}
+
+impl<'a> Given<'a> {
+    /// A text that is no column's.
+    pub(super) fn text(name: &'a str, value: &'a str) -> Self {
+        Self { name, value: Text(Some(value)), wire: Type::TEXT }
+    }
+
+    /// A value for a column.
+    pub(super) fn of(catalog: &Catalog, name: &'a str, column: &str, value: &'a str) -> Self {
+        let wire = catalog.column(column).map(|column| column.wire.clone());
+        Self { name, value: Text(Some(value)), wire: wire.unwrap_or(Type::UNKNOWN) }
+    }
+}
+
+/// The types of parameters, and their values.
+pub(super) fn split<'g>(given: &'g [Given<'_>]) -> (Vec<Type>, Vec<&'g (dyn ToSql + Sync)>) {
+    given.iter().map(|given| (given.wire.clone(), &given.value as &(dyn ToSql + Sync))).unzip()
 }
 
 /// Tells which value Postgres cannot read, after a statement failed; the failure itself where it can read them all.

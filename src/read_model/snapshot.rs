@@ -1,37 +1,62 @@
-//! One moment of one read model: a transaction that reads only, as the reader, with an end to its time.
+//! One moment of one read model: what an answer says of it, and a transaction for reads of more than one statement.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use deadpool_postgres::{Object, Pool, Transaction};
-use tokio_postgres::{
-    IsolationLevel, Row,
-    types::{ToSql, Type},
-};
+use tokio_postgres::{IsolationLevel, Row};
 
 use super::{
     Answer, Catalog, Error,
-    parameter::{Given, Text, blame},
+    parameter::{Given, blame, split},
     relay::complete_to,
 };
 use crate::{
-    json::RawJson,
     log::{Position, Relayed},
-    projector::{
-        Partition,
-        sql::{Identifier, fill},
-    },
+    projector::Partition,
 };
 
-const OPEN: &str = include_str!("open.sql");
-const GET: &str = include_str!("get.sql");
+/// The state of a read model, by its name.
+pub(super) const OPEN: &str = include_str!("open.sql");
+
+/// How far a generation is, and what is missing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    generation: i32,
+    position: Position,
+    parked: i64,
+}
+
+impl Moment {
+    /// Of what [`OPEN`] says; `None` when another generation than `catalog`'s is live. `relayed` was seen before.
+    pub(super) fn of(row: &Row, catalog: &Catalog, relayed: Option<&Relayed>) -> Option<Self> {
+        let generation: i32 = row.get("live_generation");
+        (generation == catalog.generation).then(|| Self {
+            generation,
+            position: complete_to(&checkpoints(row), relayed, &catalog.folder.stream_types()),
+            parked: row.get("parked"),
+        })
+    }
+
+    pub(super) fn answer<T>(self, value: T) -> Answer<T> {
+        let Self { generation, position, parked } = self;
+        Answer { value, position, generation, parked }
+    }
+}
+
+fn checkpoints(row: &Row) -> BTreeMap<Partition, Position> {
+    let (stream_types, numbers, positions): (Vec<String>, Vec<i32>, Vec<i64>) =
+        (row.get("stream_types"), row.get("partitions"), row.get("positions"));
+    let partitions =
+        stream_types.into_iter().zip(numbers).map(|(stream_type, number)| Partition { stream_type, number });
+    partitions.zip(positions.into_iter().map(Position)).collect()
+}
 
 /// An open snapshot of a generation. Its transaction is rolled back when it is dropped, which nobody waits for.
 pub(super) struct Snapshot<'c> {
-    pub(super) pool: &'c Pool,
+    pool: &'c Pool,
     pub(super) transaction: Transaction<'c>,
     pub(super) catalog: &'c Catalog,
-    position: Position,
-    parked: i64,
+    moment: Moment,
 }
 
 impl<'c> Snapshot<'c> {
@@ -41,62 +66,18 @@ impl<'c> Snapshot<'c> {
         client: &'c mut Object,
         catalog: &'c Catalog,
         relayed: Option<&Relayed>,
-        statement_timeout: Duration,
     ) -> Result<Option<Self>, Error> {
         let open = client.prepare_cached(OPEN).await?;
         let begin =
             client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let transaction = begin.start().await?;
-        let timeout = format!("{}ms", statement_timeout.as_millis());
-        let row = transaction.query_opt(&open, &[&catalog.folder.name, &timeout]).await?;
-        Ok(row.filter(|row| row.get::<_, i32>(0) == catalog.generation).map(|row| Self {
-            pool,
-            transaction,
-            catalog,
-            position: complete_to(&checkpoints(&row), relayed, &catalog.folder.stream_types()),
-            parked: row.get(1),
-        }))
+        let row = transaction.query_opt(&open, &[&catalog.folder.name]).await?;
+        let moment = row.and_then(|row| Moment::of(&row, catalog, relayed));
+        Ok(moment.map(|moment| Self { pool, transaction, catalog, moment }))
     }
 
     pub(super) fn answer<T>(&self, value: T) -> Answer<T> {
-        Answer { value, position: self.position, generation: self.catalog.generation, parked: self.parked }
-    }
-
-    /// The row with a key, given in the order of the key's columns.
-    pub(super) async fn get(&self, key: &[&str]) -> Result<Answer<Option<RawJson>>, Error> {
-        let columns = &self.catalog.folder.key;
-        if key.len() != columns.len() {
-            let detail = format!("has {} parts, the key of this read model has {}", key.len(), columns.len());
-            return Err(Error::BadParameter { name: "key".into(), detail });
-        }
-        let conditions = columns
-            .iter()
-            .zip(1..)
-            .map(|(column, number)| format!("r.{} = ${number}", Identifier::new(column)));
-        let conditions = conditions.collect::<Vec<_>>().join(" and ");
-        let sql = fill(
-            GET,
-            &[
-                ("schema", self.catalog.schema.as_str()),
-                ("table", self.catalog.table.as_str()),
-                ("conditions", &conditions),
-            ],
-        );
-        let given: Vec<Given<'_>> =
-            columns.iter().zip(key).map(|(column, value)| self.given(column, column, value)).collect();
-        let (wires, values) = split(&given);
-        // One statement per generation, so each session may keep it.
-        let statement = self.transaction.prepare_typed_cached(&sql, &wires).await?;
-        match self.transaction.query_opt(&statement, &values).await {
-            Ok(row) => Ok(self.answer(row.map(|row| row.get(0)))),
-            Err(error) => Err(blame(self.pool, &given, error).await),
-        }
-    }
-
-    /// A value for a column.
-    pub(super) fn given<'v>(&self, name: &'v str, column: &str, value: &'v str) -> Given<'v> {
-        let wire = self.catalog.column(column).map(|column| column.wire.clone());
-        Given { name, value: Text(Some(value)), wire: wire.unwrap_or(Type::UNKNOWN) }
+        self.moment.answer(value)
     }
 
     /// Runs a statement whose text depends on the request. Not prepared by name: sessions would keep every variant.
@@ -108,16 +89,4 @@ impl<'c> Snapshot<'c> {
             Err(error) => Err(blame(self.pool, given, error).await),
         }
     }
-}
-
-fn split<'g>(given: &'g [Given<'_>]) -> (Vec<Type>, Vec<&'g (dyn ToSql + Sync)>) {
-    given.iter().map(|given| (given.wire.clone(), &given.value as &(dyn ToSql + Sync))).unzip()
-}
-
-fn checkpoints(row: &Row) -> BTreeMap<Partition, Position> {
-    let (stream_types, numbers, positions): (Vec<String>, Vec<i32>, Vec<i64>) =
-        (row.get(2), row.get(3), row.get(4));
-    let partitions =
-        stream_types.into_iter().zip(numbers).map(|(stream_type, number)| Partition { stream_type, number });
-    partitions.zip(positions.into_iter().map(Position)).collect()
 }

@@ -120,9 +120,9 @@ async fn revenue_rolls_over_the_days_asked_for() {
     process.stop().await;
     let client = stage.database.client().await;
     client.batch_execute(include_str!("days.sql")).await.expect("days");
-    let (read, log) = (stage.database.pool(), stage.database.reader());
     let config = stage.database.config(&[]);
-    let models = ReadModels::new(read, log, None, Progress::new([]), config.reads);
+    let (log, progress) = (stage.database.reader(), Progress::new([]));
+    let models = ReadModels::new(&config.databases, log, None, progress, config.reads).expect("a pool");
     let rolling = async |parameters: &[(&str, &str)]| -> Vec<String> {
         let answer = models.query("daily_revenue", "rolling", parameters, Freshness::default()).await;
         let rows = answer.expect("rows").value;

@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use annals::{
-    postgres,
     projector::Progress,
     read_model::{Freshness, ListQuery, ReadModels},
     rebuild::{self, Error, Options, State, Swap},
@@ -104,9 +103,8 @@ async fn readers_always_get_one_whole_generation() {
     let count: i64 = counters.expected.values().map(|(count, _)| count).sum();
     let process = stage.process(&[&doubled(&[])], &[]).await;
     let config = stage.database.config(&[]);
-    let read = postgres::pool(&config.databases.reader, &config.databases).expect("a pool");
-    let models =
-        ReadModels::new(read, stage.database.reader(), None, Progress::new(["counters"]), config.reads);
+    let (log, progress) = (stage.database.reader(), Progress::new(["counters"]));
+    let models = ReadModels::new(&config.databases, log, None, progress, config.reads).expect("a pool");
     let ended = Arc::new(AtomicBool::new(false));
     let reading = (0..3).map(|_| {
         let (models, ended) = (models.clone(), ended.clone());

@@ -109,12 +109,13 @@ impl Server {
         let folders = projections();
         let names = folders.iter().map(|folder| folder.name.as_str());
         let read_models = ReadModels::new(
-            database.pool(),
+            &config.databases,
             database.reader(),
             None,
             Progress::new(names),
             config.reads.clone(),
-        );
+        )
+        .expect("a pool");
         let (told, indexed) = watch::channel(Position::default());
         let audit = Audit::new(
             database.pool(),

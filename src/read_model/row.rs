@@ -1,0 +1,54 @@
+//! One row by its key: a single statement, and so of one moment without a transaction.
+
+use deadpool_postgres::Pool;
+
+use super::{
+    Answer, Catalog, Error,
+    parameter::{Given, blame, split},
+    snapshot::{Moment, OPEN},
+};
+use crate::{
+    json::RawJson,
+    log::Relayed,
+    postgres,
+    projector::sql::{Identifier, fill},
+};
+
+const ROW: &str = include_str!("row.sql");
+
+/// The row with a key, given in the order of the key's columns; `None` when another generation than `catalog`'s is live.
+pub(super) async fn get(
+    pool: &Pool,
+    catalog: &Catalog,
+    relayed: Option<&Relayed>,
+    key: &[&str],
+) -> Result<Option<Answer<Option<RawJson>>>, Error> {
+    let columns = &catalog.folder.key;
+    if key.len() != columns.len() {
+        let detail = format!("has {} parts, the key of this read model has {}", key.len(), columns.len());
+        return Err(Error::BadParameter { name: "key".into(), detail });
+    }
+    // The first parameter is the read model's name.
+    let conditions =
+        columns.iter().zip(2..).map(|(column, number)| format!("r.{} = ${number}", Identifier::new(column)));
+    let sql = fill(
+        ROW,
+        &[
+            ("open", OPEN),
+            ("schema", catalog.schema.as_str()),
+            ("table", catalog.table.as_str()),
+            ("conditions", &conditions.collect::<Vec<_>>().join(" and ")),
+        ],
+    );
+    let name = Given::text("read model", &catalog.folder.name);
+    let key = columns.iter().zip(key).map(|(column, value)| Given::of(catalog, column, column, value));
+    let given: Vec<Given<'_>> = std::iter::once(name).chain(key).collect();
+    let (wires, values) = split(&given);
+    let client = pool.get().await.map_err(postgres::Error::from)?;
+    // One statement per generation, so each session may keep it.
+    let statement = client.prepare_typed_cached(&sql, &wires).await?;
+    match client.query_opt(&statement, &values).await {
+        Ok(row) => Ok(row.and_then(|row| Some(Moment::of(&row, catalog, relayed)?.answer(row.get("row"))))),
+        Err(error) => Err(blame(pool, &given, error).await),
+    }
+}
