@@ -78,7 +78,8 @@ pub async fn post(options: Post) -> anyhow::Result<Value> {
     Ok(line(latencies.len(), started.elapsed(), &latencies, latencies.len() as i64))
 }
 
-/// How long after a command's answer its order can be read: a read with the answer's token, which waits until then.
+/// How long after a command's answer its order can be read: a read with the answer's token, which waits until then. Those
+/// that get no answer, because too many wait or no connection is left, are counted.
 pub async fn visible(options: Visible) -> anyhow::Result<Value> {
     let orders = Orders::new(options.target)?;
     let mut ticks = interval(Duration::from_secs(1) / options.rate);
@@ -90,13 +91,25 @@ pub async fn visible(options: Visible) -> anyhow::Result<Value> {
         let orders = orders.clone();
         running.push(tokio::spawn(async move { orders.create_and_see().await }));
     }
-    let (mut written, mut seen) = (histogram(), histogram());
+    let (mut written, mut seen, mut refused, mut refusal) = (histogram(), histogram(), 0, None);
     for one in try_join_all(running).await? {
-        let (write, visible) = one?;
-        written.saturating_record(write.as_micros() as u64);
-        seen.saturating_record(visible.as_micros() as u64);
+        match one {
+            Ok((write, visible)) => {
+                written.saturating_record(write.as_micros() as u64);
+                seen.saturating_record(visible.as_micros() as u64);
+            }
+            Err(error) => {
+                refused += 1;
+                refusal.get_or_insert(error);
+            }
+        }
+    }
+    if let Some(error) = refusal {
+        eprintln!("{refused} of {total} were not answered, the first: {error:#}");
+        ensure!(!seen.is_empty(), "none was answered: {error:#}");
     }
     let mut line = line(seen.len(), started.elapsed(), &seen, seen.len() as i64);
+    line["refused"] = json!(refused);
     line["write_p50_ms"] = json!(millis(&written, 0.5));
     line["write_p99_ms"] = json!(millis(&written, 0.99));
     Ok(line)
