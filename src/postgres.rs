@@ -6,13 +6,13 @@ mod advice;
 mod connect;
 mod migrate;
 
+use std::time::Duration;
+
 pub use connect::{connect, session};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 pub use migrate::{
     MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
 };
-use std::time::Duration;
-
 use secrecy::SecretString;
 use tokio_postgres::{Config, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -80,6 +80,15 @@ impl Error {
     pub fn failure(&self) -> Failure {
         match self {
             Self::Statement(error) => classify(error),
+            // The session may not have the role, or the time, that was asked for: it never will.
+            Self::Connect(PoolError::Backend(error))
+                if matches!(
+                    error.code(),
+                    Some(&SqlState::INSUFFICIENT_PRIVILEGE | &SqlState::INVALID_PARAMETER_VALUE)
+                ) =>
+            {
+                Failure::Fatal
+            }
             Self::Connect(_) => Failure::Transient,
             Self::Url(_) | Self::SslMode(_) | Self::Tls(_) | Self::Pool(_) => Failure::Fatal,
         }

@@ -153,15 +153,12 @@ impl ReadModels {
         loop {
             let catalog = self.reach(name, freshness).await?;
             let relayed = self.relayed().await;
-            let found = row::get(&self.0.read, &catalog, relayed.as_deref(), key).await;
-            match found {
+            match row::get(&self.0.read, &catalog, relayed.as_deref(), key).await {
                 Ok(Some(answer)) => return Ok(answer),
-                // A generation that is over may have lost its tables too.
-                Ok(None) | Err(Error::Database(_)) => {
-                    let live = self.load(name).await?;
-                    if let Err(error) = found
-                        && live.generation == catalog.generation
-                    {
+                Ok(None) => drop(self.load(name).await?),
+                // Another generation may have another key, and the tables of one that is over go some time.
+                Err(error) if row::may_be_stale(&error) => {
+                    if self.load(name).await?.generation == catalog.generation {
                         return Err(error);
                     }
                 }

@@ -58,6 +58,36 @@ async fn an_accepted_command_is_done_by_whoever_takes_it() {
     working.await.expect("it ends");
 }
 
+#[tokio::test]
+async fn an_owner_or_key_out_of_bounds_is_not_accepted() {
+    let database = Database::new().await;
+    let client = database.client().await;
+    let accept = async |principal: usize, key: usize| {
+        let (id, text) = (Uuid::now_v7(), |length| "x".repeat(length));
+        client
+            .query_one(
+                include_str!("../src/log/accept.sql"),
+                &[
+                    &id,
+                    &"order.create",
+                    &text(principal),
+                    &text(key),
+                    &[1_u8; 32].as_slice(),
+                    &"test",
+                    &"order",
+                    &id,
+                    &json!({}),
+                ],
+            )
+            .await
+    };
+    for (principal, key) in [(0, 1), (513, 1), (1, 0), (1, 801)] {
+        let refused = accept(principal, key).await.expect_err("refused");
+        assert_eq!(refused.code().map(|state| state.code()), Some("23514"), "{refused}");
+    }
+    accept(512, 800).await.expect("accepted");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_cleaned_away_when_their_time_is_over_and_pending_ones_never() {
     let database = Database::new().await;

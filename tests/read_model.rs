@@ -189,6 +189,48 @@ async fn bad_parameters_are_named() {
 }
 
 #[tokio::test]
+async fn a_row_is_of_the_live_generation_also_where_the_one_before_is_gone() {
+    let stage = Stage::new(true, &[]).await;
+    let id = Uuid::now_v7();
+    let now = stage.order(id, "ann", "1.00").await;
+    let key = id.to_string();
+    let get = async || stage.models.get("orders", &[&key], now).await;
+    assert_eq!(get().await.expect("an answer").generation, 1);
+    let client = stage.database.client().await;
+    client.batch_execute(REBUILT).await.expect("another generation");
+    let rebuilt = get().await.expect("an answer");
+    assert_eq!((rebuilt.generation, rebuilt.value.is_some()), (2, true));
+    client.batch_execute(include_str!("read_model/roll_back.sql")).await.expect("the one before");
+    let rolled_back = get().await.expect("an answer");
+    assert_eq!((rolled_back.generation, rolled_back.value.is_some()), (1, true));
+    client.batch_execute(REBUILT).await.expect("another generation");
+    client.batch_execute(include_str!("read_model/other_key.sql")).await.expect("another key");
+    let other_key = stage.models.get("orders", &["ann", &key], now).await.expect("an answer");
+    assert_eq!((other_key.generation, other_key.value.is_some()), (2, true));
+    client.batch_execute(include_str!("read_model/roll_back.sql")).await.expect("the one before");
+    assert_eq!(get().await.expect("an answer").generation, 1);
+    client.batch_execute("drop schema projection_orders_1 cascade").await.expect("gone");
+    assert!(matches!(get().await, Err(Error::Database(_))), "the live one's tables are missing");
+}
+
+#[tokio::test]
+async fn a_session_that_reads_may_do_nothing_else() {
+    let database = Database::new().await;
+    let config = database.config(&[]);
+    let limit = Duration::from_millis(70);
+    let pool = postgres::reading_pool(&config.databases.reader, &config.databases, limit).expect("a pool");
+    let client = pool.get().await.expect("a session");
+    let row = client.query_one("select current_user::text", &[]).await.expect("readable");
+    assert_eq!(row.get::<_, String>(0), "annals_reader");
+    let refused = |statement: &'static str| async {
+        let error = client.batch_execute(statement).await.expect_err("refused");
+        error.code().map(|state| state.code().to_owned())
+    };
+    assert_eq!(refused("create temporary table t (c integer)").await.as_deref(), Some("25006"));
+    assert_eq!(refused("select pg_sleep(60)").await.as_deref(), Some("57014"));
+}
+
+#[tokio::test]
 async fn named_queries_take_typed_parameters() {
     let stage = Stage::new(true, &[]).await;
     let mut now = Freshness::default();

@@ -1,6 +1,7 @@
 //! One row by its key: a single statement, and so of one moment without a transaction.
 
 use deadpool_postgres::Pool;
+use tokio_postgres::error::SqlState;
 
 use super::{
     Answer, Catalog, Error,
@@ -49,6 +50,21 @@ pub(super) async fn get(
     let statement = client.prepare_typed_cached(&sql, &wires).await?;
     match client.query_opt(&statement, &values).await {
         Ok(row) => Ok(row.and_then(|row| Some(Moment::of(&row, catalog, relayed)?.answer(row.get("row"))))),
-        Err(error) => Err(blame(pool, &given, error).await),
+        Err(error) => {
+            // Finding out takes a connection itself.
+            drop(client);
+            Err(blame(pool, &given, error).await)
+        }
+    }
+}
+
+/// Whether this is what a generation says that is not live any more.
+pub(super) fn may_be_stale(error: &Error) -> bool {
+    match error {
+        Error::BadParameter { .. } => true,
+        Error::Database(postgres::Error::Statement(error)) => {
+            error.code() == Some(&SqlState::UNDEFINED_TABLE)
+        }
+        _ => false,
     }
 }

@@ -28,10 +28,10 @@ use crate::{
     log::{Event, Position, Relayed},
 };
 
-/// While a batch is on its way a few events are not read one by one: so long others may join them.
+/// Waited for more before a few events are read while a batch is on its way.
 const GATHER: Duration = Duration::from_millis(2);
-/// So many are read at once.
-const FEW: i64 = 100;
+/// From this many on they are read without waiting.
+const MANY: i64 = 100;
 
 /// Relays what follows `from`, until shutdown or an error; at shutdown what is on its way is finished first.
 pub(super) async fn run(
@@ -44,8 +44,8 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let head = Head(AtomicI64::new(head.0));
     let mut read = from;
-    // Whether what the log had when Kafka answered is still being read: it goes with the next batch.
-    let mut is_behind = false;
+    // What the log had when Kafka answered goes with the next batch.
+    let mut due = from;
     let (busy, is_busy) = watch::channel(false);
     let mut growing = Batch::default();
     let mut unrecorded: Option<Relayed> = None;
@@ -57,12 +57,15 @@ pub(super) async fn run(
             events = done(&mut reading) => {
                 let events = events?;
                 read = events.last().map_or(read, |event| event.position);
-                is_behind = false;
+                if events.is_empty() {
+                    // The head was a rumour.
+                    due = read;
+                }
                 place(session, events, &mut partitions, &mut growing).await?;
             }
             progress = done(&mut sending) => {
                 busy.send_replace(false);
-                is_behind = head.look(session) > read;
+                due = head.look(session);
                 let relayed = partitions.relayed(&progress?);
                 session.acknowledged(relayed.cursor, head.known());
                 session.deps.sent.advance(&relayed);
@@ -71,7 +74,7 @@ pub(super) async fn run(
             recorded = done(&mut recording) => recorded?,
             () = shutdown.cancelled() => break,
         }
-        let is_whole = !is_behind || !has_room(session, &growing);
+        let is_whole = read >= due || !has_room(session, &growing);
         if sending.is_none() && is_whole && growing.progress.cursor > from {
             busy.send_replace(true);
             sending = Some(Box::pin(send(session, producer, std::mem::take(&mut growing))));
@@ -127,7 +130,7 @@ fn read_on<'a>(
     let events_room = session.config.batch_events_max - growing.records.len();
     let bytes_room = session.config.batch_bytes_max - growing.bytes;
     Box::pin(async move {
-        if head.beyond(session, after).await?.0 - after.0 < FEW {
+        if head.beyond(session, after).await?.0 - after.0 < MANY {
             // At once where nothing is on its way; the sender outlives this future.
             let _ = timeout(GATHER, is_busy.wait_for(|busy| !busy)).await;
         }

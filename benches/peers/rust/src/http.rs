@@ -1,7 +1,7 @@
 //! Commands to a running annals over HTTP: a fixed number of them, or a fixed rate with a look at the read model.
 
 use std::{
-    fs,
+    fmt, fs,
     path::PathBuf,
     sync::{
         Arc,
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use futures_util::future::try_join_all;
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode,
@@ -79,7 +79,7 @@ pub async fn post(options: Post) -> anyhow::Result<Value> {
 }
 
 /// How long after a command's answer its order can be read: a read with the answer's token, which waits until then. Those
-/// that get no answer, because too many wait or no connection is left, are counted.
+/// that are refused, because too many wait or no connection is left, are counted.
 pub async fn visible(options: Visible) -> anyhow::Result<Value> {
     let orders = Orders::new(options.target)?;
     let mut ticks = interval(Duration::from_secs(1) / options.rate);
@@ -98,14 +98,15 @@ pub async fn visible(options: Visible) -> anyhow::Result<Value> {
                 written.saturating_record(write.as_micros() as u64);
                 seen.saturating_record(visible.as_micros() as u64);
             }
-            Err(error) => {
+            Err(error) if is_refusal(&error) => {
                 refused += 1;
                 refusal.get_or_insert(error);
             }
+            Err(error) => return Err(error),
         }
     }
     if let Some(error) = refusal {
-        eprintln!("{refused} of {total} were not answered, the first: {error:#}");
+        eprintln!("{refused} of {total} were refused, the first: {error:#}");
         ensure!(!seen.is_empty(), "none was answered: {error:#}");
     }
     let mut line = line(seen.len(), started.elapsed(), &seen, seen.len() as i64);
@@ -153,7 +154,26 @@ impl Orders {
     async fn send(&self, request: RequestBuilder, expected: StatusCode) -> anyhow::Result<Response> {
         let answer = request.header(AUTHORIZATION, &*self.key).send().await?;
         let status = answer.status();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            bail!(Busy(answer.text().await?));
+        }
         ensure!(status == expected, "{status}: {}", answer.text().await?);
         Ok(answer)
     }
+}
+
+/// The server says that it has too much to do.
+#[derive(Debug)]
+struct Busy(String);
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Busy {}
+
+fn is_refusal(error: &anyhow::Error) -> bool {
+    error.is::<Busy>() || error.downcast_ref::<reqwest::Error>().is_some_and(|error| error.is_connect() || error.is_request())
 }
