@@ -175,5 +175,8 @@ impl fmt::Display for Busy {
 impl std::error::Error for Busy {}
 
 fn is_refusal(error: &anyhow::Error) -> bool {
-    error.is::<Busy>() || error.downcast_ref::<reqwest::Error>().is_some_and(|error| error.is_connect() || error.is_request())
+    error.is::<Busy>()
+        || error
+            .downcast_ref::<reqwest::Error>()
+            .is_some_and(|error| error.is_connect() || error.is_request())
 }
