@@ -2,7 +2,10 @@
 
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use reqwest::{Client, StatusCode};
@@ -49,6 +52,72 @@ async fn workers_share_partitions_and_one_that_is_killed_is_replaced() {
     first.kill();
     until("the one that is left folds all", || async { rows(&database).await == created }).await;
     drop(second);
+}
+
+/// Creates an order and reads it with the answer's token.
+async fn create_and_read(client: &Client, annals: &Process) -> Uuid {
+    let request = client.post(format!("{}/api/orders", annals.url)).bearer_auth("dev-consumer");
+    let request = request.header("Content-Type", "application/json").body(support::ORDER);
+    let created = request.send().await.expect("answered");
+    let header = |name: &str| created.headers()[name].to_str().expect("text").to_owned();
+    let read = client.get(format!("{}{}", annals.url, header("location"))).bearer_auth("dev-consumer");
+    let read = read.header("Consistency-Token", header("consistency-token")).header("Prefer", "wait=10");
+    let order = read.send().await.expect("answered");
+    assert_eq!(order.status(), StatusCode::OK);
+    let order: Value = order.text().await.expect("a body").parse().expect("JSON");
+    order["id"].as_str().and_then(|id| id.parse().ok()).expect("an id")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_does_not_wait_for_kafka() {
+    let (database, prefix, brokers) = (Database::new().await, topic_prefix(), kafka_brokers());
+    let settings = [("kafka_brokers", &*brokers), ("topic_prefix", &*prefix)];
+    let relay = Process::relay(&database, &settings);
+    let annals = Process::serve(&database, &["--role", "api", "--role", "projector"], &settings);
+    let (client, log) = (Client::new(), database.client().await);
+    let mut created = BTreeSet::from([create_and_read(&client, &annals).await]);
+    let ends = async || -> Vec<(i32, i64)> {
+        let ends = "select partition, coalesce(next_offset, 0) from projections.checkpoints where projection = 'orders'";
+        log.query(ends, &[]).await.expect("ends").iter().map(|row| (row.get(0), row.get(1))).collect()
+    };
+    until("its partitions are assigned", || async { ends().await.iter().any(|(_, end)| *end > 0) }).await;
+
+    relay.signal("STOP");
+    for _ in 0..40 {
+        created.insert(create_and_read(&client, &annals).await);
+    }
+    let waiting: i64 =
+        log.query_one("select count(*) from log.outbox_pending", &[]).await.expect("a count").get(0);
+    assert_eq!((waiting, rows(&database).await == created), (40, true));
+
+    relay.signal("CONT");
+    let topic = format!("{prefix}.order");
+    let sent = async || {
+        let (brokers, topic) = (brokers.clone(), topic.clone());
+        let reading = tokio::task::spawn_blocking(move || support::topic::read(&brokers, &topic));
+        let mut sent = BTreeMap::<i32, i64>::new();
+        reading
+            .await
+            .expect("read")
+            .iter()
+            .for_each(|record| *sent.entry(record.partition).or_default() += 1);
+        sent
+    };
+    until("Kafka has them", || async { sent().await.values().sum::<i64>() >= 41 }).await;
+    let sent = sent().await;
+    // What comes late is passed over, and where the topic goes on is kept all the same, with what is folded next.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        created.insert(create_and_read(&client, &annals).await);
+        let ends: BTreeMap<_, _> = ends().await.into_iter().collect();
+        if sent.iter().all(|(partition, records)| ends[partition] >= *records) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{ends:?} of {sent:?}");
+    }
+    let applied = "select sum(applied)::bigint from projections.checkpoints where projection = 'orders'";
+    let applied: i64 = log.query_one(applied, &[]).await.expect("a sum").get(0);
+    assert_eq!((applied, rows(&database).await), (created.len() as i64, created));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,8 +41,8 @@ export const projection = async ({ events }) => {
   return { ways: Object.fromEntries(rated.map(([way, [rate]]) => [ours(way), { rate, events }])) };
 };
 
-/** One process with all roles, or those named, on a database of its own. */
-const withServer = async ({ url, name }, kafka, use, roles = []) => {
+/** One process with all roles, or those named, on a database of its own; with workers in another one, where they are asked for. */
+const withServer = async ({ url, name }, kafka, use, roles = [], apart = false) => {
   const port = await freePort();
   const env = {
     ANNALS_DATABASE_URL: url,
@@ -56,6 +56,7 @@ const withServer = async ({ url, name }, kafka, use, roles = []) => {
   await run(ANNALS, ['migrate'], { env });
   const began = performance.now();
   const child = start(ANNALS, ['serve', ...roles.flatMap((role) => ['--role', role])], env);
+  const worker = apart && start(ANNALS, ['worker'], env);
   const base = `http://127.0.0.1:${port}`;
   try {
     await until(30, 'ready', async () => (await fetch(`${base}/health/ready`).catch(() => ({}))).ok);
@@ -63,6 +64,7 @@ const withServer = async ({ url, name }, kafka, use, roles = []) => {
   } catch (error) {
     throw new Error(`${error.message}\n${child.said.stderr.trim().split('\n').slice(-6).join('\n')}`);
   } finally {
+    if (worker) await stop(worker);
     await stop(child);
   }
 };
@@ -112,12 +114,14 @@ export const lost = (kafka) => ({ clients, events }, database) =>
   });
 
 /** From a command's answer to its order in the read model; before, some orders make the topic and the workers' groups. */
-export const visible = (kafka) => ({ rate, seconds }, database) =>
-  withServer(database, kafka, async ({ base }) => {
+export const visible = (kafka, apart = false) => ({ rate, seconds }, database) => {
+  const measure = async ({ base }) => {
     await drive('post', [...target(base), '--clients', 16, '--events', WARMUP_ORDERS]);
     await settled(counts(database), WARMUP_ORDERS);
     return drive('visible', [...target(base), '--rate', rate, '--seconds', seconds]);
-  });
+  };
+  return withServer(database, kafka, measure, apart ? ['api', 'relay'] : [], apart);
+};
 
 /** How long until it is ready, with a log that is there already. */
 export const begin = async ({ events }, database) => {

@@ -124,7 +124,11 @@ export const plan = (quick) => {
       base: 'Annals',
       rounds: 1,
       cases: (quick ? [1_000] : [100, 1_000, 5_000]).map((rate) => ({ rate, seconds: quick ? 2 : 5 })),
-      systems: { Annals: annals.visible(true), 'Annals, without Kafka': annals.visible(false) },
+      systems: {
+        Annals: annals.visible(true),
+        'Annals, without Kafka': annals.visible(false),
+        'Annals, workers in another process': annals.visible(true, true),
+      },
     },
     {
       work: 'start',

@@ -2,15 +2,19 @@
 //!
 //! A read model has come to a position when everything up to it is sent and each partition has folded what was sent to
 //! it, so that a partition with nothing newer holds nobody up. Without a relay its workers say themselves how far they
-//! have read. Those who wait are woken by workers of this process; for those of others they poll, one for all.
+//! have read; so do those that read the log for who waits, before it is sent. Those who wait are woken by workers of this process; for those of others they poll, one for all.
 
 use std::{
     collections::BTreeMap,
+    future::pending,
     sync::{Arc, PoisonError},
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{Catalog, Error, Freshness, ReadModels};
 use crate::{
@@ -53,7 +57,12 @@ impl ReadModels {
     async fn try_reach(&self, name: &str, after: Position) -> Result<Arc<Catalog>, Error> {
         let catalog = self.catalog(name).await?;
         let mut seen = self.0.progress.watch(name);
-        let targets = self.targets(&catalog, after).await?;
+        let wanted = catalog.folder.stream_types();
+        let targets = tokio::select! {
+            targets = self.targets(&wanted, after) => targets?,
+            // Workers of this process read the log for those who wait, and need not wait for the relay.
+            ahead = self.everywhere(&wanted, after, seen.clone()) => return ahead.map(|()| catalog),
+        };
         loop {
             if let Some(seen) = &mut seen
                 && reached(&seen.borrow_and_update(), &targets)
@@ -81,15 +90,9 @@ impl ReadModels {
     }
 
     /// Where each partition has to come, once everything up to `after` is sent.
-    async fn targets(&self, catalog: &Catalog, after: Position) -> Result<Targets, Error> {
-        let wanted = catalog.folder.stream_types();
+    async fn targets(&self, wanted: &[String], after: Position) -> Result<Targets, Error> {
         let Some(relay) = &self.0.relay else {
-            return Ok(self
-                .partitions(&wanted)
-                .await?
-                .into_iter()
-                .map(|partition| (partition, after))
-                .collect());
+            return self.partitions(wanted, after).await;
         };
         let relayed = relay.beyond(after, POLL).await?;
         let target = |((stream_type, number), sent): (&(String, i32), &Position)| {
@@ -99,9 +102,27 @@ impl ReadModels {
         Ok(sent.map(target).collect())
     }
 
-    /// The partitions of stream types that have events. Their number never changes, so only a type without any is looked
-    /// for again.
-    async fn partitions(&self, wanted: &[String]) -> Result<Vec<Partition>, Error> {
+    /// Waits until every partition has come to `after`, be it sent or not.
+    async fn everywhere(
+        &self,
+        wanted: &[String],
+        after: Position,
+        seen: Option<watch::Receiver<Seen>>,
+    ) -> Result<(), Error> {
+        let Some(mut seen) = seen else {
+            return pending().await;
+        };
+        let targets = self.partitions(wanted, after).await?;
+        if seen.wait_for(|seen| reached(seen, &targets)).await.is_err() {
+            // Its worker ended with the process.
+            pending::<()>().await;
+        }
+        Ok(())
+    }
+
+    /// Every partition of stream types that have events. Their number never changes, so only a type without any is
+    /// looked for again.
+    async fn partitions(&self, wanted: &[String], after: Position) -> Result<Targets, Error> {
         let mut stream_types = self.0.stream_types.read().unwrap_or_else(PoisonError::into_inner).clone();
         if !wanted.iter().all(|wanted| stream_types.contains_key(wanted)) {
             stream_types = Arc::new(self.0.log.stream_types().await?);
@@ -110,7 +131,8 @@ impl ReadModels {
         let of = |stream_type: &String| {
             let partitions = stream_types.get(stream_type).map_or(0, |known| known.partitions);
             let stream_type = stream_type.clone();
-            (0..partitions).map(move |number| Partition { stream_type: stream_type.clone(), number })
+            let partition = move |number| Partition { stream_type: stream_type.clone(), number };
+            (0..partitions).map(move |number| (partition(number), after))
         };
         Ok(wanted.iter().flat_map(of).collect())
     }

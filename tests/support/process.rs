@@ -39,7 +39,7 @@ impl Process {
             // The pipe is kept open and empty.
             let _ = stdout.read_to_end(&mut Vec::new());
         });
-        let line = listening.recv_timeout(DEADLINE).expect("it says where it listens");
+        let line = listening.recv_timeout(DEADLINE).unwrap_or_default();
         let url = line.trim().strip_prefix("annals listening on ").unwrap_or_else(|| {
             let _ = child.kill();
             panic!("it did not start: {line:?}")
@@ -49,7 +49,16 @@ impl Process {
 
     /// Starts a worker, which has no address.
     pub fn worker(database: &Database, settings: &[(&str, &str)]) -> Self {
-        Self { url: String::new(), child: start(database, &["worker"], settings) }
+        Self::silent(database, &["worker"], settings)
+    }
+
+    /// Starts a relay alone, which has no address either.
+    pub fn relay(database: &Database, settings: &[(&str, &str)]) -> Self {
+        Self::silent(database, &["serve", "--role", "relay"], settings)
+    }
+
+    fn silent(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        Self { url: String::new(), child: start(database, arguments, settings) }
     }
 
     /// Runs a command to its end and returns what it printed.

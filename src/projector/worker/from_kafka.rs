@@ -1,15 +1,21 @@
 //! Kafka as a source, and the look at what it has lost.
+//!
+//! Whoever waits in this process for the read model is not made to wait for Kafka too: then the log is read up to its head,
+//! and what Kafka brings of it later is passed over.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, future::pending};
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval},
+};
 
 use super::{Interruption, Worker};
 use crate::{
     config,
     log::Position,
     projector::{
-        batch::{Chunk, Feed, Partition, Scope},
+        batch::{Chunk, Feed, Partition, Received, Scope},
         checkpoint, generation,
         kafka_source::{KafkaSource, Subscription, Told},
     },
@@ -38,9 +44,11 @@ impl Worker {
         let mut ticks = interval(self.limits.poll_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = Sighting::new();
+        let mut ahead = Ahead { told: self.deps.head.clone(), at: Position(0), passed_over: BTreeMap::new() };
         loop {
             tokio::select! {
                 told = source.next() => match told {
+                    Some(Told::Chunk(chunk)) if self.is_folded(&chunk) => ahead.pass_over(chunk),
                     Some(Told::Chunk(chunk)) => {
                         let began = Instant::now();
                         let passed = self.fold_all(&chunk).await?;
@@ -52,6 +60,7 @@ impl Worker {
                     }
                     None => return Ok(()),
                 },
+                () = self.is_awaited(&mut ahead) => self.go_ahead(&source, &mut ahead).await?,
                 _ = ticks.tick() => {
                     let now = self.look(&source).await?;
                     let lost = lost(&before, &now);
@@ -75,6 +84,40 @@ impl Worker {
         Ok(passed)
     }
 
+    /// Whether the log was read beyond all of this.
+    fn is_folded(&self, chunk: &Chunk) -> bool {
+        chunk.feeds.iter().all(|(partition, feed)| {
+            let checkpoint = self.deps.progress.checkpoint(&self.folder.name, partition);
+            feed.records.last().is_none_or(|record| record.event.position <= checkpoint)
+        })
+    }
+
+    /// Waits until somebody waits for this projection and the log has grown.
+    async fn is_awaited(&self, ahead: &mut Ahead) {
+        let at = ahead.at;
+        if ahead.told.wait_for(|head| *head > at).await.is_err() {
+            // Nobody tells any more; Kafka goes on.
+            pending::<()>().await;
+        }
+        self.deps.progress.wanted(&self.folder.name).await;
+    }
+
+    /// Folds what the log has for the worker's partitions.
+    async fn go_ahead(&mut self, source: &KafkaSource, ahead: &mut Ahead) -> Result<(), Interruption> {
+        let told = *ahead.told.borrow();
+        let head = self.deps.reader.head().await?;
+        // One that was told and is not there is a rumour, which nobody is to run after.
+        ahead.at = told.max(head);
+        let mut passed_over = std::mem::take(&mut ahead.passed_over);
+        let feed = |partition: Partition| {
+            let records = passed_over.remove(&partition).into_iter().collect();
+            (partition, Feed { records, logged: head })
+        };
+        let feeds = source.assigned().into_iter().map(feed).collect();
+        self.fold_all(&Chunk { feeds, scope: Scope::Named }).await?;
+        Ok(())
+    }
+
     /// Looks where the worker's partitions stand and what was sent to them.
     async fn look(&mut self, source: &KafkaSource) -> Result<Sighting, Interruption> {
         self.refresh().await?;
@@ -93,6 +136,21 @@ impl Worker {
             .into_iter()
             .map(|stored| (stored.partition.clone(), (stored.position, sent(&stored.partition))))
             .collect())
+    }
+}
+
+/// How far the log was read for those who wait.
+struct Ahead {
+    told: watch::Receiver<Position>,
+    at: Position,
+    /// Of each partition the last record that was folded before it came: it says where the topic goes on.
+    passed_over: BTreeMap<Partition, Received>,
+}
+
+impl Ahead {
+    fn pass_over(&mut self, chunk: Chunk) {
+        let last = |(partition, mut feed): (Partition, Feed)| Some((partition, feed.records.pop()?));
+        self.passed_over.extend(chunk.feeds.into_iter().filter_map(last));
     }
 }
 
