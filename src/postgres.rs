@@ -9,7 +9,7 @@ mod migrate;
 use std::time::Duration;
 
 pub use connect::{connect, session};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod, Runtime};
 pub use migrate::{
     MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
 };
@@ -145,6 +145,8 @@ fn build(config: Config, tls: MakeRustlsConnect, databases: &Databases) -> Resul
         Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     Ok(Pool::builder(manager)
         .max_size(databases.pool_size)
+        // The session that was used last has what it needs at hand: plans, catalogs, memory.
+        .queue_mode(QueueMode::Lifo)
         .wait_timeout(Some(databases.pool_wait))
         .create_timeout(Some(databases.pool_wait))
         .runtime(Runtime::Tokio1)

@@ -9,18 +9,19 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, ensure};
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
+use serde_json::Value;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
-use tokio_postgres::Client;
+use tokio_postgres::{Client, types::ToSql};
 use tokio_util::sync::CancellationToken;
 
 use super::{Scratch, table::grouped};
 use crate::{
     config::{Config, Databases},
     domain,
-    log::{Identity, LogReader, Position},
+    log::{Event, Identity, LogReader, Position},
     postgres,
     projector::{self, Deps, Folder, Progress},
     rebuild::{self, Options as RebuildOptions, State, Swap},
@@ -32,6 +33,7 @@ const STREAM_TYPE: &str = include_str!("projection/stream_type.sql");
 const VACUUM: &str = include_str!("projection/vacuum.sql");
 const TABLES: &str = include_str!("projection/tables.sql");
 const CREATED: &str = include_str!("projection/created.sql");
+const HANDLED: &str = include_str!("projection/handled.sql");
 const LATER: &str = include_str!("projection/later.sql");
 const AT_ONCE: &str = include_str!("projection/at_once.sql");
 const INDEXES: &str = include_str!("projection/indexes.sql");
@@ -39,8 +41,8 @@ const UNLIKE: &str = include_str!("projection/unlike.sql");
 
 const EVENTS_PER_ORDER: u64 = 5;
 const POLL: Duration = Duration::from_millis(20);
-/// Events per transaction of the naive way.
-const NAIVE_TRANSACTION: u64 = 1_000;
+/// Events that the naive way reads at once, and handles in one transaction.
+const NAIVE_PAGE: u64 = 1_000;
 
 /// What to measure.
 #[derive(Debug, Clone, clap::Args)]
@@ -49,7 +51,7 @@ pub struct Options {
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1_000..))]
     pub orders: u64,
     /// Events of the naive way, which is slow.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 100_000)]
     pub one_by_one: u64,
 }
 
@@ -67,7 +69,7 @@ async fn measure(config: &Config, options: &Options, scratch: &Scratch) -> anyho
     let owner = postgres::owner_session(&scratch.url, config.databases.tcp_user_timeout).await?;
     owner.execute(STREAM_TYPE, &[&8i32]).await?;
     owner.execute(LOG, &[&(orders as i64)]).await?;
-    let client = scratch.connect().await?;
+    let mut client = scratch.connect().await?;
     client.batch_execute(VACUUM).await?;
     println!("{} events of {} orders, written past log.append", grouped(events), grouped(orders));
     println!("way                                          events/s   seconds");
@@ -82,10 +84,11 @@ async fn measure(config: &Config, options: &Options, scratch: &Scratch) -> anyho
         line(&format!("rebuild, {workers} lanes: compared too"), events, whole);
     }
     beside::measure(&running, &appender, &client).await?;
+    let log = LogReader::new(running.read.clone());
     running.stop().await;
     client.batch_execute(TABLES).await?;
     let sample = options.one_by_one.min(events);
-    line("one statement per event (sample)", sample, one_by_one(&client, sample).await?);
+    line("one statement per event (sample)", sample, one_by_one(&log, &mut client, sample).await?);
     let began = Instant::now();
     client.execute(AT_ONCE, &[]).await?;
     client.batch_execute(INDEXES).await?;
@@ -100,17 +103,35 @@ fn line(way: &str, events: u64, elapsed: Duration) {
     println!("{way:<44} {:>9}  {seconds:>8.2}", grouped((events as f64 / seconds) as u64));
 }
 
-async fn one_by_one(client: &Client, events: u64) -> anyhow::Result<Duration> {
+/// As most frameworks do it: events are read in pages, each is handled in the process by a statement of its own, and how
+/// far they are handled is noted with each page.
+async fn one_by_one(log: &LogReader, client: &mut Client, events: u64) -> anyhow::Result<Duration> {
     let (created, later) = (client.prepare(CREATED).await?, client.prepare(LATER).await?);
-    let began = Instant::now();
-    for first in (1..=events).step_by(NAIVE_TRANSACTION as usize) {
-        client.batch_execute("begin").await?;
-        for position in first..first + NAIVE_TRANSACTION.min(events + 1 - first) {
-            let is_created = (position - 1) / 1_000 % EVENTS_PER_ORDER == 0;
-            let statement = if is_created { &created } else { &later };
-            client.execute(statement, &[&(position as i64)]).await?;
+    let handled = client.prepare(HANDLED).await?;
+    let (began, mut at) = (Instant::now(), 0);
+    while at < events {
+        let page = NAIVE_PAGE.min(events - at) as usize;
+        let page = log.after(Position(at as i64), None, page, usize::MAX).await?;
+        let transaction = client.transaction().await?;
+        for Event { event_type, stream_id, version, data, recorded_at, .. } in &page {
+            let data: Value = data.parse()?;
+            let number = |name: &str| data.get(name).map(Value::to_string);
+            let text = |name: &str| data.get(name).and_then(Value::as_str);
+            let id_first: &(dyn ToSql + Sync) = stream_id;
+            if event_type == "order.created" {
+                let (customer, total, external) = (text("customer_id"), number("total"), text("external_id"));
+                let values =
+                    [id_first, &customer, &total, &data["items"], &external, recorded_at, &version.0];
+                transaction.execute(&created, &values).await?;
+            } else {
+                let (status, amount) = (event_type.trim_start_matches("order."), number("amount"));
+                let values = [id_first, &status, &amount, recorded_at, &version.0];
+                transaction.execute(&later, &values).await?;
+            }
         }
-        client.batch_execute("commit").await?;
+        at += page.len() as u64;
+        transaction.execute(&handled, &[&(at as i64)]).await?;
+        transaction.commit().await?;
     }
     Ok(began.elapsed())
 }

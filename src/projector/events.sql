@@ -3,5 +3,6 @@
     -- Metadata comes as text: a statement that reads `events` once parses it only where it uses it.
     select e.position, $1::text as stream_type, e.stream_id, e.version, e.event_id, $2::text as event_type,
            $3::integer as schema_version, e.data, e.metadata::jsonb as metadata, e.recorded_at
-    from unnest($4::bigint[], $5::uuid[], $6::bigint[], $7::uuid[], $8::jsonb[], $9::text[], $10::timestamptz[])
-         as e (position, stream_id, version, event_id, data, metadata, recorded_at)
+    from (select unnest($4::bigint[]) as position, unnest($5::uuid[]) as stream_id, unnest($6::bigint[]) as version,
+                 unnest($7::uuid[]) as event_id, unnest($8::jsonb[]) as data, unnest($9::text[]) as metadata,
+                 unnest($10::timestamptz[]) as recorded_at) e

@@ -1,6 +1,4 @@
--- One event at a time: what comes after an order's creation. $1 position.
-update bench.one_by_one o
-set status = split_part(e.event_type, '.', 2), paid = coalesce((e.data ->> 'amount')::numeric, o.paid),
-    updated_at = e.recorded_at, version = e.version
-from log.events e
-where e.position = $1 and o.id = e.stream_id
+-- One event at a time: what comes after an order's creation. $1 id, $2 status, $3 amount, $4 when, $5 version.
+update bench.one_by_one
+set status = $2, paid = coalesce($3::text::numeric, paid), updated_at = $4, version = $5
+where id = $1
