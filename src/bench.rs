@@ -5,6 +5,7 @@
 
 pub mod append;
 pub mod command;
+pub mod growth;
 pub mod projection;
 pub mod relay;
 

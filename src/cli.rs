@@ -98,6 +98,9 @@ enum Bench {
     /// Folding the whole log into a read model, beside the naive way and the limit.
     #[command(after_help = "Example:\n  annals bench projection --orders 200000")]
     Projection(bench::projection::Options),
+    /// The same work on logs of different lengths: folding, rebuilding, appending.
+    #[command(after_help = "Example:\n  annals bench growth --events 100000,1000000")]
+    Growth(bench::growth::Options),
     /// Commands on aggregates that exist, by a number of clients.
     #[command(after_help = "Example:\n  annals bench command --clients 64 --streams 1")]
     Command(bench::command::Options),
@@ -175,6 +178,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Config(options) => configuration::print(&config, options),
         Command::Bench(Bench::Append(options)) => bench::append::run(config, options).await,
         Command::Bench(Bench::Projection(options)) => bench::projection::run(config, options).await,
+        Command::Bench(Bench::Growth(options)) => bench::growth::run(config, options).await,
         Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,
         Command::Bench(Bench::Relay(options)) => bench::relay::run(config, options).await,
         Command::Openapi { .. } | Command::Asyncapi | Command::Completions { .. } => Ok(()),

@@ -33,6 +33,13 @@ export const relay = (mode) => async ({ events, rate, seconds }) => {
   return { rate: drain, p50_ms, p99_ms, max_ms };
 };
 
+/** A log of its own per number of events. */
+export const growth = async ({ events }) => {
+  const rows = await bench(['growth', '--events', events], 1_200);
+  const measured = rows.filter(([way]) => /^(append|workers|rebuild)\b/.test(way));
+  return { ways: Object.fromEntries(measured.map(([way, [rate, p50_ms, p99_ms, , memory_mb]]) => [way, { rate, p50_ms, p99_ms, memory_mb }])) };
+};
+
 /** Several ways in one run, each a system of its own. What it tells of latencies has no place beside rates. */
 export const projection = async ({ events }) => {
   const rows = await bench(['projection', '--orders', events / 5], 240);

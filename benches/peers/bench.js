@@ -17,7 +17,7 @@ const { values: options } = parseArgs({
     out: { type: 'string' },
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
-    minutes: { type: 'string', default: '20' },
+    minutes: { type: 'string', default: '40' },
   },
 });
 if (!options.out || !process.env.ANNALS_DATABASE_URL || !process.env.ANNALS_KAFKA_BROKERS) {

@@ -68,12 +68,12 @@ const rates = (work, cases) =>
       const ratio = base && rate && system !== work.base && !work.shows ? times(base.median / rate.median) : '';
       return [
         key, system, error ?? cell(rate), spread(rate), cell(of('p50_ms')), cell(of('p99_ms')),
-        goal && ratio ? `${ratio} (goal ${goal}×)` : ratio, rounds, cell(of('refused'), String), cell(of('lost'), String),
+        goal && ratio ? `${ratio} (goal ${goal}×)` : ratio, rounds, cell(of('refused'), String), cell(of('lost'), String), cell(of('memory_mb'), String),
       ];
     });
   });
 
-const RATES = ['', 'system', 'median/s', 'least – most', 'p50 ms', 'p99 ms', 'Annals is', 'rounds', 'refused', 'lost'];
+const RATES = ['', 'system', 'median/s', 'least – most', 'p50 ms', 'p99 ms', 'Annals is', 'rounds', 'refused', 'lost', 'memory MB'];
 
 const losses = (_, cases) =>
   cases.flatMap(({ key, systems }) =>

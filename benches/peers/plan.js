@@ -137,9 +137,18 @@ export const plan = (quick) => {
       shows: 'p50_ms',
       case: 'events',
       base: 'Annals',
-      rounds: 2,
-      cases: (quick ? [10_000] : [10_000, 1_000_000]).map((events) => ({ events })),
+      rounds: 1,
+      cases: (quick ? [10_000] : [10_000, 1_000_000, 10_000_000]).map((events) => ({ events })),
       systems: { Annals: annals.begin },
+    },
+    {
+      work: 'growth',
+      title: 'Growth: the same work on a log of so many events',
+      unit: 'per second',
+      case: 'events',
+      rounds: 1,
+      cases: (quick ? [10_000] : [100_000, 1_000_000, 10_000_000]).map((events) => ({ events })),
+      systems: { Annals: annals.growth },
     },
   ];
 };

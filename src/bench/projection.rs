@@ -64,14 +64,10 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
 }
 
 async fn measure(config: &Config, options: &Options, scratch: &Scratch) -> anyhow::Result<()> {
-    let orders = options.orders / 1_000 * 1_000;
-    let events = orders * EVENTS_PER_ORDER;
-    let owner = postgres::owner_session(&scratch.url, config.databases.tcp_user_timeout).await?;
-    owner.execute(STREAM_TYPE, &[&8i32]).await?;
-    owner.execute(LOG, &[&(orders as i64)]).await?;
+    let events = fill(config, scratch, options.orders * EVENTS_PER_ORDER).await?;
     let mut client = scratch.connect().await?;
-    client.batch_execute(VACUUM).await?;
-    println!("{} events of {} orders, written past log.append", grouped(events), grouped(orders));
+    let orders = grouped(events / EVENTS_PER_ORDER);
+    println!("{} events of {orders} orders, written past log.append", grouped(events));
     println!("way                                          events/s   seconds");
     let (appender, head) = scratch.appender(config);
     let running = Running::start(config, scratch, head).await?;
@@ -96,6 +92,16 @@ async fn measure(config: &Config, options: &Options, scratch: &Scratch) -> anyho
     let unlike: i64 = client.query_one(UNLIKE, &[]).await?.get(0);
     ensure!(unlike == 0, "{unlike} rows are not what the hand-written statement says");
     Ok(())
+}
+
+/// Fills a log with so many events, in blocks of 1,000 orders; returns how many they are.
+pub(super) async fn fill(config: &Config, scratch: &Scratch, events: u64) -> anyhow::Result<u64> {
+    let orders = events / EVENTS_PER_ORDER / 1_000 * 1_000;
+    let owner = postgres::owner_session(&scratch.url, config.databases.tcp_user_timeout).await?;
+    owner.execute(STREAM_TYPE, &[&8i32]).await?;
+    owner.execute(LOG, &[&(orders as i64)]).await?;
+    scratch.connect().await?.batch_execute(VACUUM).await?;
+    Ok(orders * EVENTS_PER_ORDER)
 }
 
 fn line(way: &str, events: u64, elapsed: Duration) {
@@ -137,14 +143,14 @@ async fn one_by_one(log: &LogReader, client: &mut Client, events: u64) -> anyhow
 }
 
 /// Projectors of one read model on the scratch database.
-struct Running {
+pub(super) struct Running {
     read: Pool,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
-    async fn start(
+    pub(super) async fn start(
         config: &Config,
         scratch: &Scratch,
         head: watch::Receiver<Position>,
@@ -177,7 +183,7 @@ impl Running {
     }
 
     /// Waits until the workers have folded everything.
-    async fn followed(&self, events: u64) -> anyhow::Result<()> {
+    pub(super) async fn followed(&self, events: u64) -> anyhow::Result<()> {
         loop {
             let known = projector::overview(&self.read, Some("orders")).await?;
             if known.first().is_some_and(|known| known.applied.unsigned_abs() >= events) {
@@ -188,7 +194,7 @@ impl Running {
     }
 
     /// A rebuild that is compared and dropped: how long until it was loaded, and until it was compared.
-    async fn rebuild(&self, workers: u16) -> anyhow::Result<(Duration, Duration)> {
+    pub(super) async fn rebuild(&self, workers: u16) -> anyhow::Result<(Duration, Duration)> {
         let options = RebuildOptions { workers, max_events_per_second: None, swap: Swap::Never };
         let began = Instant::now();
         let begun = rebuild::start(&self.read, uuid::Uuid::now_v7(), "orders", None, options).await?;
@@ -206,7 +212,7 @@ impl Running {
         }
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.shutdown.cancel();
         // It panicked, or ended as it was asked to; what was measured stands either way.
         let _ = self.task.await;

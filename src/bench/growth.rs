@@ -1,0 +1,75 @@
+//! The same work on logs of different lengths: how fast workers and a rebuild fold, what an append takes, and how much
+//! memory that needs.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    Scratch, clients, load,
+    projection::{self, Running},
+    table::grouped,
+};
+use crate::config::Config;
+
+const CLIENTS: usize = 64;
+const LANES: u16 = 2;
+
+/// What to measure.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Events in the log, of orders of five events each; in thousands.
+    #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000, 10_000_000], value_parser = clap::value_parser!(u64).range(5_000..))]
+    pub events: Vec<u64>,
+    /// Seconds for which events are appended.
+    #[arg(long, default_value_t = 10)]
+    pub seconds: u64,
+}
+
+/// Measures and prints some lines per number of events, each on a log of its own.
+pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
+    println!("                                                     /s   p50 ms   p99 ms   max ms  memory MB");
+    for events in options.events {
+        let scratch = Scratch::new(&config.databases).await?;
+        let measured = measure(&config, &scratch, events, Duration::from_secs(options.seconds)).await;
+        scratch.drop().await?;
+        measured?;
+    }
+    Ok(())
+}
+
+async fn measure(config: &Config, scratch: &Scratch, events: u64, time: Duration) -> anyhow::Result<()> {
+    let events = projection::fill(config, scratch, events).await?;
+    println!("{} events", grouped(events));
+    let (appender, head) = scratch.appender(config);
+    let running = Running::start(config, scratch, head).await?;
+    let began = Instant::now();
+    running.followed(events).await?;
+    rate("workers that tail the log, with indexes", events, began.elapsed());
+    let (loaded, _) = running.rebuild(LANES).await?;
+    rate(&format!("rebuild, {LANES} lanes: load and indexes"), events, loaded);
+    running.stop().await;
+    let append = move || {
+        let appender = appender.clone();
+        async move { load::appended(&appender, load::order(1)).await }
+    };
+    let seen = clients::ask(CLIENTS, time, append).await?;
+    line(&format!("append by {CLIENTS} clients"), &seen.row());
+    Ok(())
+}
+
+fn rate(way: &str, events: u64, elapsed: Duration) {
+    let rate = grouped((events as f64 / elapsed.as_secs_f64()) as u64);
+    line(way, &format!("{rate:>9}  {:>7}  {:>7}  {:>7}", "-", "-", "-"));
+}
+
+fn line(way: &str, figures: &str) {
+    println!("{way:<44}  {figures}  {:>9}", memory_mb().map_or("-".to_owned(), |mb| mb.to_string()));
+}
+
+/// Resident memory of this process; where /proc tells.
+fn memory_mb() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? / 1024)
+}
