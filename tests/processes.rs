@@ -8,9 +8,9 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use support::{Database, kafka_brokers, process::Process, topic_prefix, until};
+use support::{DEADLINE, Database, kafka_brokers, process::Process, topic_prefix, until};
 use uuid::Uuid;
 
 async fn create(client: &Client, annals: &Process, key: &str) -> reqwest::Result<(StatusCode, Value)> {
@@ -54,18 +54,23 @@ async fn workers_share_partitions_and_one_that_is_killed_is_replaced() {
     drop(second);
 }
 
-/// Creates an order and reads it with the answer's token.
-async fn create_and_read(client: &Client, annals: &Process) -> Uuid {
+/// Creates an order and reads it with the answer's token; its id and the token.
+async fn create_and_read(client: &Client, annals: &Process) -> (Uuid, String) {
     let request = client.post(format!("{}/api/orders", annals.url)).bearer_auth("dev-consumer");
     let request = request.header("Content-Type", "application/json").body(support::ORDER);
     let created = request.send().await.expect("answered");
     let header = |name: &str| created.headers()[name].to_str().expect("text").to_owned();
-    let read = client.get(format!("{}{}", annals.url, header("location"))).bearer_auth("dev-consumer");
-    let read = read.header("Consistency-Token", header("consistency-token")).header("Prefer", "wait=10");
-    let order = read.send().await.expect("answered");
+    let token = header("consistency-token");
+    let order = read(client, annals, &header("location"), &token, 30).await;
     assert_eq!(order.status(), StatusCode::OK);
     let order: Value = order.text().await.expect("a body").parse().expect("JSON");
-    order["id"].as_str().and_then(|id| id.parse().ok()).expect("an id")
+    (order["id"].as_str().and_then(|id| id.parse().ok()).expect("an id"), token)
+}
+
+async fn read(client: &Client, annals: &Process, path: &str, token: &str, seconds: u8) -> Response {
+    let request = client.get(format!("{}{path}", annals.url)).bearer_auth("dev-consumer");
+    let request = request.header("Consistency-Token", token).header("Prefer", format!("wait={seconds}"));
+    request.send().await.expect("answered")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,45 +80,47 @@ async fn whoever_waits_does_not_wait_for_kafka() {
     let relay = Process::relay(&database, &settings);
     let annals = Process::serve(&database, &["--role", "api", "--role", "projector"], &settings);
     let (client, log) = (Client::new(), database.client().await);
-    let mut created = BTreeSet::from([create_and_read(&client, &annals).await]);
-    let ends = async || -> Vec<(i32, i64)> {
+    let ends = async || -> BTreeMap<i32, i64> {
         let ends = "select partition, coalesce(next_offset, 0) from projections.checkpoints where projection = 'orders'";
         log.query(ends, &[]).await.expect("ends").iter().map(|row| (row.get(0), row.get(1))).collect()
     };
-    until("its partitions are assigned", || async { ends().await.iter().any(|(_, end)| *end > 0) }).await;
+    let pending = async || -> i64 {
+        log.query_one("select count(*) from log.outbox_pending", &[]).await.expect("a count").get(0)
+    };
+    let mut created = BTreeSet::new();
+    let deadline = Instant::now() + DEADLINE;
+    while ends().await.values().all(|end| *end == 0) {
+        assert!(Instant::now() < deadline, "no record was folded: its worker has no partition");
+        created.insert(create_and_read(&client, &annals).await.0);
+    }
+    until("all is sent", || async { pending().await == 0 }).await;
 
     relay.signal("STOP");
+    let mut token = String::new();
     for _ in 0..40 {
-        created.insert(create_and_read(&client, &annals).await);
+        let (order, its_token) = create_and_read(&client, &annals).await;
+        created.insert(order);
+        token = its_token;
     }
-    let waiting: i64 =
-        log.query_one("select count(*) from log.outbox_pending", &[]).await.expect("a count").get(0);
-    assert_eq!((waiting, rows(&database).await == created), (40, true));
+    assert_eq!((pending().await, rows(&database).await), (40, created.clone()));
+    let projects = read(&client, &annals, "/api/projects", &token, 1).await.status();
+    assert_ne!(projects, StatusCode::OK, "without any event, only the relay says how far it is complete");
 
     relay.signal("CONT");
+    assert_eq!(read(&client, &annals, "/api/projects", &token, 30).await.status(), StatusCode::OK);
     let topic = format!("{prefix}.order");
-    let sent = async || {
-        let (brokers, topic) = (brokers.clone(), topic.clone());
-        let reading = tokio::task::spawn_blocking(move || support::topic::read(&brokers, &topic));
-        let mut sent = BTreeMap::<i32, i64>::new();
-        reading
-            .await
-            .expect("read")
-            .iter()
-            .for_each(|record| *sent.entry(record.partition).or_default() += 1);
-        sent
-    };
-    until("Kafka has them", || async { sent().await.values().sum::<i64>() >= 41 }).await;
-    let sent = sent().await;
-    // What comes late is passed over, and where the topic goes on is kept all the same, with what is folded next.
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let reading = tokio::task::spawn_blocking(move || support::topic::read(&brokers, &topic));
+    let records = reading.await.expect("read");
+    assert_eq!(records.len(), created.len());
+    // What came late is passed over, and where the topic goes on is kept all the same.
+    let deadline = Instant::now() + DEADLINE;
     loop {
-        created.insert(create_and_read(&client, &annals).await);
-        let ends: BTreeMap<_, _> = ends().await.into_iter().collect();
-        if sent.iter().all(|(partition, records)| ends[partition] >= *records) {
+        created.insert(create_and_read(&client, &annals).await.0);
+        let ends = ends().await;
+        if records.iter().all(|record| ends[&record.partition] > record.offset) {
             break;
         }
-        assert!(Instant::now() < deadline, "{ends:?} of {sent:?}");
+        assert!(Instant::now() < deadline, "{ends:?}");
     }
     let applied = "select sum(applied)::bigint from projections.checkpoints where projection = 'orders'";
     let applied: i64 = log.query_one(applied, &[]).await.expect("a sum").get(0);

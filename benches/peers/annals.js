@@ -37,7 +37,8 @@ export const relay = (mode) => async ({ events, rate, seconds }) => {
 export const growth = async ({ events }) => {
   const rows = await bench(['growth', '--events', events], 1_200);
   const measured = rows.filter(([way]) => /^(append|workers|rebuild)\b/.test(way));
-  return { ways: Object.fromEntries(measured.map(([way, [rate, p50_ms, p99_ms, , memory_mb]]) => [way, { rate, p50_ms, p99_ms, memory_mb }])) };
+  const line = ([way, [rate, p50_ms, p99_ms, , memory_mb]]) => [`Annals: ${way}`, { rate, p50_ms, p99_ms, memory_mb }];
+  return { ways: Object.fromEntries(measured.map(line)) };
 };
 
 /** Several ways in one run, each a system of its own. What it tells of latencies has no place beside rates. */
@@ -71,8 +72,7 @@ const withServer = async ({ url, name }, kafka, use, roles = [], apart = false) 
   } catch (error) {
     throw new Error(`${error.message}\n${child.said.stderr.trim().split('\n').slice(-6).join('\n')}`);
   } finally {
-    if (worker) await stop(worker);
-    await stop(child);
+    await Promise.all([child, ...(worker ? [worker] : [])].map((one) => stop(one)));
   }
 };
 

@@ -1,5 +1,5 @@
 //! The same work on logs of different lengths: how fast workers and a rebuild fold, what an append takes, and how much
-//! memory that needs.
+//! memory is resident after each.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const LANES: u16 = 2;
 /// What to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Events in the log, of orders of five events each; in thousands.
+    /// Events in the log, of orders of five events each; in blocks of 5,000.
     #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000, 10_000_000], value_parser = clap::value_parser!(u64).range(5_000..))]
     pub events: Vec<u64>,
     /// Seconds for which events are appended.

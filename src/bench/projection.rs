@@ -119,21 +119,22 @@ async fn one_by_one(log: &LogReader, client: &mut Client, events: u64) -> anyhow
         let page = NAIVE_PAGE.min(events - at) as usize;
         let page = log.after(Position(at as i64), None, page, usize::MAX).await?;
         let transaction = client.transaction().await?;
-        for Event { event_type, stream_id, version, data, recorded_at, .. } in &page {
+        for Event { position, event_type, stream_id, version, data, recorded_at, .. } in &page {
             let data: Value = data.parse()?;
             let number = |name: &str| data.get(name).map(Value::to_string);
             let text = |name: &str| data.get(name).and_then(Value::as_str);
             let id_first: &(dyn ToSql + Sync) = stream_id;
-            if event_type == "order.created" {
+            let rows = if event_type == "order.created" {
                 let (customer, total, external) = (text("customer_id"), number("total"), text("external_id"));
                 let values =
                     [id_first, &customer, &total, &data["items"], &external, recorded_at, &version.0];
-                transaction.execute(&created, &values).await?;
+                transaction.execute(&created, &values).await?
             } else {
                 let (status, amount) = (event_type.trim_start_matches("order."), number("amount"));
                 let values = [id_first, &status, &amount, recorded_at, &version.0];
-                transaction.execute(&later, &values).await?;
-            }
+                transaction.execute(&later, &values).await?
+            };
+            ensure!(rows == 1, "{rows} rows by the event at {position}");
         }
         at += page.len() as u64;
         transaction.execute(&handled, &[&(at as i64)]).await?;

@@ -54,6 +54,13 @@ impl Relayed {
         self.cursor >= other.cursor && other.last_sent.iter().all(known)
     }
 
+    /// Up to where a partition is complete that has come to `checkpoint`: one to which nothing newer was sent has nothing
+    /// more up to the cursor.
+    pub fn complete_to(&self, partition: &(String, i32), checkpoint: Position) -> Position {
+        let sent = self.last_sent.get(partition).copied().unwrap_or_default();
+        if checkpoint < sent { checkpoint } else { checkpoint.max(self.cursor) }
+    }
+
     /// Adds what was seen at another time.
     pub fn merge(&mut self, other: &Self) {
         self.cursor = self.cursor.max(other.cursor);

@@ -46,6 +46,8 @@ pub(super) struct Feed {
     pub(super) records: Vec<Received>,
     /// The log is to be read up to here, after the records.
     pub(super) logged: Position,
+    /// Where its topic goes on if there are no records, as far as that is known.
+    pub(super) next_offset: Option<i64>,
 }
 
 /// A record with its place in its topic.
@@ -119,7 +121,7 @@ impl<'a> Batch<'a> {
         checkpoint: Position,
         filled: &'a Filled,
     ) {
-        let mut at = Moved { from: checkpoint, to: checkpoint, next_offset: None };
+        let mut at = Moved { from: checkpoint, to: checkpoint, next_offset: feed.next_offset };
         let mut whole = true;
         for record in &feed.records {
             if record.event.position > at.to {

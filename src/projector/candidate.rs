@@ -201,7 +201,7 @@ impl Candidate {
             return Ok(false);
         }
         let feeds =
-            live.into_iter().map(|(partition, logged)| (partition, Feed { records: Vec::new(), logged }));
+            live.into_iter().map(|(partition, logged)| (partition, Feed { logged, ..Feed::default() }));
         let chunk = Chunk { feeds: feeds.collect(), scope: Scope::Named };
         let mut done = true;
         if !chunk.feeds.is_empty() {

@@ -55,10 +55,7 @@ pub async fn lags(log: &LogReader, read: &Pool) -> Result<BTreeMap<String, Lag>,
 /// Up to where each partition is folded: a partition to which nothing newer was sent, as far as the relay has come.
 fn passed(mut checkpoints: Checkpoints, relayed: &Relayed) -> Checkpoints {
     for (partition, position) in &mut checkpoints {
-        let key = (partition.stream_type.clone(), partition.number);
-        if *position >= relayed.last_sent.get(&key).copied().unwrap_or_default() {
-            *position = relayed.cursor.max(*position);
-        }
+        *position = relayed.complete_to(&(partition.stream_type.clone(), partition.number), *position);
     }
     checkpoints
 }

@@ -94,12 +94,6 @@ impl Progress {
         })
     }
 
-    /// How far a partition is known to have come.
-    pub(super) fn checkpoint(&self, projection: &str, partition: &Partition) -> Position {
-        let entry = self.0.get(projection);
-        entry.and_then(|entry| entry.seen.borrow().checkpoints.get(partition).copied()).unwrap_or_default()
-    }
-
     /// Merges in checkpoints that were seen.
     pub(crate) fn advance(
         &self,

@@ -218,7 +218,7 @@ impl Stretch {
             let events = hole.events.iter().filter(|event| from < event.position && event.position <= end);
             let events = events.cloned().collect();
             let (chunk, filled) = &mut parts[partition.number as usize % lanes];
-            chunk.feeds.insert(partition.clone(), Feed { records: Vec::new(), logged: end });
+            chunk.feeds.insert(partition.clone(), Feed { logged: end, ..Feed::default() });
             filled.holes.insert(partition.clone(), FilledHole { from, events });
             self.at.insert(partition, end);
         }

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Deps, Folder,
-    batch::Chunk,
+    batch::{Checkpoints, Chunk, Filled},
     checkpoint,
     fold::{Error, Fold, Folded},
     folder::Order,
@@ -40,7 +40,9 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) {
     let (generations, stream_types) = (Vec::new(), StreamTypes::new());
-    let mut worker = Worker { deps, folder, limits, generations, stream_types, begun: false, away: None };
+    let known = Checkpoints::new();
+    let mut worker =
+        Worker { deps, folder, limits, generations, stream_types, known, begun: false, away: None };
     shutdown.run_until_cancelled(worker.work(kafka.as_ref())).await;
     worker.say(Status::Idle);
 }
@@ -53,6 +55,9 @@ struct Worker {
     generations: Vec<Generation>,
     /// Those of the folder that are in the log.
     stream_types: StreamTypes,
+    /// Where partitions stood when they were last folded or looked at: a hint, which a fold checks against the locked
+    /// rows. Those that are not here may stand anywhere.
+    known: Checkpoints,
     /// Whether it worked before; a new process tries a stopped projection once more.
     begun: bool,
     /// Why its source delivers nothing for now.
@@ -115,8 +120,10 @@ impl Worker {
             return Err(Interruption::Refused(faults.join("; ")));
         }
         let generations = generation::open(&self.deps, &self.folder).await?;
+        // Before the head, beyond which another worker may come meanwhile.
+        let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
         let head = self.deps.reader.head().await?;
-        for stored in checkpoint::read(&self.deps.read, &self.folder.name, None).await? {
+        for stored in stored {
             if stored.log_id != self.deps.log_id || stored.position > head {
                 return Err(Interruption::Refused(format!(
                     "its rows are of another log, or of this one before a restore: checkpoint {} of log {}, and this \
@@ -164,8 +171,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Folds a chunk once, however often that has to be tried.
-    async fn fold(&mut self, chunk: &Chunk) -> Result<Folded, Interruption> {
+    /// Folds a chunk once, however often that has to be tried. `filled`: what was read of the log for it, where it was.
+    async fn fold(&mut self, chunk: &Chunk, filled: Option<&Filled>) -> Result<Folded, Interruption> {
         let mut waits = self.waits();
         loop {
             let fold = Fold {
@@ -174,15 +181,18 @@ impl Worker {
                 stream_types: &self.stream_types,
                 limits: &self.limits,
                 loading: false,
-                filled: None,
+                filled,
             };
             let failed = match fold.run(chunk).await {
                 Ok(folded) => {
+                    self.known.extend(folded.checkpoints.iter().cloned());
                     self.report(&folded);
                     return Ok(folded);
                 }
                 Err(error) => error,
             };
+            // A database that crashed may have gone back.
+            self.known.clear();
             let wait = match failed {
                 Error::Changed => {
                     self.reopen().await?;

@@ -4,7 +4,11 @@
 //! known of the relay is looked up before the rows are, and may be old: then an answer names an earlier position than it
 //! could, and never a later one.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::Mutex,
@@ -86,19 +90,15 @@ pub(super) fn complete_to(
     let Some(relayed) = relayed else {
         return checkpoints.values().copied().min().unwrap_or_default();
     };
-    let sent = relayed.last_sent.iter().map(|((stream_type, number), sent)| {
-        (Partition { stream_type: stream_type.clone(), number: *number }, *sent)
-    });
-    let mut sent: BTreeMap<_, _> =
-        sent.filter(|(partition, _)| stream_types.contains(&partition.stream_type)).collect();
-    for partition in checkpoints.keys() {
-        sent.entry(partition.clone()).or_default();
-    }
-    let complete = |(partition, sent): (&Partition, &Position)| {
+    let sent = relayed.last_sent.keys().filter(|(stream_type, _)| stream_types.contains(stream_type));
+    let sent: BTreeSet<_> = sent
+        .map(|(stream_type, number)| Partition { stream_type: stream_type.clone(), number: *number })
+        .collect();
+    let complete = |partition: &Partition| {
         let checkpoint = checkpoints.get(partition).copied().unwrap_or_default();
-        if checkpoint < *sent { checkpoint } else { checkpoint.max(relayed.cursor) }
+        relayed.complete_to(&(partition.stream_type.clone(), partition.number), checkpoint)
     };
-    sent.iter().map(complete).min().unwrap_or(relayed.cursor)
+    sent.iter().chain(checkpoints.keys()).map(complete).min().unwrap_or(relayed.cursor)
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! A read model has come to a position when everything up to it is sent and each partition has folded what was sent to
 //! it, so that a partition with nothing newer holds nobody up. Without a relay its workers say themselves how far they
-//! have read; so do those that read the log for who waits, before it is sent. Those who wait are woken by workers of this process; for those of others they poll, one for all.
+//! have read; so do those that read the log for readers who wait, before it is sent. Those who wait are woken by workers of
+//! this process; for those of others they poll, one for all.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,7 @@ use tokio::{
 
 use super::{Catalog, Error, Freshness, ReadModels};
 use crate::{
-    log::Position,
+    log::{Position, Relayed},
     postgres,
     projector::{Partition, Seen},
 };
@@ -58,10 +59,13 @@ impl ReadModels {
         let catalog = self.catalog(name).await?;
         let mut seen = self.0.progress.watch(name);
         let wanted = catalog.folder.stream_types();
-        let targets = tokio::select! {
-            targets = self.targets(&wanted, after) => targets?,
-            // Workers of this process read the log for those who wait, and need not wait for the relay.
-            ahead = self.everywhere(&wanted, after, seen.clone()) => return ahead.map(|()| catalog),
+        let targets = match &self.0.relay {
+            None => self.partitions(&wanted, after).await?,
+            Some(relay) => tokio::select! {
+                relayed = relay.beyond(after, POLL) => targets(&*relayed?, &wanted, after),
+                // Workers of this process read the log for those who wait, and need not wait for the relay.
+                ahead = self.everywhere(&wanted, after, seen.clone()) => return ahead.map(|()| catalog),
+            },
         };
         loop {
             if let Some(seen) = &mut seen
@@ -89,19 +93,6 @@ impl ReadModels {
         }
     }
 
-    /// Where each partition has to come, once everything up to `after` is sent.
-    async fn targets(&self, wanted: &[String], after: Position) -> Result<Targets, Error> {
-        let Some(relay) = &self.0.relay else {
-            return self.partitions(wanted, after).await;
-        };
-        let relayed = relay.beyond(after, POLL).await?;
-        let target = |((stream_type, number), sent): (&(String, i32), &Position)| {
-            (Partition { stream_type: stream_type.clone(), number: *number }, after.min(*sent))
-        };
-        let sent = relayed.last_sent.iter().filter(|((stream_type, _), _)| wanted.contains(stream_type));
-        Ok(sent.map(target).collect())
-    }
-
     /// Waits until every partition has come to `after`, be it sent or not.
     async fn everywhere(
         &self,
@@ -113,6 +104,10 @@ impl ReadModels {
             return pending().await;
         };
         let targets = self.partitions(wanted, after).await?;
+        if targets.is_empty() {
+            // Without checkpoints only the relay's cursor says how far the read model is complete.
+            return pending().await;
+        }
         if seen.wait_for(|seen| reached(seen, &targets)).await.is_err() {
             // Its worker ended with the process.
             pending::<()>().await;
@@ -146,6 +141,15 @@ impl ReadModels {
         };
         Ok(rows.iter().map(checkpoint).collect())
     }
+}
+
+/// Where each partition has to come, when everything up to `after` is sent.
+fn targets(relayed: &Relayed, wanted: &[String], after: Position) -> Targets {
+    let target = |((stream_type, number), sent): (&(String, i32), &Position)| {
+        (Partition { stream_type: stream_type.clone(), number: *number }, after.min(*sent))
+    };
+    let sent = relayed.last_sent.iter().filter(|((stream_type, _), _)| wanted.contains(stream_type));
+    sent.map(target).collect()
 }
 
 fn reached(seen: &Seen, targets: &Targets) -> bool {

@@ -15,6 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     pub partition: i32,
+    pub offset: i64,
     pub key: String,
     pub value: String,
     pub headers: BTreeMap<String, String>,
@@ -27,6 +28,7 @@ impl Seen {
         let headers = message.headers().expect("a record has headers");
         Self {
             partition: message.partition(),
+            offset: message.offset(),
             key: text(message.key()),
             value: text(message.payload()),
             headers: headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect(),

@@ -30,7 +30,8 @@ fn chunk(records: &[(i64, i64)], logged: i64) -> Chunk {
         previous: Position(*previous),
         offset: position + 99,
     };
-    let feed = Feed { records: records.iter().map(received).collect(), logged: Position(logged) };
+    let feed =
+        Feed { records: records.iter().map(received).collect(), logged: Position(logged), next_offset: None };
     Chunk { feeds: BTreeMap::from([(partition(), feed)]), scope: Scope::Named }
 }
 

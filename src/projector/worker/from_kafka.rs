@@ -3,7 +3,10 @@
 //! Whoever waits in this process for the read model is not made to wait for Kafka too: then the log is read up to its head,
 //! and what Kafka brings of it later is passed over.
 
-use std::{collections::BTreeMap, future::pending};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::pending,
+};
 
 use tokio::{
     sync::watch,
@@ -13,10 +16,12 @@ use tokio::{
 use super::{Interruption, Worker};
 use crate::{
     config,
-    log::Position,
+    log::{Position, Relayed},
     projector::{
-        batch::{Chunk, Feed, Partition, Received, Scope},
-        checkpoint, generation,
+        batch::{Checkpoints, Chunk, Feed, Hole, Partition, Scope},
+        checkpoint,
+        fold::fill::fill,
+        generation,
         kafka_source::{KafkaSource, Subscription, Told},
     },
 };
@@ -44,12 +49,20 @@ impl Worker {
         let mut ticks = interval(self.limits.poll_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = Sighting::new();
-        let mut ahead = Ahead { told: self.deps.head.clone(), at: Position(0), passed_over: BTreeMap::new() };
+        // Nothing is known until the first look.
+        self.known.clear();
+        let mut ahead = Ahead {
+            told: self.deps.head.clone(),
+            at: Position(0),
+            relayed: Relayed::default(),
+            passed_over: BTreeMap::new(),
+        };
         loop {
             tokio::select! {
                 told = source.next() => match told {
-                    Some(Told::Chunk(chunk)) if self.is_folded(&chunk) => ahead.pass_over(chunk),
+                    Some(Told::Chunk(chunk)) if self.is_folded(&chunk) => ahead.pass_over(&chunk),
                     Some(Told::Chunk(chunk)) => {
+                        ahead.forget(&chunk);
                         let began = Instant::now();
                         let passed = self.fold_all(&chunk).await?;
                         self.rest(began, passed).await;
@@ -62,7 +75,8 @@ impl Worker {
                 },
                 () = self.is_awaited(&mut ahead) => self.go_ahead(&source, &mut ahead).await?,
                 _ = ticks.tick() => {
-                    let now = self.look(&source).await?;
+                    let (now, relayed) = self.look(&source).await?;
+                    ahead.relayed = relayed;
                     let lost = lost(&before, &now);
                     self.fold_all(&lost).await?;
                     before = now;
@@ -75,7 +89,7 @@ impl Worker {
     async fn fold_all(&mut self, chunk: &Chunk) -> Result<u64, Interruption> {
         let mut passed = 0;
         while !chunk.feeds.is_empty() {
-            let folded = self.fold(chunk).await?;
+            let folded = self.fold(chunk, None).await?;
             passed += folded.passed();
             if !folded.more {
                 break;
@@ -84,11 +98,11 @@ impl Worker {
         Ok(passed)
     }
 
-    /// Whether the log was read beyond all of this.
+    /// Whether all of this was folded from the log before it came.
     fn is_folded(&self, chunk: &Chunk) -> bool {
         chunk.feeds.iter().all(|(partition, feed)| {
-            let checkpoint = self.deps.progress.checkpoint(&self.folder.name, partition);
-            feed.records.last().is_none_or(|record| record.event.position <= checkpoint)
+            let known = self.known.get(partition);
+            known.is_some_and(|at| feed.records.iter().all(|record| record.event.position <= *at))
         })
     }
 
@@ -102,24 +116,35 @@ impl Worker {
         self.deps.progress.wanted(&self.folder.name).await;
     }
 
-    /// Folds what the log has for the worker's partitions.
+    /// Folds what the log has for the worker's partitions, as much of it as a batch may hold. What it takes for known is
+    /// checked by the fold; where it is wrong nothing moves, and Kafka goes on.
     async fn go_ahead(&mut self, source: &KafkaSource, ahead: &mut Ahead) -> Result<(), Interruption> {
         let told = *ahead.told.borrow();
         let head = self.deps.reader.head().await?;
-        // One that was told and is not there is a rumour, which nobody is to run after.
+        let holes = ahead.holes(&self.known, &source.assigned(), head);
+        if !holes.is_empty() {
+            let mut filled = fill(&self.deps.reader, &holes, &self.stream_types, &self.limits).await?;
+            let scanned_to = filled.scanned_to;
+            let mut feeds = BTreeMap::new();
+            for (partition, hole) in &mut filled.holes {
+                // Nothing lies between where it stands and where the reading began.
+                hole.from = self.known[partition];
+                let next_offset = ahead.passed_over.remove(partition);
+                feeds.insert(partition.clone(), Feed { logged: scanned_to, next_offset, ..Feed::default() });
+            }
+            if self.fold(&Chunk { feeds, scope: Scope::Named }, Some(&filled)).await?.more {
+                self.known.clear();
+            } else if scanned_to < head {
+                return Ok(());
+            }
+        }
+        // What was told and is not in the log is a rumour; nobody runs after it.
         ahead.at = told.max(head);
-        let mut passed_over = std::mem::take(&mut ahead.passed_over);
-        let feed = |partition: Partition| {
-            let records = passed_over.remove(&partition).into_iter().collect();
-            (partition, Feed { records, logged: head })
-        };
-        let feeds = source.assigned().into_iter().map(feed).collect();
-        self.fold_all(&Chunk { feeds, scope: Scope::Named }).await?;
         Ok(())
     }
 
     /// Looks where the worker's partitions stand and what was sent to them.
-    async fn look(&mut self, source: &KafkaSource) -> Result<Sighting, Interruption> {
+    async fn look(&mut self, source: &KafkaSource) -> Result<(Sighting, Relayed), Interruption> {
         self.refresh().await?;
         let relayed = self.deps.reader.relayed().await?;
         let sent = |partition: &Partition| {
@@ -131,26 +156,49 @@ impl Worker {
         let own: Vec<_> = stored.into_iter().filter(|stored| assigned.contains(&stored.partition)).collect();
         self.report_lag(&own, |stored| sent(&stored.partition));
         let seen = own.iter().map(|stored| (stored.partition.clone(), stored.position));
+        self.known = seen.clone().collect();
         self.deps.progress.advance(&self.folder.name, seen);
-        Ok(own
-            .into_iter()
-            .map(|stored| (stored.partition.clone(), (stored.position, sent(&stored.partition))))
-            .collect())
+        let sighting =
+            own.iter().map(|stored| (stored.partition.clone(), (stored.position, sent(&stored.partition))));
+        Ok((sighting.collect(), relayed))
     }
 }
 
-/// How far the log was read for those who wait.
+/// How the log is read for those who wait.
 struct Ahead {
+    /// The log's head, as it is told.
     told: watch::Receiver<Position>,
+    /// Up to where there is nothing to read.
     at: Position,
-    /// Of each partition the last record that was folded before it came: it says where the topic goes on.
-    passed_over: BTreeMap<Partition, Received>,
+    /// As it was at the last look.
+    relayed: Relayed,
+    /// Where the topics go on behind the records that came after they were folded.
+    passed_over: BTreeMap<Partition, i64>,
 }
 
 impl Ahead {
-    fn pass_over(&mut self, chunk: Chunk) {
-        let last = |(partition, mut feed): (Partition, Feed)| Some((partition, feed.records.pop()?));
-        self.passed_over.extend(chunk.feeds.into_iter().filter_map(last));
+    /// What is to be read of the log for these partitions. A quiet one is not looked for in all of the log: what was sent to
+    /// it is folded, so it has nothing up to the relay's cursor.
+    fn holes(&self, known: &Checkpoints, assigned: &BTreeSet<Partition>, head: Position) -> Vec<Hole> {
+        let behind = known.iter().filter(|(partition, at)| assigned.contains(*partition) && **at < head);
+        let hole = |(partition, at): (&Partition, &Position)| {
+            let from = self.relayed.complete_to(&(partition.stream_type.clone(), partition.number), *at);
+            Hole { partition: partition.clone(), from: from.min(head), to: head }
+        };
+        behind.map(hole).collect()
+    }
+
+    fn pass_over(&mut self, chunk: &Chunk) {
+        for (partition, feed) in &chunk.feeds {
+            if let Some(last) = feed.records.last() {
+                self.passed_over.insert(partition.clone(), last.offset + 1);
+            }
+        }
+    }
+
+    /// These are folded from Kafka, further than what was passed over.
+    fn forget(&mut self, chunk: &Chunk) {
+        self.passed_over.retain(|partition, _| !chunk.feeds.contains_key(partition));
     }
 }
 
@@ -160,7 +208,29 @@ fn lost(before: &Sighting, now: &Sighting) -> Chunk {
     let feeds = now.iter().filter_map(|(partition, (checkpoint, _))| {
         let (checkpoint_before, sent) = before.get(partition)?;
         let stuck = checkpoint == checkpoint_before && checkpoint < sent;
-        stuck.then(|| (partition.clone(), Feed { records: Vec::new(), logged: *sent }))
+        stuck.then(|| (partition.clone(), Feed { logged: *sent, ..Feed::default() }))
     });
     Chunk { feeds: feeds.collect(), scope: Scope::Named }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quiet_partition_is_not_looked_for_in_all_of_the_log() {
+        let of = |number| Partition { stream_type: "order".into(), number };
+        let (_, told) = watch::channel(Position(0));
+        let last_sent =
+            [(0, 70), (1, 95)].map(|(number, sent)| (("order".to_owned(), number), Position(sent)));
+        let relayed = Relayed { cursor: Position(98), last_sent: last_sent.into() };
+        let ahead = Ahead { told, at: Position(0), relayed, passed_over: BTreeMap::new() };
+        // All sent is folded of 0, not of 1; 2 never had anything; 3 stands at the head, and 4 is another worker's.
+        let known =
+            [(0, 70), (1, 90), (2, 0), (3, 100), (4, 0)].map(|(number, at)| (of(number), Position(at)));
+        let holes = ahead.holes(&known.into(), &(0..4).map(of).collect(), Position(100));
+        let holes: Vec<_> =
+            holes.iter().map(|hole| (hole.partition.number, hole.from.0, hole.to.0)).collect();
+        assert_eq!(holes, [(0, 98, 100), (1, 90, 100), (2, 98, 100)]);
+    }
 }

@@ -69,7 +69,7 @@ impl Worker {
         let half = Scope::Free((chunk.feeds.len() as i64 + 1) / 2);
         let mut passed = 0;
         while !chunk.feeds.is_empty() {
-            let folded = self.fold(&chunk).await?;
+            let folded = self.fold(&chunk, None).await?;
             passed += folded.passed();
             if folded.more && self.order() == Order::Stream {
                 chunk.scope = half;
@@ -85,7 +85,7 @@ impl Worker {
         let partitions = self.stream_types.iter().flat_map(|(stream_type, known)| {
             (0..known.partitions).map(|number| Partition { stream_type: stream_type.clone(), number })
         });
-        let feed = Feed { records: Vec::new(), logged: head };
+        let feed = Feed { logged: head, ..Feed::default() };
         let feeds: BTreeMap<_, _> = partitions.map(|partition| (partition, feed.clone())).collect();
         let scope = match self.order() {
             Order::Stream => Scope::Free(feeds.len() as i64),
