@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 use super::{Interruption, Worker};
@@ -73,7 +73,13 @@ impl Worker {
                     }
                     None => return Ok(()),
                 },
-                () = self.is_awaited(&mut ahead) => self.go_ahead(&source, &mut ahead).await?,
+                () = self.is_awaited(&mut ahead) => {
+                    let began = Instant::now();
+                    if self.go_ahead(&source, &mut ahead).await? > 1 {
+                        // Half of the time is left to those who write.
+                        sleep(began.elapsed().min(self.limits.fold_interval)).await;
+                    }
+                }
                 _ = ticks.tick() => {
                     let (now, relayed) = self.look(&source).await?;
                     ahead.relayed = relayed;
@@ -118,10 +124,11 @@ impl Worker {
 
     /// Folds what the log has for the worker's partitions, as much of it as a batch may hold. What it takes for known is
     /// checked by the fold; where it is wrong nothing moves, and Kafka goes on.
-    async fn go_ahead(&mut self, source: &KafkaSource, ahead: &mut Ahead) -> Result<(), Interruption> {
+    async fn go_ahead(&mut self, source: &KafkaSource, ahead: &mut Ahead) -> Result<u64, Interruption> {
         let told = *ahead.told.borrow();
         let head = self.deps.reader.head().await?;
         let holes = ahead.holes(&self.known, &source.assigned(), head);
+        let mut passed = 0;
         if !holes.is_empty() {
             let mut filled = fill(&self.deps.reader, &holes, &self.stream_types, &self.limits).await?;
             let scanned_to = filled.scanned_to;
@@ -132,15 +139,17 @@ impl Worker {
                 let next_offset = ahead.passed_over.remove(partition);
                 feeds.insert(partition.clone(), Feed { logged: scanned_to, next_offset, ..Feed::default() });
             }
-            if self.fold(&Chunk { feeds, scope: Scope::Named }, Some(&filled)).await?.more {
+            let folded = self.fold(&Chunk { feeds, scope: Scope::Named }, Some(&filled)).await?;
+            passed = folded.passed();
+            if folded.more {
                 self.known.clear();
             } else if scanned_to < head {
-                return Ok(());
+                return Ok(passed);
             }
         }
         // What was told and is not in the log is a rumour; nobody runs after it.
         ahead.at = told.max(head);
-        Ok(())
+        Ok(passed)
     }
 
     /// Looks where the worker's partitions stand and what was sent to them.
