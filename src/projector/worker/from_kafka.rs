@@ -83,6 +83,8 @@ impl Worker {
                 _ = ticks.tick() => {
                     let (now, relayed) = self.look(&source).await?;
                     ahead.relayed = relayed;
+                    // Partitions may have come since the log was read last, or it was not as it was told.
+                    ahead.at = self.known.values().min().copied().unwrap_or(ahead.at);
                     let lost = lost(&before, &now);
                     self.fold_all(&lost).await?;
                     before = now;
