@@ -128,6 +128,29 @@ async fn whoever_waits_does_not_wait_for_kafka() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn readers_who_wait_beside_writers_miss_nothing() {
+    let (database, prefix, brokers) = (Database::new().await, topic_prefix(), kafka_brokers());
+    // Batches that are full again and again while the log grows behind them.
+    let settings =
+        [("kafka_brokers", &*brokers), ("topic_prefix", &*prefix), ("projector_batch_events_max", "2")];
+    let annals = Process::serve(&database, &[], &settings);
+    let client = Client::new();
+    create_and_read(&client, &annals).await;
+    let clients = (0..12).map(|_| async {
+        for _ in 0..25 {
+            create_and_read(&client, &annals).await;
+        }
+    });
+    join_all(clients).await;
+    let created: BTreeSet<Uuid> = database.events().await.into_iter().map(|event| event.stream_id).collect();
+    assert_eq!(created.len(), 301);
+    until("all are there", || async { rows(&database).await == created }).await;
+    let applied = "select sum(applied)::bigint from projections.checkpoints where projection = 'orders'";
+    let applied: i64 = database.client().await.query_one(applied, &[]).await.expect("a sum").get(0);
+    assert_eq!(applied, 301);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_key_is_made_on_the_command_line() {
     let database = Database::new().await;
     let settings = [("auth", "keys")];

@@ -243,6 +243,10 @@ impl Fold<'_> {
         partitions: &[Partition],
     ) -> Result<Checkpoints, Error> {
         let Generation { number: first, folder, .. } = &self.generations[0];
+        // What is read of the log for a stream type that is not known here would be thrown away.
+        if partitions.iter().any(|partition| !self.stream_types.contains_key(&partition.stream_type)) {
+            return Err(Error::NoCheckpoint);
+        }
         let whose = match self.loading {
             true => Whose { followers: false, candidate: Some(*first) },
             false => Whose { followers: true, candidate: None },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     config, kafka,
-    log::{LogReader, StreamTypes},
+    log::{Event, LogReader, Position, StreamTypes},
     postgres,
     projector::batch::{Filled, FilledHole, Hole, Partition},
 };
@@ -24,10 +24,7 @@ pub(in crate::projector) async fn fill(
     let events = reader.after(from, Some(&names), limits.batch_events_max, limits.batch_bytes_max).await?;
     let bytes: usize = events.iter().map(|event| event.data.as_str().len()).sum();
     let whole = events.len() < limits.batch_events_max && bytes < limits.batch_bytes_max;
-    let scanned_to = match events.last() {
-        Some(last) if !whole => last.position,
-        _ => to,
-    };
+    let scanned_to = scanned_to(&events, whole, to);
     let bounds: BTreeMap<&Partition, &Hole> = holes.iter().map(|hole| (&hole.partition, hole)).collect();
     let mut filled: BTreeMap<Partition, FilledHole> = holes
         .iter()
@@ -47,4 +44,44 @@ pub(in crate::projector) async fn fill(
         }
     }
     Ok(Filled { holes: filled, scanned_to })
+}
+
+/// Up to where nothing is missing of what was read for holes that end at `to`. The log may have grown beyond that meanwhile,
+/// by events that are of no hole.
+fn scanned_to(events: &[Event], whole: bool, to: Position) -> Position {
+    match events.last() {
+        Some(last) if !whole => last.position.min(to),
+        _ => to,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{json::RawJson, log::Version};
+
+    fn event(position: i64) -> Event {
+        Event {
+            position: Position(position),
+            stream_type: "order".into(),
+            stream_id: Uuid::nil(),
+            version: Version(1),
+            event_id: Uuid::nil(),
+            event_type: "order.paid".into(),
+            schema_version: 1,
+            data: RawJson::trusted("{}"),
+            metadata: RawJson::trusted("{}"),
+            recorded_at: chrono::DateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_reading_never_counts_further_than_the_holes_go() {
+        let events = [event(3), event(4)];
+        assert_eq!(scanned_to(&events, true, Position(9)), Position(9), "there is no more");
+        assert_eq!(scanned_to(&events, false, Position(9)), Position(4), "it was cut");
+        assert_eq!(scanned_to(&events, false, Position(3)), Position(3), "4 came while 3 was the head");
+    }
 }

@@ -129,7 +129,9 @@ impl Worker {
     async fn go_ahead(&mut self, source: &KafkaSource, ahead: &mut Ahead) -> Result<u64, Interruption> {
         let told = *ahead.told.borrow();
         let head = self.deps.reader.head().await?;
-        let holes = ahead.holes(&self.known, &source.assigned(), head);
+        let mut readable = source.assigned();
+        readable.retain(|partition| self.stream_types.contains_key(&partition.stream_type));
+        let holes = ahead.holes(&self.known, &readable, head);
         let mut passed = 0;
         if !holes.is_empty() {
             let mut filled = fill(&self.deps.reader, &holes, &self.stream_types, &self.limits).await?;
@@ -188,10 +190,10 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// What is to be read of the log for these partitions. A quiet one is not looked for in all of the log: what was sent to
+    /// What is to be read of the log for some partitions. A quiet one is not looked for in all of the log: what was sent to
     /// it is folded, so it has nothing up to the relay's cursor.
-    fn holes(&self, known: &Checkpoints, assigned: &BTreeSet<Partition>, head: Position) -> Vec<Hole> {
-        let behind = known.iter().filter(|(partition, at)| assigned.contains(*partition) && **at < head);
+    fn holes(&self, known: &Checkpoints, of: &BTreeSet<Partition>, head: Position) -> Vec<Hole> {
+        let behind = known.iter().filter(|(partition, at)| of.contains(*partition) && **at < head);
         let hole = |(partition, at): (&Partition, &Position)| {
             let from = self.relayed.complete_to(&(partition.stream_type.clone(), partition.number), *at);
             Hole { partition: partition.clone(), from: from.min(head), to: head }
