@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     config, kafka,
-    log::{Event, LogReader, Position, StreamTypes},
+    log::{LogReader, Position, StreamTypes},
     postgres,
     projector::batch::{Filled, FilledHole, Hole, Partition},
 };
@@ -24,7 +24,7 @@ pub(in crate::projector) async fn fill(
     let events = reader.after(from, Some(&names), limits.batch_events_max, limits.batch_bytes_max).await?;
     let bytes: usize = events.iter().map(|event| event.data.as_str().len()).sum();
     let whole = events.len() < limits.batch_events_max && bytes < limits.batch_bytes_max;
-    let scanned_to = scanned_to(&events, whole, to);
+    let scanned_to = scanned_to(events.last().map(|last| last.position), whole, to);
     let bounds: BTreeMap<&Partition, &Hole> = holes.iter().map(|hole| (&hole.partition, hole)).collect();
     let mut filled: BTreeMap<Partition, FilledHole> = holes
         .iter()
@@ -48,40 +48,22 @@ pub(in crate::projector) async fn fill(
 
 /// Up to where nothing is missing of what was read for holes that end at `to`. The log may have grown beyond that meanwhile,
 /// by events that are of no hole.
-fn scanned_to(events: &[Event], whole: bool, to: Position) -> Position {
-    match events.last() {
-        Some(last) if !whole => last.position.min(to),
+fn scanned_to(last: Option<Position>, whole: bool, to: Position) -> Position {
+    match last {
+        Some(last) if !whole => last.min(to),
         _ => to,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
-    use crate::{json::RawJson, log::Version};
-
-    fn event(position: i64) -> Event {
-        Event {
-            position: Position(position),
-            stream_type: "order".into(),
-            stream_id: Uuid::nil(),
-            version: Version(1),
-            event_id: Uuid::nil(),
-            event_type: "order.paid".into(),
-            schema_version: 1,
-            data: RawJson::trusted("{}"),
-            metadata: RawJson::trusted("{}"),
-            recorded_at: chrono::DateTime::UNIX_EPOCH,
-        }
-    }
 
     #[test]
     fn a_reading_never_counts_further_than_the_holes_go() {
-        let events = [event(3), event(4)];
-        assert_eq!(scanned_to(&events, true, Position(9)), Position(9), "there is no more");
-        assert_eq!(scanned_to(&events, false, Position(9)), Position(4), "it was cut");
-        assert_eq!(scanned_to(&events, false, Position(3)), Position(3), "4 came while 3 was the head");
+        let last = Some(Position(4));
+        assert_eq!(scanned_to(last, true, Position(9)), Position(9), "there is no more");
+        assert_eq!(scanned_to(last, false, Position(9)), Position(4), "it was cut");
+        assert_eq!(scanned_to(last, false, Position(3)), Position(3), "4 came while 3 was the head");
     }
 }
