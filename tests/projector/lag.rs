@@ -1,5 +1,7 @@
 //! How far projections are behind, told from the checkpoints and the log alone.
 
+use std::collections::BTreeMap;
+
 use annals::projector::{self, Lag, Status};
 
 use crate::{
@@ -8,9 +10,12 @@ use crate::{
 };
 
 impl Stage {
+    async fn lags(&self) -> BTreeMap<String, Lag> {
+        projector::lags(&self.database.reader(), &self.database.pool()).await.expect("told")
+    }
+
     async fn lag(&self) -> Lag {
-        let lags = projector::lags(&self.database.reader(), &self.database.pool()).await.expect("told");
-        lags["counters"]
+        self.lags().await["counters"]
     }
 }
 
@@ -24,6 +29,7 @@ async fn lag_is_told_in_events_and_in_time_and_idle_partitions_have_none() {
             true => stage.kafka_process(&[&folder], &[]).await,
             false => stage.process(&[&folder], &[]).await,
         };
+        until("the projection is made", async || stage.lags().await.contains_key("counters")).await;
         // Over Kafka all partitions but the last counter's stand where they stood.
         let (mut counters, mut last) = (Counters::new(20), Counters::new(1));
         stage.count(&mut counters, 20).await;
