@@ -25,7 +25,7 @@ use rdkafka::error::KafkaError;
 pub use sent::Sent;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     config,
@@ -99,6 +99,10 @@ pub enum Error {
     Replaced { topic: String },
     #[error("another process has the lease, or it could not be renewed in time")]
     LeaseLost,
+    #[error(
+        "another process has the lease, or the database has lost what this one recorded in it: beginning anew"
+    )]
+    StateLost,
     #[error("the metadata of event {0} cannot be read: a newer program may have written it")]
     Unreadable(Position),
     #[error("the database holds another log than at the start: start this process again")]
@@ -132,8 +136,9 @@ pub async fn run(deps: Deps, kafka: config::Kafka, config: config::Relay, shutdo
         become_role(&deps, Role::Leader, Some(lease.holder.epoch));
         lead(&deps, &kafka, &config, &lease, &shutdown).await;
         become_role(&deps, Role::Standby, None);
+        // It may be another's by now, and then stays so.
+        lease.release().await;
         if shutdown.is_cancelled() {
-            lease.release().await;
             return;
         }
     }
@@ -180,6 +185,7 @@ async fn lead(
         };
         match result {
             Ok(()) | Err(Error::LeaseLost) => return,
+            Err(error @ Error::StateLost) => return warn!("{error}"),
             Err(error) => {
                 if deps.status.borrow().stopped.is_none() {
                     waits = backoff();

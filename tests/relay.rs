@@ -14,7 +14,7 @@ use annals::{
 };
 use broker::Broker;
 use stage::Stage;
-use support::{ORDER, append, append_to};
+use support::{ORDER, append, append_to, until};
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +116,28 @@ async fn state_that_lags_repeats_nothing() {
     assert_eq!(*relay.sent.known(), before, "and readers of the same process are told");
     stage.append_orders(10).await;
     stage.relayed(110).await;
+    stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_that_a_crash_took_is_learned_again() {
+    let stage = Stage::new().await;
+    let _relay = stage.relay().await;
+    stage.append_orders(100).await;
+    stage.relayed(100).await;
+    let reader = stage.database.reader();
+    let before = reader.relayed().await.expect("readable");
+    let client = stage.database.client().await;
+    let forget = || client.batch_execute(include_str!("relay/forget_progress.sql"));
+    // Under a relay that goes on: at rest it notices by itself …
+    forget().await.expect("forgotten");
+    until("it is learned again", || async { reader.relayed().await.expect("readable") == before }).await;
+    // … and what it records next is not put on top of nothing.
+    forget().await.expect("forgotten");
+    stage.append_orders(10).await;
+    stage.relayed(110).await;
+    let after = reader.relayed().await.expect("readable");
+    assert!(after.includes(&before), "{after:?} after {before:?}");
     stage.assert_topic_is_log("order").await;
 }
 

@@ -84,10 +84,12 @@ pub(super) async fn revoke_lease(pool: &Pool) -> Result<(), postgres::Error> {
     Ok(())
 }
 
-/// Records what Kafka acknowledged; false when the lease belongs to another holder.
+/// Records what Kafka acknowledged, on top of what this holder recorded last; false when the lease belongs to another
+/// one, or when the database has lost what was recorded.
 pub(super) async fn advance(
     pool: &Pool,
     holder: &Holder,
+    recorded: Position,
     relayed: &Relayed,
 ) -> Result<bool, postgres::Error> {
     let partitions = relayed.last_sent.keys();
@@ -99,7 +101,15 @@ pub(super) async fn advance(
     let row = client
         .query_one(
             &statement,
-            &[&holder.name, &holder.epoch, &relayed.cursor.0, &stream_types, &partitions, &positions],
+            &[
+                &holder.name,
+                &holder.epoch,
+                &recorded.0,
+                &relayed.cursor.0,
+                &stream_types,
+                &partitions,
+                &positions,
+            ],
         )
         .await?;
     Ok(row.get(0))

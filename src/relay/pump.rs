@@ -181,8 +181,12 @@ async fn send(session: &Session<'_>, producer: &Producer, batch: Batch) -> Resul
 }
 
 async fn record(session: &Session<'_>, relayed: Relayed) -> Result<(), Error> {
-    let is_ours = outbox::advance(&session.deps.writer, &session.lease.holder, &relayed).await?;
-    if is_ours { Ok(()) } else { Err(Error::LeaseLost) }
+    let (holder, recorded) = (&session.lease.holder, session.recorded.load(Ordering::Relaxed));
+    if !outbox::advance(&session.deps.writer, holder, Position(recorded), &relayed).await? {
+        return Err(Error::StateLost);
+    }
+    session.recorded.store(relayed.cursor.0, Ordering::Relaxed);
+    Ok(())
 }
 
 /// The log's head, as far as it is known: told by the watch, or seen by the slow poll.
@@ -214,6 +218,11 @@ impl Head {
                 }
             };
             if timeout(session.config.poll_interval, changed).await.is_err() {
+                // A crash of the database may have come and gone unseen. What it took is in the topics' tails.
+                let recorded = session.recorded.load(Ordering::Relaxed);
+                if session.deps.reader.relayed().await?.cursor.0 < recorded {
+                    return Err(Error::StateLost);
+                }
                 self.0.fetch_max(session.deps.reader.head().await?.0, Ordering::Relaxed);
             }
         }

@@ -3,7 +3,11 @@
 //! Any error ends it, and the next one begins from nothing: what a producer in an unknown state did is read from the
 //! topics, never guessed.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::AtomicI64},
+    time::Duration,
+};
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +40,8 @@ pub(super) struct Session<'a> {
     pub(super) relay_id: String,
     /// As it was at the start.
     pub(super) relayed: Relayed,
+    /// The last cursor that was recorded.
+    pub(super) recorded: AtomicI64,
     pub(super) ends: Arc<Ends>,
 }
 
@@ -66,6 +72,7 @@ pub(super) async fn run(
         source: kafka::source(log_id),
         relay_id: format!("{}.relay.{log_id}", kafka.topic_prefix),
         relayed,
+        recorded: AtomicI64::new(cursor.0),
         ends: Arc::default(),
     };
     session.deps.status.send_modify(|status| {
