@@ -36,6 +36,7 @@ use crate::{
 };
 
 const STATEMENT_TIMEOUT: &str = include_str!("audit/statement_timeout.sql");
+const FLUSH: &str = include_str!("audit/flush.sql");
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +107,7 @@ impl Audit {
         config: config::Audit,
     ) -> Self {
         let listeners = Arc::new(Semaphore::new(config.listeners_max));
-        let log = LogReader::new(reader.clone());
+        let log = LogReader::following(reader.clone(), head.clone());
         let verifying = Arc::new(Semaphore::new(1));
         Self { reader, writer, log, registry, head, indexed, listeners, verifying, config }
     }
@@ -143,6 +144,9 @@ impl Audit {
         transaction.execute(STATEMENT_TIMEOUT, &[&time]).await?;
         let statement = transaction.prepare_cached(sql).await?;
         let rows = transaction.query(&statement, parameters).await?;
+        // What was seen is told once it is on the disk.
+        let flush = transaction.prepare_cached(FLUSH).await?;
+        transaction.execute(&flush, &[]).await?;
         transaction.commit().await?;
         Ok(rows)
     }

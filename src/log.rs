@@ -119,6 +119,9 @@ pub struct NewEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     Exactly(Version),
+    /// At this version, by this event. Whoever decides on events that are still on their way says so by it: another one of
+    /// that version is not what was counted on.
+    Last(Version, Uuid),
     NoStream,
     Any,
 }

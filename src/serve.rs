@@ -192,6 +192,11 @@ impl Process {
         self.tasks.spawn(task);
     }
 
+    /// The log through a pool.
+    fn log(&self, pool: Pool) -> LogReader {
+        LogReader::following(pool, self.head.clone())
+    }
+
     fn observe(&self, appender: Option<Appender>) -> anyhow::Result<()> {
         let has_relay = self.config.kafka.is_some();
         let watched = Watched { log: self.writer.clone(), appender, has_relay, projections: self.reading()? };
@@ -207,7 +212,7 @@ impl Process {
             Some(url) => postgres::pool(url, databases)?,
             None => log.clone(),
         };
-        Ok((LogReader::new(log), read))
+        Ok((self.log(log), read))
     }
 
     fn relay(&self) -> anyhow::Result<()> {
@@ -216,7 +221,7 @@ impl Process {
             return Ok(());
         };
         let deps = relay::Deps {
-            reader: LogReader::new(postgres::pool(&self.config.databases.writer, &self.config.databases)?),
+            reader: self.log(postgres::pool(&self.config.databases.writer, &self.config.databases)?),
             writer: self.writer.clone(),
             identity: self.identity.clone(),
             head: self.head.clone(),
@@ -236,7 +241,7 @@ impl Process {
             None => log.clone(),
         };
         let deps = projector::Deps {
-            reader: LogReader::new(log),
+            reader: self.log(log),
             read,
             registry: self.registry.clone(),
             log_id: self.identity.log_id,
@@ -265,7 +270,7 @@ impl Process {
         self.observe(Some(appender.clone()))?;
         let commands = Commands::new(
             self.registry.clone(),
-            LogReader::new(self.writer.clone()),
+            self.log(self.writer.clone()),
             appender,
             CommandLog::new(self.writer.clone()),
             self.identity.clone(),
@@ -310,7 +315,7 @@ impl Process {
         let address = listener.local_addr()?;
         let deps = api::Deps {
             registry: self.registry.clone(),
-            log: LogReader::new(self.writer.clone()),
+            log: self.log(self.writer.clone()),
             log_id: self.identity.log_id,
             read_models: self.read_models()?,
             audit: self.audit()?,
@@ -329,7 +334,7 @@ impl Process {
     /// The read models, as the role that may only read.
     fn read_models(&self) -> anyhow::Result<ReadModels> {
         let databases = &self.config.databases;
-        let log = LogReader::new(postgres::pool(&databases.reader, databases)?);
+        let log = self.log(postgres::pool(&databases.reader, databases)?);
         let sent = self.config.kafka.as_ref().map(|_| self.sent.clone());
         Ok(ReadModels::new(databases, log, sent, self.progress.clone(), self.config.reads.clone())?)
     }

@@ -113,6 +113,33 @@ async fn a_stale_cache_says_no_false_no() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_falls_with_the_one_it_was_decided_on() {
+    let database = Database::new().await;
+    // One command per batch, so that the links are held against the log one after the other.
+    let one = database.commands(&[("append_batch_requests_max", "1")]).await;
+    let other = database.commands(&[]).await;
+    let refund = |id, amount: i64| {
+        let amount = serde_json::Number::from(amount);
+        request("order.refund", Some(id), json!({"amount": amount, "reason": "r"}))
+    };
+    for _ in 0..20 {
+        let id = create(&one, "order.create", order()).await;
+        let paid = json!({"amount": serde_json::Number::from(9), "reference": "r"});
+        for (command, body) in [("order.confirm", json!({})), ("order.pay", paid)] {
+            one.execute(request(command, Some(id), body)).await.expect("answered").result().expect("yes");
+        }
+        // What `one` knows is out of date by this one.
+        other.execute(refund(id, 5)).await.expect("answered").result().expect("yes");
+        // It decides the second on what the first would lead to; the first is not appended, but `other`'s event has the
+        // version that the second counts on.
+        let (first, second) = tokio::join!(one.execute(refund(id, 1)), one.execute(refund(id, 5)));
+        first.expect("answered").result().expect("4 are left");
+        let second = second.expect("answered").result().expect_err("3 are left");
+        assert_eq!(second.kind, RejectionKind::Rule);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn if_match_insists_on_a_version() {
     let database = Database::new().await;
     let (one, other) = (database.commands(&[]).await, database.commands(&[]).await);

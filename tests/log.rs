@@ -56,6 +56,40 @@ async fn one_of_many_writers_with_one_expected_version_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_append_may_count_on_an_event() {
+    let database = Database::new().await;
+    let (appender, _) = database.appender(&[]);
+    let stream = Uuid::now_v7();
+    let created = append_to(stream, Expected::NoStream, &[("order.created", ORDER)]);
+    let link = |version, event| {
+        append_to(stream, Expected::Last(Version(version), event), &[("order.confirmed", "{}")])
+    };
+    let second = link(1, created.events[0].event_id);
+    let third = link(2, second.events[0].event_id);
+    let mistaken = link(3, second.events[0].event_id);
+    let behind_it = link(4, mistaken.events[0].event_id);
+    let late = link(3, mistaken.events[0].event_id);
+    let queued: Vec<_> = [created, second, third.clone(), mistaken, behind_it]
+        .into_iter()
+        .map(|append| appender.enqueue(append).expect("queued"))
+        .collect();
+    let mut outcomes =
+        join_all(queued).await.into_iter().map(|outcome| outcome.expect("answered").expect("answered"));
+    for version in 1..=3 {
+        let outcome = outcomes.next().expect("an outcome");
+        assert!(
+            matches!(outcome, Outcome::Appended { version: Version(at), .. } if at == version),
+            "{outcome:?}"
+        );
+    }
+    for outcome in outcomes.chain([appender.append(late).await.expect("answered")]) {
+        assert_eq!(outcome, Outcome::Conflict { actual: Version(3) });
+    }
+    let next = link(3, third.events[0].event_id);
+    assert!(matches!(appender.append(next).await, Ok(Outcome::Appended { version: Version(4), .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chain_is_appended_in_order_and_breaks_at_its_first_fault() {
     let database = Database::new().await;
     let (appender, _) = database.appender(&[]);

@@ -49,9 +49,11 @@ struct Wish {
     claims: Vec<(usize, bool)>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Any,
+    /// Nothing that could be: only where the stream stands.
+    Asks,
     NoStream,
     /// As it is when the request's turn comes, if all before it goes through.
     Right,
@@ -64,6 +66,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         2 => Just(Expect::Any),
         2 => Just(Expect::NoStream),
         1 => (-2..3_i64).prop_map(Expect::Wrong),
+        1 => Just(Expect::Asks),
     ];
     let events = prop_oneof![1 => Just(0_i64), 4 => 1..4_i64];
     let claims = vec((0..4_usize, prop::bool::weighted(0.7)), 0..3);
@@ -145,10 +148,11 @@ fn batch(names: &Names, log: &Log, wishes: &[Wish], sent: &mut Vec<Request>) -> 
             Expect::NoStream => Some(0),
             Expect::Right => Some(*version),
             Expect::Wrong(by) => Some(*version + by),
+            Expect::Asks => Some(-1),
         };
         let request = names.request(wish, expected, sent);
         if held.admits(&request) {
-            *version += request.events;
+            *version += if wish.expect == Expect::Asks { 0 } else { request.events };
             batch.push(request);
         }
     }
@@ -293,6 +297,7 @@ fn to_append(names: &Names, wish: &Wish) -> Append {
     let expected = match wish.expect {
         Expect::NoStream => Expected::NoStream,
         Expect::Wrong(by) => Expected::Exactly(Version(by.max(0))),
+        Expect::Asks => Expected::Exactly(Version(-1)),
         Expect::Any | Expect::Right => Expected::Any,
     };
     let unique = |value: String| UniqueValue { scope: SCOPE, value, taken: Violation::at("", "taken") };

@@ -53,6 +53,7 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("log.clean_commands", [true, false, false]),
     ("log.fail_accepted", [true, false, false]),
     ("log.find_events", [true, false, true]),
+    ("log.flush", [true, true, true]),
     ("log.index_events", [true, false, false]),
     ("log.keep_snapshot", [true, false, false]),
     ("log.lease_renew", [true, false, false]),

@@ -6,7 +6,7 @@ use std::{
     collections::HashSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -19,30 +19,44 @@ use support::{
 };
 use uuid::Uuid;
 
+const CLIENTS: usize = 32;
+const APPENDS_PER_CLIENT: usize = 100;
+
 /// Cuts the connections again and again until dropped.
-struct Cutting(Arc<AtomicBool>);
+struct Cutting {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+}
 
 impl Cutting {
     fn start(proxy: Arc<Proxy>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
+        let done = Arc::new(AtomicUsize::new(0));
+        let cuts = done.clone();
         tokio::spawn(async move {
             for n in 0_u64.. {
                 if stopped.load(Ordering::Relaxed) {
                     return;
                 }
-                // Uneven, so that cuts meet every phase of a batch.
-                tokio::time::sleep(Duration::from_millis(5 + n * 7 % 40)).await;
+                // Uneven, so that cuts meet every phase of a batch; and mostly long enough for new sessions.
+                tokio::time::sleep(Duration::from_millis(20 + n * 17 % 120)).await;
                 proxy.cut();
+                cuts.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Self(stop)
+        Self { stop, done }
+    }
+
+    /// How often it has cut them.
+    fn done(&self) -> usize {
+        self.done.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Cutting {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -53,11 +67,11 @@ async fn every_append_gets_its_true_outcome_over_broken_connections() {
     let url = through(&database.url, &proxy);
     let (appender, _) = database.appender(&[("database_url", &url)]);
     let cutting = Cutting::start(proxy);
-    let clients = (0..32).map(|_| {
+    let clients = (0..CLIENTS).map(|_| {
         let appender = appender.clone();
         async move {
             let mut acknowledged = Vec::new();
-            for _ in 0..50 {
+            for _ in 0..APPENDS_PER_CLIENT {
                 let append = append("order.created", ORDER);
                 let stream = append.stream.id;
                 let positions = match appender.append(append.clone()).await.expect("resolved within its time")
@@ -75,10 +89,11 @@ async fn every_append_gets_its_true_outcome_over_broken_connections() {
         }
     });
     let acknowledged: Vec<_> = join_all(clients).await.into_iter().flatten().collect();
+    assert!(cutting.done() > 2, "connections were cut");
     drop(cutting);
     let events = database.events().await;
-    assert_eq!(events.len(), 1_600, "each took effect once");
-    assert!(events.iter().map(|event| event.position.0).eq(1..=1_600));
+    assert_eq!(events.len(), CLIENTS * APPENDS_PER_CLIENT, "each took effect once");
+    assert!(events.iter().map(|event| event.position.0).eq(1..=events.len() as i64));
     let stored: HashSet<_> = events.iter().map(|event| (event.stream_id, event.position)).collect();
     assert!(acknowledged.iter().all(|acknowledged| stored.contains(acknowledged)));
 }

@@ -94,7 +94,11 @@ impl Audit {
         verification.positions(&mut progress).await?;
         verification.streams(&mut progress).await?;
         verification.commands().await?;
-        Ok(verification.report)
+        let report = verification.report;
+        drop(snapshot);
+        // What was seen is told once it is on the disk.
+        self.log.head().await?;
+        Ok(report)
     }
 }
 

@@ -50,6 +50,8 @@ impl Queued {
     fn is_disproved_by(&self, outcome: &Result<Outcome, log::Error>) -> bool {
         match outcome {
             Ok(Outcome::Appended { .. }) => false,
+            // A question was answered with the version that is known here.
+            Ok(Outcome::Conflict { actual }) if self.mismatch => *actual != self.before,
             Ok(Outcome::Conflict { .. }) | Err(_) => true,
             Ok(_) => self.changes,
         }
@@ -116,7 +118,7 @@ impl<'a> Attempt<'a> {
     /// which becomes the answer.
     async fn queue(&self, hot: &hot::Hot, refused: Option<Rejection>) -> Result<Queued, Error> {
         let mut slot = hot.lock().await;
-        let Known { state, version, reading } = match &*slot {
+        let Known { state, version, last, reading } = match &*slot {
             Some(known) => known.clone(),
             None => slot.insert(self.load().await?).clone(),
         };
@@ -137,14 +139,19 @@ impl<'a> Attempt<'a> {
             let Decided { decision, state, answer } = decided.map_err(Error::Invalid)?;
             (decision, state, answer)
         };
-        let expected = if mismatch { NEVER } else { Expected::Exactly(version) };
+        let expected = match last {
+            _ if mismatch => NEVER,
+            Some(last) => Expected::Last(version, last),
+            None => Expected::Exactly(version),
+        };
         let (append, told) = self.append(expected, decision, result);
         let claims = append.claims.clone();
         let changes = !append.events.is_empty();
         let before = version;
         let version = Version(before.0 + append.events.len() as i64);
+        let last = append.events.last().map_or(last, |event| Some(event.event_id));
         let outcome = self.deps.appender.enqueue(append)?;
-        *slot = Some(Known { state: after.clone(), version, reading });
+        *slot = Some(Known { state: after.clone(), version, last, reading });
         Ok(Queued { outcome, told, claims, reading, before, state: after, changes, mismatch })
     }
 
@@ -161,7 +168,7 @@ impl<'a> Attempt<'a> {
     async fn load(&self) -> Result<Known, Error> {
         let reading = self.deps.hot.next_reading();
         if self.command.creates {
-            return Ok(Known { state: self.aggregate.initial(), version: Version(0), reading });
+            return Ok(Known { state: self.aggregate.initial(), version: Version(0), last: None, reading });
         }
         let _step = self.step("load");
         let mut known = self.deps.nearest(self.aggregate, &self.stream, reading).await?;
@@ -171,8 +178,9 @@ impl<'a> Attempt<'a> {
             let events = self.deps.reader.stream(&self.stream, known.version, page).await?;
             let mut data = events.iter().map(|event| (&*event.event_type, event.schema_version, &event.data));
             let state: AnyState = self.aggregate.fold(&known.state, &mut data)?;
-            known =
-                Known { state, version: events.last().map_or(known.version, |event| event.version), ..known };
+            if let Some(last) = events.last() {
+                known = Known { state, version: last.version, last: Some(last.event_id), ..known };
+            }
             if (events.len() as i64) < page {
                 if self.deps.snapshots.is_due(snapshot, known.version) {
                     self.deps.keep_snapshot(self.aggregate, &self.stream, known.version, &known.state);

@@ -1,8 +1,9 @@
 //! Aggregates kept in memory, and the order of commands on each.
 //!
 //! Commands on one aggregate are decided one after the other here, each on what its predecessor leads to, and queued in
-//! that order without waiting for the database: a chain. The log checks every link, so a state kept here can be wrong
-//! (another process appended) without a wrong answer: the link fails, the state is dropped and read again.
+//! that order without waiting for the database: a chain. The log checks every link, by the event it counts on, so a state
+//! kept here can be wrong (another process appended) without a wrong answer: the link fails, the state is dropped and read
+//! again.
 
 use std::sync::{
     Arc,
@@ -11,6 +12,7 @@ use std::sync::{
 
 use quick_cache::sync::Cache;
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use crate::{
     aggregate::AnyState,
@@ -31,6 +33,8 @@ pub(super) type Hot = Mutex<Option<Known>>;
 pub(super) struct Known {
     pub(super) state: AnyState,
     pub(super) version: Version,
+    /// The event that led to it; none before the first.
+    pub(super) last: Option<Uuid>,
     /// Grows with each reading from the log, so that a failed link drops only the state it was decided on.
     pub(super) reading: u64,
 }

@@ -44,15 +44,16 @@ impl Deps {
         stream: &StreamId,
         reading: u64,
     ) -> Result<Known, postgres::Error> {
-        let nothing = Known { state: aggregate.initial(), version: Version(0), reading };
+        let nothing = Known { state: aggregate.initial(), version: Version(0), last: None, reading };
         if self.snapshots.every == 0 {
             return Ok(nothing);
         }
-        let Some((version, state)) = self.rows.snapshot(stream, aggregate.revision()).await? else {
+        let Some((version, last, state)) = self.rows.snapshot(stream, aggregate.revision()).await? else {
             return Ok(nothing);
         };
         // One that does not read as a state is as good as none.
-        Ok(aggregate.restore(&state).map_or(nothing, |state| Known { state, version, reading }))
+        let restored = aggregate.restore(&state);
+        Ok(restored.map_or(nothing, |state| Known { state, version, last: Some(last), reading }))
     }
 
     /// Keeps a state of this version, unless enough are being kept already.

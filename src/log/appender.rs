@@ -1,10 +1,11 @@
-//! Group commit: what arrives while a batch is in flight goes as the next one, in one call and one flush of the WAL.
+//! Group commit: what arrives while a batch is in flight goes as the next one, in one call.
 //!
-//! Nothing waits for company: an append that finds the appender idle goes out at once. As soon as as many wait as are in
-//! flight they follow on the same connection without waiting for its answer, so that the database need not wait for us
-//! between two batches. The invariant: an append is answered only with what the database said of it. Where a connection
-//! is lost, the same requests are sent again with the same ids, and their command rows tell whether the first time took
-//! effect.
+//! Nothing waits for company: an append that finds the appender idle goes out at once, and its commit waits for the disk.
+//! While others are on their way, commits do not: the next batch is carried out while one flush has the disk hold all
+//! that were carried out before. As soon as as many wait as are in flight they follow on the same connection without
+//! waiting for its answer, so that the database need not wait for us between two batches. The invariant: an append is
+//! answered only with what the database said of it, and only once the disk holds it. Where that is not certain, the same
+//! requests are sent again with the same ids, and their command rows tell whether the first time took effect.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -16,10 +17,15 @@ use tokio::{
     time::Instant,
 };
 use tracing::{error, warn};
+use uuid::Uuid;
 
 use super::{
-    Append, Error, Outcome, Position, Subscription, batch, batch::Waiting, check, head::grow,
-    published::Publisher, session::Session,
+    Append, Error, Outcome, Position, Status, Subscription, batch,
+    batch::Waiting,
+    check,
+    head::grow,
+    published::Publisher,
+    session::{Commit, Session},
 };
 use crate::{
     config,
@@ -86,6 +92,8 @@ impl Appender {
 
 /// Batches that are on their way at once: one that is carried out and one that waits for it at the database.
 const IN_FLIGHT_MAX: usize = 2;
+/// Batches that are carried out while the disk is waited for; then no more are sent until it has written.
+const UNFLUSHED_MAX: usize = 16;
 
 /// Sends batches.
 pub struct AppenderTask {
@@ -104,7 +112,15 @@ type Outcomes = Vec<Result<Outcome, Error>>;
 struct Sent {
     batch: Vec<Waiting>,
     started: Instant,
-    result: Result<Outcomes, postgres::Error>,
+    commit: Commit,
+    result: Result<Outcomes, Unsettled>,
+}
+
+/// Why a batch that was sent has no outcomes.
+enum Unsettled {
+    Failed(postgres::Error),
+    /// They were seen, but it is not certain that the disk holds them.
+    Unflushed(String),
 }
 
 impl AppenderTask {
@@ -113,24 +129,41 @@ impl AppenderTask {
         let mut queue = VecDeque::new();
         let mut in_flight = FuturesOrdered::new();
         let mut last_sent = 0;
+        let mut carried_out = Vec::new();
+        // One at a time.
+        let mut flushing = FuturesOrdered::new();
         loop {
+            if flushing.is_empty() && !carried_out.is_empty() {
+                flushing.push_back(self.flush(std::mem::take(&mut carried_out)).await);
+            }
             while queue.len() < self.limits.batch_requests_max
                 && let Ok(waiting) = self.receiver.try_recv()
             {
                 queue.push_back(waiting);
             }
             let enough = match in_flight.len() {
-                0 => 1,
-                n if n < IN_FLIGHT_MAX => last_sent,
+                0 if carried_out.len() < UNFLUSHED_MAX => 1,
+                n if 0 < n && n < IN_FLIGHT_MAX => last_sent,
                 _ => usize::MAX,
             };
             if queue.len() >= enough {
+                let is_alone = queue.len() == 1 && in_flight.is_empty() && flushing.is_empty();
                 let batch = batch::take(&mut queue, &self.limits);
-                last_sent = batch.len();
-                in_flight.push_back(self.send(batch).await);
+                // Behind one that is alone nothing is sent before its answer: it has the other connection.
+                last_sent = if is_alone { usize::MAX } else { batch.len() };
+                let commit = if is_alone { Commit::Durable } else { Commit::Lazy };
+                in_flight.push_back(self.send(batch, commit).await);
             }
             tokio::select! {
-                Some(sent) = in_flight.next() => self.settle(sent).await,
+                Some(sent) = in_flight.next() => match sent.commit {
+                    Commit::Durable => self.settle(sent).await,
+                    Commit::Lazy => carried_out.push(sent),
+                },
+                Some(flushed) = flushing.next() => {
+                    for sent in flushed {
+                        self.settle(sent).await;
+                    }
+                }
                 Some(waiting) = self.receiver.recv(), if queue.len() < self.limits.batch_requests_max => {
                     queue.push_back(waiting);
                 }
@@ -141,22 +174,45 @@ impl AppenderTask {
     }
 
     /// Sends a batch; what is returned waits for the database's answer.
-    async fn send(&mut self, batch: Vec<Waiting>) -> impl Future<Output = Sent> + use<> {
+    async fn send(&mut self, batch: Vec<Waiting>, commit: Commit) -> impl Future<Output = Sent> + use<> {
         metrics::histogram!("annals_append_batch_requests").record(batch.len() as f64);
         let started = Instant::now();
         let session = self.session().await;
         let partitions = self.limits.partitions;
         async move {
             let result = match session {
-                Ok(session) => session.append(&batch, partitions).await,
+                Ok(session) => session.append(&batch, partitions, commit).await,
                 Err(error) => Err(error),
             };
-            Sent { batch, started, result }
+            Sent { batch, started, commit, result: result.map_err(Unsettled::Failed) }
+        }
+    }
+
+    /// Has the disk hold what was carried out; what is returned waits for it.
+    async fn flush(&mut self, mut sent: Vec<Sent>) -> impl Future<Output = Vec<Sent>> + use<> {
+        let session = self.session().await;
+        async move {
+            let mut commands: Vec<_> = sent.iter().flat_map(told_of).collect();
+            commands.sort_unstable();
+            commands.dedup();
+            let flushed = match session {
+                Ok(session) => session.flush(&commands).await,
+                Err(error) => Err(error),
+            };
+            let doubt = match flushed {
+                Ok(true) => return sent,
+                Ok(false) => "it was lost in a crash of the database".to_owned(),
+                Err(error) => describe(&error),
+            };
+            for sent in sent.iter_mut().filter(|sent| sent.result.is_ok()) {
+                sent.result = Err(Unsettled::Unflushed(doubt.clone()));
+            }
+            sent
         }
     }
 
     /// Answers everyone in a batch.
-    async fn settle(&mut self, Sent { batch, started, result }: Sent) {
+    async fn settle(&mut self, Sent { batch, started, result, .. }: Sent) {
         let result = match result {
             Ok(outcomes) => Ok(outcomes),
             Err(error) => self.send_again(&batch, error).await,
@@ -174,7 +230,7 @@ impl AppenderTask {
             Err(Error::Refused(reason)) if batch.len() > 1 => {
                 warn!(reason, requests = batch.len(), "a batch was refused; its requests go one by one");
                 for waiting in batch {
-                    let sent = self.send(vec![waiting]).await.await;
+                    let sent = self.send(vec![waiting], Commit::Durable).await.await;
                     Box::pin(self.settle(sent)).await;
                 }
             }
@@ -187,8 +243,8 @@ impl AppenderTask {
         }
     }
 
-    /// Sends a batch that met `error` until the database has answered, or the time for that is over.
-    async fn send_again(&mut self, batch: &[Waiting], mut error: postgres::Error) -> Result<Outcomes, Error> {
+    /// Sends a batch again until the database has answered and the disk holds it, or the time for that is over.
+    async fn send_again(&mut self, batch: &[Waiting], met: Unsettled) -> Result<Outcomes, Error> {
         let deadline = Instant::now() + self.limits.resend_time_max;
         let mut waits = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(10))
@@ -196,25 +252,22 @@ impl AppenderTask {
             .with_jitter()
             .without_max_times()
             .build();
+        let mut reason = unknown(met)?;
         loop {
-            match error.failure() {
-                Failure::Data => return Err(Error::Refused(describe(&error))),
-                Failure::Fatal => return Err(Error::Database(describe(&error))),
-                Failure::Transient => {}
-            }
             self.session = None;
             let wait = waits.next().unwrap_or(Duration::from_secs(1));
             if Instant::now() + wait >= deadline {
-                return Err(Error::Unknown(describe(&error)));
+                return Err(Error::Unknown(reason));
             }
-            warn!(error = describe(&error), "the outcome of a batch is unknown; it is sent again");
+            warn!(error = reason, "the outcome of a batch is unknown; it is sent again");
             tokio::time::sleep(wait).await;
-            error = match self.session().await {
-                Ok(session) => match session.append(batch, self.limits.partitions).await {
-                    Ok(outcomes) => return Ok(outcomes),
-                    Err(error) => error,
-                },
-                Err(error) => error,
+            let result = match self.session().await {
+                Ok(session) => session.append(batch, self.limits.partitions, Commit::Durable).await,
+                Err(error) => Err(error),
+            };
+            reason = match result {
+                Ok(outcomes) => return Ok(outcomes),
+                Err(error) => unknown(Unsettled::Failed(error))?,
             };
         }
     }
@@ -237,6 +290,37 @@ impl AppenderTask {
         if let Some(last) = last.max() {
             grow(&self.appended, last);
         }
+    }
+}
+
+/// The commands whose rows show that the disk holds a batch: the last one it appended, behind all that it saw. Where it
+/// appended none, those it tells of.
+fn told_of(sent: &Sent) -> Vec<Uuid> {
+    let Ok(outcomes) = &sent.result else {
+        return Vec::new();
+    };
+    let asked = || sent.batch.iter().zip(outcomes);
+    let appended = asked().rfind(|(_, outcome)| matches!(outcome, Ok(Outcome::Appended { .. })));
+    if let Some((last, _)) = appended {
+        return vec![last.append.command_id];
+    }
+    let earlier = asked().filter_map(|(_, outcome)| match outcome {
+        // A pending one was accepted by a commit that waited for the disk.
+        Ok(Outcome::Duplicate(record)) if record.status != Status::Pending => Some(record.command_id),
+        _ => None,
+    });
+    earlier.collect()
+}
+
+/// Why the outcome is unknown; an error, where it is known that the batch was not appended and never will be.
+fn unknown(met: Unsettled) -> Result<String, Error> {
+    match met {
+        Unsettled::Unflushed(reason) => Ok(reason),
+        Unsettled::Failed(error) => match error.failure() {
+            Failure::Data => Err(Error::Refused(describe(&error))),
+            Failure::Fatal => Err(Error::Database(describe(&error))),
+            Failure::Transient => Ok(describe(&error)),
+        },
     }
 }
 

@@ -1,13 +1,15 @@
 //! Which waiting appends go together.
 //!
 //! A batch never holds one command id, one (principal, key) or one claim twice: the second waits for the next batch, and
-//! so do all that follow it in its stream, so that a stream's order is kept.
+//! so do all that follow it in its stream, so that a stream's order is kept. The same for an append that counts on another
+//! event than its predecessor in the batch leads to: `log.append` compares it with what is stored.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
-use super::{Append, Error, Outcome, StreamId};
+use super::{Append, Error, Expected, Outcome, StreamId};
 use crate::{aggregate::Claim, config};
 
 /// An append and who waits for it.
@@ -45,9 +47,11 @@ pub(super) fn take(queue: &mut VecDeque<Waiting>, limits: &config::Append) -> Ve
 /// What a batch holds once.
 #[derive(Default)]
 struct Held {
-    commands: HashSet<uuid::Uuid>,
+    commands: HashSet<Uuid>,
     keys: HashSet<(String, String)>,
     claims: HashSet<(&'static str, String)>,
+    /// The last event that it appends to a stream.
+    last: HashMap<StreamId, Uuid>,
     /// Streams of which an append has to wait.
     waiting: HashSet<StreamId>,
 }
@@ -63,7 +67,8 @@ impl Held {
         let must_wait = (!self.waiting.is_empty() && self.waiting.contains(&append.stream))
             || self.commands.contains(&append.command_id)
             || key.as_ref().is_some_and(|key| self.keys.contains(key))
-            || claims.iter().any(|claim| self.claims.contains(claim));
+            || claims.iter().any(|claim| self.claims.contains(claim))
+            || self.follows_another(append);
         if must_wait {
             self.waiting.insert(append.stream.clone());
             return false;
@@ -71,7 +76,17 @@ impl Held {
         self.commands.insert(append.command_id);
         self.keys.extend(key);
         self.claims.extend(claims);
+        if let Some(last) = append.events.last() {
+            self.last.insert(append.stream.clone(), last.event_id);
+        }
         true
+    }
+
+    fn follows_another(&self, append: &Append) -> bool {
+        let Expected::Last(_, counted_on) = append.expected else {
+            return false;
+        };
+        self.last.get(&append.stream).is_some_and(|last| *last != counted_on)
     }
 }
 

@@ -1,11 +1,22 @@
 //! Reading the log: by position for the relay and the projectors, by stream for aggregates.
 //!
-//! Every read is bounded in events and in bytes, so that no history and no event size fills the memory.
+//! Every read is bounded in events and in bytes, so that no history and no event size fills the memory. The invariant: no
+//! event is told before it is on the disk. The appender's commits may be seen earlier; where the last event that was read
+//! is newer than what is known to be there, it is looked at again in a transaction that waits for the disk.
 
-use std::{collections::BTreeMap, pin::pin, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool_postgres::{Object, Pool};
 use futures_util::TryStreamExt;
+use tokio::sync::watch;
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
@@ -16,6 +27,8 @@ const AFTER: &str = include_str!("read_after.sql");
 const STREAM: &str = include_str!("read_stream.sql");
 const AT: &str = include_str!("read_at.sql");
 const HEAD: &str = include_str!("head.sql");
+const FLUSH: &str = include_str!("flush.sql");
+const FLUSH_EVENT: &str = include_str!("flush_event.sql");
 const LAG: &str = include_str!("lag.sql");
 const RECORDED: &str = include_str!("recorded.sql");
 const STREAM_TYPES: &str = include_str!("stream_types.sql");
@@ -92,18 +105,58 @@ pub struct Recorded {
 #[derive(Clone)]
 pub struct LogReader {
     pool: Pool,
+    /// Up to where the log was seen to be on the disk.
+    flushed: Arc<AtomicI64>,
+    /// Up to where it was told to be.
+    told: Option<watch::Receiver<Position>>,
 }
 
 impl LogReader {
     pub fn new(pool: Pool) -> Self {
-        Self { pool }
+        Self { pool, flushed: Arc::default(), told: None }
+    }
+
+    /// One that is `told` of the log's head as it moves, and need not wait for the disk up to there.
+    pub fn following(pool: Pool, told: watch::Receiver<Position>) -> Self {
+        Self { told: Some(told), ..Self::new(pool) }
     }
 
     /// The last position, 0 while the log is empty.
     pub async fn head(&self) -> Result<Position, postgres::Error> {
         let client = self.pool.get().await?;
+        let statement = client.prepare_cached(FLUSH).await?;
+        let head = Position(client.query_one(&statement, &[]).await?.get(0));
+        self.saw(head);
+        Ok(head)
+    }
+
+    /// The last position that is known, and is there, without waiting for the disk: the log may have grown since.
+    pub async fn known_head(&self) -> Result<Position, postgres::Error> {
+        let client = self.pool.get().await?;
         let statement = client.prepare_cached(HEAD).await?;
-        Ok(Position(client.query_one(&statement, &[]).await?.get(0)))
+        let last = Position(client.query_one(&statement, &[]).await?.get(0));
+        Ok(last.min(self.known()))
+    }
+
+    /// Up to where the log is known to be on the disk, without asking.
+    pub fn known(&self) -> Position {
+        let told = self.told.as_ref().map_or(0, |told| told.borrow().0);
+        Position(told.max(self.flushed.load(Ordering::Relaxed)))
+    }
+
+    fn saw(&self, head: Position) {
+        self.flushed.fetch_max(head.0, Ordering::Relaxed);
+    }
+
+    /// Whether the disk holds these events, which end with the newest.
+    async fn holds(&self, client: &Object, events: &[Event]) -> Result<bool, postgres::Error> {
+        let Some(last) = events.last().filter(|last| last.position > self.known()) else {
+            return Ok(true);
+        };
+        let statement = client.prepare_cached(FLUSH_EVENT).await?;
+        let row = client.query_one(&statement, &[&last.position.0, &last.event_id]).await?;
+        self.saw(Position(row.get(1)));
+        Ok(row.get(0))
     }
 
     /// Events after `after` of these stream types (`None`: all), in order. Ends early at `bytes_max` of data, so fewer
@@ -115,9 +168,27 @@ impl LogReader {
         events_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Event>, postgres::Error> {
+        self.between(after, Position(i64::MAX), stream_types, events_max, bytes_max).await
+    }
+
+    /// The same, up to a position.
+    pub async fn between(
+        &self,
+        after: Position,
+        up_to: Position,
+        stream_types: Option<&[String]>,
+        events_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Event>, postgres::Error> {
         let mut client = self.pool.get().await?;
         let limit = events_max as i64;
-        fetch(&mut client, AFTER, &[&after.0, &stream_types, &limit], events_max, bytes_max).await
+        loop {
+            let parameters: [&(dyn ToSql + Sync); 4] = [&after.0, &stream_types, &limit, &up_to.0];
+            let events = fetch(&mut client, AFTER, &parameters, events_max, bytes_max).await?;
+            if self.holds(&client, &events).await? {
+                return Ok(events);
+            }
+        }
     }
 
     /// Events of one stream after a version, in order, at most `events_max`.
@@ -129,9 +200,14 @@ impl LogReader {
     ) -> Result<Vec<Event>, postgres::Error> {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(STREAM).await?;
-        let rows =
-            client.query(&statement, &[&stream.stream_type, &stream.id, &after.0, &events_max]).await?;
-        Ok(rows.iter().map(event).collect())
+        loop {
+            let rows =
+                client.query(&statement, &[&stream.stream_type, &stream.id, &after.0, &events_max]).await?;
+            let events: Vec<_> = rows.iter().map(event).collect();
+            if self.holds(&client, &events).await? {
+                return Ok(events);
+            }
+        }
     }
 
     /// How far the relay is behind the log.
@@ -166,7 +242,12 @@ impl LogReader {
     pub async fn at(&self, position: Position) -> Result<Option<Event>, postgres::Error> {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(AT).await?;
-        Ok(client.query_opt(&statement, &[&position.0]).await?.as_ref().map(event))
+        loop {
+            let event = client.query_opt(&statement, &[&position.0]).await?.as_ref().map(event);
+            if self.holds(&client, event.as_slice()).await? {
+                return Ok(event);
+            }
+        }
     }
 
     /// How far the relay has come.

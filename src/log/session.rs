@@ -1,15 +1,38 @@
-//! A connection on which batches are appended.
+//! Two connections on which batches are appended: one whose commits wait for the disk, and one whose commits do not.
+//!
+//! The invariant: what was appended without waiting is nobody's to know before [`Session::flush`] has found it again, in
+//! a transaction that did wait. Postgres writes commits to the disk in their order, and loses them from the end, so what
+//! is found there is on the disk with all that was appended before it. Found again, because a crash may have come
+//! between, and a pooler may have hidden it.
 
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, Config, Statement};
+use uuid::Uuid;
 
 use super::{Error, Outcome, batch::Waiting, statement};
 use crate::postgres;
 
-/// A connection with its prepared statement.
+const FLUSH_COMMANDS: &str = include_str!("flush_commands.sql");
+
+/// When a batch's transaction counts as committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// Once the disk has it.
+    Durable,
+    /// At once; the next batch goes on meanwhile, and [`Session::flush`] waits for the disk.
+    Lazy,
+}
+
+/// The connections with their prepared statements.
 pub(super) struct Session {
+    durable: Connected,
+    lazy: Connected,
+    flush: Statement,
+}
+
+struct Connected {
     client: Client,
     append: Statement,
 }
@@ -19,23 +42,42 @@ impl Session {
         url: &SecretString,
         tcp_user_timeout: Duration,
     ) -> Result<Self, postgres::Error> {
-        let (client, connection) = postgres::connect(url, tcp_user_timeout).await?;
-        tokio::spawn(connection);
-        let append = statement::prepare(&client).await?;
-        Ok(Self { client, append })
+        let (config, tls) = postgres::session(url, tcp_user_timeout)?;
+        let mut lazy = config.clone();
+        lazy.options(format!("{} -c synchronous_commit=off", config.get_options().unwrap_or_default()));
+        let connected = async |config: Config| {
+            let (client, connection) = config.connect(tls.clone()).await?;
+            tokio::spawn(connection);
+            let append = statement::prepare(&client).await?;
+            Ok::<_, tokio_postgres::Error>(Connected { client, append })
+        };
+        let (durable, lazy) = tokio::try_join!(connected(config), connected(lazy))?;
+        let flush = durable.client.prepare(FLUSH_COMMANDS).await?;
+        Ok(Self { durable, lazy, flush })
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.durable.client.is_closed() || self.lazy.client.is_closed()
     }
 
-    /// Sends a batch behind those that are on their way, and reads its outcomes.
+    /// Sends a batch behind those that are on their way in the same manner, and reads its outcomes.
     pub(super) async fn append(
         &self,
         batch: &[Waiting],
         new_partitions: i32,
+        commit: Commit,
     ) -> Result<Vec<Result<Outcome, Error>>, postgres::Error> {
+        let Connected { client, append } = match commit {
+            Commit::Durable => &self.durable,
+            Commit::Lazy => &self.lazy,
+        };
         let appends = batch.iter().map(|waiting| &waiting.append);
-        Ok(statement::execute(&self.client, &self.append, appends, new_partitions).await?)
+        Ok(statement::execute(client, append, appends, new_partitions).await?)
+    }
+
+    /// Waits until all that was committed is on the disk; whether these commands, no one twice, are there.
+    pub(super) async fn flush(&self, commands: &[Uuid]) -> Result<bool, postgres::Error> {
+        let found: i64 = self.durable.client.query_one(&self.flush, &[&commands]).await?.get(0);
+        Ok(usize::try_from(found) == Ok(commands.len()))
     }
 }

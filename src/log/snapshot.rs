@@ -3,6 +3,8 @@
 //! The invariant: a snapshot stands for events that are in the log, or it is not used. What follows it is read from the
 //! log, and what is decided on it is held against the stream's version by `log.append`.
 
+use uuid::Uuid;
+
 use super::{CommandLog, StreamId, Version};
 use crate::{json::RawJson, postgres};
 
@@ -25,16 +27,16 @@ impl CommandLog {
         Ok(())
     }
 
-    /// The state kept last, if this revision of the code wrote it.
+    /// The state kept last with the event that led to it, if this revision of the code wrote it.
     pub async fn snapshot(
         &self,
         stream: &StreamId,
         revision: u32,
-    ) -> Result<Option<(Version, RawJson)>, postgres::Error> {
+    ) -> Result<Option<(Version, Uuid, RawJson)>, postgres::Error> {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(READ).await?;
         let row =
             client.query_opt(&statement, &[&stream.stream_type, &stream.id, &(revision as i32)]).await?;
-        Ok(row.map(|row| (Version(row.get(0)), row.get(1))))
+        Ok(row.map(|row| (Version(row.get(0)), row.get(1), row.get(2))))
     }
 }

@@ -1,6 +1,6 @@
 //! A batch as the parameters of `log.append`, and its rows as outcomes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use tokio_postgres::{Client, Row, Statement};
@@ -28,6 +28,7 @@ struct Columns<'a> {
     stream_types: Vec<&'a str>,
     stream_ids: Vec<Uuid>,
     expected_versions: Vec<Option<i64>>,
+    expected_events: Vec<Option<Uuid>>,
     event_counts: Vec<i32>,
     statuses: Vec<&'static str>,
     answers: Vec<&'a RawJson>,
@@ -47,8 +48,13 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn of(batch: impl Iterator<Item = &'a Append>) -> Self {
         let mut columns = Self::default();
+        let mut written = HashSet::new();
         for (request, append) in (1..).zip(batch) {
-            columns.push_request(append);
+            // Behind a link of the same batch it counts on that one's last event: batches are made so.
+            columns.push_request(append, written.contains(&append.stream));
+            if !append.events.is_empty() {
+                written.insert(&append.stream);
+            }
             for (number, event) in (1..).zip(&append.events) {
                 columns.event_requests.push(request);
                 columns.event_numbers.push(number);
@@ -69,7 +75,7 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    fn push_request(&mut self, append: &'a Append) {
+    fn push_request(&mut self, append: &'a Append, is_link: bool) {
         self.command_ids.push(append.command_id);
         self.principals.push(&append.principal);
         self.idempotency_keys.push(append.idempotency_key.as_deref());
@@ -78,11 +84,14 @@ impl<'a> Columns<'a> {
         self.correlation_ids.push(&append.correlation_id);
         self.stream_types.push(&append.stream.stream_type);
         self.stream_ids.push(append.stream.id);
-        self.expected_versions.push(match append.expected {
-            Expected::Exactly(version) => Some(version.0),
-            Expected::NoStream => Some(0),
-            Expected::Any => None,
-        });
+        let (version, event) = match append.expected {
+            Expected::Exactly(version) => (Some(version.0), None),
+            Expected::Last(version, event) => (Some(version.0), Some(event)),
+            Expected::NoStream => (Some(0), None),
+            Expected::Any => (None, None),
+        };
+        self.expected_versions.push(version);
+        self.expected_events.push(event.filter(|_| !is_link));
         self.event_counts.push(append.events.len() as i32);
         self.statuses.push(append.status.as_str());
         self.answers.push(&append.answer);
@@ -110,6 +119,7 @@ pub(super) async fn execute<'a>(
                 &c.stream_types,
                 &c.stream_ids,
                 &c.expected_versions,
+                &c.expected_events,
                 &c.event_counts,
                 &c.statuses,
                 &c.answers,
@@ -142,7 +152,12 @@ fn outcome(row: &Row, first_claim: usize) -> Result<Outcome, Error> {
     let version = Version(row.get(1));
     Ok(match row.get(0) {
         "appended" => Outcome::Appended { version, positions: positions(row.get(2), row.get(3)) },
-        "duplicate" => Outcome::Duplicate(Box::new(record(&row.get(5))?)),
+        "duplicate" => {
+            let first: Option<RawJson> = row.get(5);
+            let first =
+                first.ok_or_else(|| Error::Database("log.append tells of no earlier command".into()))?;
+            Outcome::Duplicate(Box::new(record(&first)?))
+        }
         "fingerprint" => Outcome::FingerprintMismatch,
         "conflict" => Outcome::Conflict { actual: version },
         "claimed" => Outcome::Claimed { claim: row.get::<_, i32>(4) as usize - 1 - first_claim },

@@ -51,6 +51,7 @@ pub(crate) async fn append(client: &Client, batch: &[Request], data: &str) -> Re
                 &column(&|request| request.stream_type.into()),
                 &id(&|request| request.stream_id),
                 &expected,
+                &vec![None::<Uuid>; batch.len()],
                 &number(&|request| request.events as i32),
                 &column(&|request| if request.events > 0 { "done".into() } else { "rejected".into() }),
                 &answers,

@@ -57,7 +57,7 @@ impl Log {
     }
 
     /// The outcomes of a batch: one request after the other; after the first of a stream that does not go through, the
-    /// stream's later ones conflict.
+    /// stream's later ones conflict, unless it only asked, by a version that no stream has.
     pub(crate) fn append(&mut self, batch: &[Request]) -> Vec<Outcome> {
         let mut broken = BTreeSet::new();
         let mut outcomes = Vec::new();
@@ -66,6 +66,7 @@ impl Log {
             let outcome = self.decide(request, broken.contains(&stream));
             match outcome {
                 Outcome::Appended(version, positions) => self.keep(request, version, positions),
+                _ if request.expected.is_some_and(|expected| expected < 0) => {}
                 _ => drop(broken.insert(stream)),
             }
             outcomes.push(outcome);

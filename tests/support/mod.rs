@@ -141,7 +141,7 @@ impl Database {
     pub fn appender(&self, settings: &[(&str, &str)]) -> (Appender, watch::Receiver<Position>) {
         let config = self.config(settings);
         let (sender, appended) = watch::channel(Position::default());
-        let url = SecretString::from(self.url.clone());
+        let url = config.databases.writer;
         let (appender, task) = Appender::new(url, config.databases.tcp_user_timeout, config.append, sender);
         tokio::spawn(task.run());
         (appender, appended)

@@ -21,7 +21,8 @@ pub(in crate::projector) async fn fill(
     let mut names: Vec<String> = holes.iter().map(|hole| hole.partition.stream_type.clone()).collect();
     names.sort();
     names.dedup();
-    let events = reader.after(from, Some(&names), limits.batch_events_max, limits.batch_bytes_max).await?;
+    let (events_max, bytes_max) = (limits.batch_events_max, limits.batch_bytes_max);
+    let events = reader.between(from, to, Some(&names), events_max, bytes_max).await?;
     let bytes: usize = events.iter().map(|event| event.data.as_str().len()).sum();
     let whole = events.len() < limits.batch_events_max && bytes < limits.batch_bytes_max;
     let scanned_to = scanned_to(events.last().map(|last| last.position), whole, to);

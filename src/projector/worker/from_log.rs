@@ -42,12 +42,14 @@ impl Worker {
                 () = changed => {
                     told.mark_unchanged();
                     let began = Instant::now();
-                    let (_, passed) = self.catch_up().await?;
+                    let head = self.deps.reader.known_head().await?;
+                    let passed = self.catch_up(head).await?;
                     self.rest(began, passed).await;
                 }
                 _ = ticks.tick() => {
                     self.refresh().await?;
-                    let (head, _) = self.catch_up().await?;
+                    let head = self.deps.reader.head().await?;
+                    self.catch_up(head).await?;
                     let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
                     self.report_lag(&stored, |_| head);
                 }
@@ -55,10 +57,9 @@ impl Worker {
         }
     }
 
-    /// Folds what there is, until there is no more or others do the rest; returns the log's head, and how many events it
-    /// passed. The head is always the log's own: checkpoints go as far as it says, and a notification is a rumour.
-    async fn catch_up(&mut self) -> Result<(Position, u64), Interruption> {
-        let head = self.deps.reader.head().await?;
+    /// Folds what there is up to `head`, until there is no more or others do the rest; returns how many events it passed.
+    /// The head is always the log's own: checkpoints go as far as it says, and a notification is a rumour.
+    async fn catch_up(&mut self, head: Position) -> Result<u64, Interruption> {
         if !generation::stream_types(&self.generations)
             .iter()
             .all(|name| self.stream_types.contains_key(name))
@@ -77,7 +78,7 @@ impl Worker {
                 break;
             }
         }
-        Ok((head, passed))
+        Ok(passed)
     }
 
     /// Every partition, up to the log's head.
