@@ -209,7 +209,7 @@ impl ReadModels {
         catalog: &'c Catalog,
     ) -> Result<Option<Snapshot<'c>>, Error> {
         let relayed = self.relayed().await;
-        let snapshot = Snapshot::open(&self.0.read, client, catalog, relayed.as_deref()).await?;
+        let snapshot = Snapshot::open(client, catalog, relayed.as_deref()).await?;
         if snapshot.is_none() {
             self.load(&catalog.folder.name).await?;
         }

@@ -5,18 +5,19 @@
 
 mod health;
 mod observe;
+mod schema;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, ensure};
 use deadpool_postgres::Pool;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, sync::watch, task::spawn_blocking, time::timeout};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
-use uuid::Uuid;
 
 use self::observe::Watched;
+pub use self::schema::{begin_incarnation, migrate};
 use crate::{
     admin::Admin,
     aggregate::Registry,
@@ -24,7 +25,7 @@ use crate::{
     audit::{Audit, index},
     command::{Commands, background, topic},
     config::Config,
-    domain, kafka,
+    domain,
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
     postgres,
     projector::{self, Folder, Progress},
@@ -72,7 +73,7 @@ pub async fn run(
     shutdown: CancellationToken,
     listening: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
-    prepare_schema(&config).await?;
+    schema::prepare(&config).await?;
     let metrics = observe::recorder()?;
     let folders = folders(&config.projections_dir)?;
     let writer = postgres::pool(&config.databases.writer, &config.databases)?;
@@ -114,37 +115,6 @@ pub async fn run(
     Ok(())
 }
 
-/// Migrates when this process may, otherwise checks.
-async fn prepare_schema(config: &Config) -> anyhow::Result<()> {
-    let databases = &config.databases;
-    if databases.is_shared() {
-        warn!(
-            "one database URL serves all roles: fit for development; give each role its own (docs/security.md)"
-        );
-    }
-    if databases.migrator.is_some() {
-        return migrate(config).await;
-    }
-    postgres::check_log(&postgres::pool(&databases.writer, databases)?).await?;
-    let read_models = databases.read_models.as_ref().unwrap_or(&databases.projector);
-    postgres::check_read_models(&postgres::pool(read_models, databases)?).await?;
-    Ok(())
-}
-
-/// Brings the log's and the read models' schemas up to date.
-pub async fn migrate(config: &Config) -> anyhow::Result<()> {
-    let databases = &config.databases;
-    let migrator =
-        databases.migrator.as_ref().context("no URL of the migrator is configured: set migrator_url")?;
-    let read_models = databases.read_models.as_ref().unwrap_or(migrator);
-    let log = postgres::migrate_log(migrator, databases.tcp_user_timeout).await?;
-    let read = postgres::migrate_read_models(read_models, databases.tcp_user_timeout).await?;
-    for applied in log.iter().chain(&read) {
-        info!(migration = applied, "applied");
-    }
-    Ok(())
-}
-
 /// The command pipeline alone, for one command from the command line. Servers hear of it by their slow poll.
 pub async fn pipeline(config: &Config) -> anyhow::Result<Commands> {
     let writer = postgres::pool(&config.databases.writer, &config.databases)?;
@@ -161,30 +131,6 @@ pub async fn pipeline(config: &Config) -> anyhow::Result<Commands> {
         Identity::read(&writer).await?,
         config.command.clone(),
     ))
-}
-
-/// Makes the log another one, after a restore that left it behind Kafka and the read models: its topics are deleted and
-/// sent anew, its read models are dropped and built anew. Every step may be done again. No server may run meanwhile.
-pub async fn begin_incarnation(config: &Config) -> anyhow::Result<Uuid> {
-    migrate(config).await?;
-    let databases = &config.databases;
-    let migrator =
-        databases.migrator.as_ref().context("no URL of the migrator is configured: set migrator_url")?;
-    let owner = postgres::owner_session(migrator, databases.tcp_user_timeout).await?;
-    let log_id = Identity::begin_incarnation(&owner).await?;
-    info!(%log_id, "the log has a new identity");
-    if let Some(kafka) = config.kafka.clone() {
-        let reader = LogReader::new(postgres::pool(&databases.writer, databases)?);
-        let stream_types = reader.stream_types().await?;
-        let topics: Vec<_> =
-            stream_types.keys().map(|name| kafka::topic(&kafka.topic_prefix, name)).collect();
-        let deleted = spawn_blocking(move || kafka::delete_topics(&kafka, &topics)).await??;
-        info!(topics = ?deleted, "deleted; the relay makes them again and sends the whole log");
-    }
-    let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
-    let dropped = projector::forget(&postgres::pool(read, databases)?).await?;
-    info!(generations = dropped, "dropped; the projectors build them again from the whole log");
-    Ok(log_id)
 }
 
 impl Process {
@@ -222,7 +168,8 @@ impl Process {
         };
         let deps = relay::Deps {
             reader: self.log(postgres::pool(&self.config.databases.writer, &self.config.databases)?),
-            writer: self.writer.clone(),
+            // The lease must not wait behind the commands and readers of this process.
+            writer: postgres::pool(&self.config.databases.writer, &self.config.databases)?,
             identity: self.identity.clone(),
             head: self.head.clone(),
             status: self.relay_status.clone(),
@@ -234,26 +181,27 @@ impl Process {
     }
 
     fn projector(&self, folders: Vec<Folder>) -> anyhow::Result<()> {
+        let (kafka, limits) = (self.config.kafka.clone(), self.config.projector.clone());
+        let (shutdown, rebuilds) = (|| self.shutdown.clone(), self.folding()?);
+        self.spawn(rebuild::run(rebuilds, folders.clone(), limits.clone(), shutdown()));
+        self.spawn(projector::run(self.folding()?, folders, kafka, limits, shutdown()));
+        Ok(())
+    }
+
+    /// What folds stand on. Each with pools of its own, so that rebuilds do not keep workers waiting; and one for the log
+    /// beside that for the read models, for a fold reads the log while it holds a transaction.
+    fn folding(&self) -> anyhow::Result<projector::Deps> {
         let databases = &self.config.databases;
-        let log = postgres::pool(&databases.projector, databases)?;
-        let read = match &databases.read_models {
-            Some(url) => postgres::pool(url, databases)?,
-            None => log.clone(),
-        };
-        let deps = projector::Deps {
-            reader: self.log(log),
-            read,
+        let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
+        Ok(projector::Deps {
+            reader: self.log(postgres::pool(&databases.projector, databases)?),
+            read: postgres::pool(read, databases)?,
             registry: self.registry.clone(),
             log_id: self.identity.log_id,
             head: self.head.clone(),
             progress: self.progress.clone(),
             spans: Spans::new(&self.config.log),
-        };
-        let (kafka, limits) = (self.config.kafka.clone(), self.config.projector.clone());
-        let shutdown = || self.shutdown.clone();
-        self.spawn(rebuild::run(deps.clone(), folders.clone(), limits.clone(), shutdown()));
-        self.spawn(projector::run(deps, folders, kafka, limits, shutdown()));
-        Ok(())
+        })
     }
 
     /// The command pipeline, with what works for it in the background.

@@ -154,6 +154,20 @@ async fn pages_cover_every_row_once_in_any_order() {
     assert_eq!(totals, ["2.00", "2.00", "3.00", "3.00"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_parameters_are_named_also_when_there_is_no_connection_left() {
+    let stage = Stage::new(true, &[("pool_size", "2")]).await;
+    let now = stage.order(Uuid::now_v7(), "c-1", "1.00").await;
+    let asked = (0..16).map(|_| {
+        let (models, query) = (stage.models.clone(), query("total=tea"));
+        async move { models.list("orders", &query, now).await.map(|_: annals::read_model::Answer<_>| ()) }
+    });
+    for outcome in join_all(asked).await {
+        assert!(matches!(&outcome, Err(Error::BadParameter { name, .. }) if name == "total"), "{outcome:?}");
+    }
+    stage.models.list("orders", &query("total=1.00"), now).await.expect("rows");
+}
+
 #[tokio::test]
 async fn bad_parameters_are_named() {
     let stage = Stage::new(true, &[]).await;

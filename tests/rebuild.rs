@@ -4,6 +4,8 @@
 mod asked;
 #[path = "rebuild/beside.rs"]
 mod beside;
+#[path = "rebuild/order.rs"]
+mod order;
 #[path = "rebuild/set_apart.rs"]
 mod set_apart;
 #[path = "projector/stage.rs"]

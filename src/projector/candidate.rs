@@ -120,8 +120,18 @@ pub(crate) async fn make(
     folder: Option<Folder>,
 ) -> Result<i32, Error> {
     let live = generation::following(transaction, projection).await?.into_iter().next();
-    let folder = folder.or_else(|| Some(live?.folder));
+    let live = live.map(|live| live.folder);
+    let before = live.as_ref().map(|live| live.order);
+    let folder = folder.or(live);
     let folder = folder.ok_or_else(|| Error::Refused("there is no generation to begin with".into()))?;
+    if before == Some(Order::Stream) && folder.order == Order::Global {
+        // What serves has not come equally far in all partitions, and the new one could not be handed over in order.
+        return Err(Error::Refused(
+            "`order` cannot become \"global\" while a generation with \"stream\" serves: make it another projection, under \
+             another name"
+                .into(),
+        ));
+    }
     let faults = folder.check(&deps.registry);
     if let Some(fault) = faults.first() {
         return Err(Error::Refused(fault.to_string()));
@@ -200,8 +210,24 @@ impl Candidate {
         if !live.keys().all(|partition| partitions.contains(partition)) {
             return Ok(false);
         }
+        let following = generation::stream_types(&generation::following(&transaction, name).await?);
+        let is_followed = |partition: &Partition| following.contains(&partition.stream_type);
+        let ends: Checkpoints = match self.folder().order {
+            Order::Stream => live,
+            // In the order of the log: to one position for all, also those that only this generation reads.
+            Order::Global if partitions.iter().any(|partition| is_followed(partition)) => {
+                let followed = partitions.iter().filter(|partition| is_followed(partition));
+                let mut stands = followed.map(|partition| live.get(partition).copied().unwrap_or_default());
+                let end = stands.next().unwrap_or_default();
+                if stands.any(|position| position != end) {
+                    return Ok(false);
+                }
+                partitions.into_iter().map(|partition| (partition, end)).collect()
+            }
+            Order::Global => live,
+        };
         let feeds =
-            live.into_iter().map(|(partition, logged)| (partition, Feed { logged, ..Feed::default() }));
+            ends.into_iter().map(|(partition, logged)| (partition, Feed { logged, ..Feed::default() }));
         let chunk = Chunk { feeds: feeds.collect(), scope: Scope::Named };
         let mut done = true;
         if !chunk.feeds.is_empty() {
@@ -232,7 +258,7 @@ impl Candidate {
     }
 
     /// What there is to load. The generation passes every stream type that those that follow read too, so that all have
-    /// the same checkpoints; what only it reads, it reads to the end.
+    /// the same checkpoints; what only it reads, it reads to the end, or, in the order of the log, as far as the others.
     async fn stretch(&self) -> Result<Stretch, Error> {
         let name = &self.folder().name;
         let number = self.generations[0].number;
@@ -248,7 +274,10 @@ impl Candidate {
         checkpoint::ensure(&self.deps.read, name, number, self.deps.log_id, &stream_types).await?;
         let at = checkpoint::read(&self.deps.read, name, Some(number)).await?;
         let at: Checkpoints = at.into_iter().map(|stored| (stored.partition, stored.position)).collect();
+        let followed = at.keys().filter(|partition| following.contains(&partition.stream_type));
+        let least = followed.map(|partition| live.get(partition).copied().unwrap_or_default()).min();
         let end = |partition: &Partition| match live.get(partition) {
+            _ if self.folder().order == Order::Global && least.is_some() => least.unwrap_or_default(),
             Some(position) => *position,
             // Its workers are about to begin with it.
             None if following.contains(&partition.stream_type) => Position(0),

@@ -128,6 +128,13 @@ pub async fn stream_type(read: &Pool, projection: &str, id: Uuid) -> Result<Opti
     Ok(row.map(|row| row.get(0)))
 }
 
+/// What is done about a stream that is set apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Retry,
+    Skip,
+}
+
 /// What mending needs.
 pub struct Mender<'a> {
     /// The read models' database, as the projector's role.
@@ -140,16 +147,17 @@ pub struct Mender<'a> {
 impl Mender<'_> {
     /// Folds what is set apart of a stream, in order, as far as that goes now.
     pub async fn retry(&self, projection: &str, stream: &StreamId) -> Result<Mended, Error> {
-        self.mend(projection, stream, 0).await
+        self.mend(projection, stream, Manner::Retry).await
     }
 
-    /// Leaves the first event out for good and goes on with the others.
+    /// Leaves the first event that the live generation has set apart out for good, in every generation, and goes on with
+    /// the others.
     pub async fn skip(&self, projection: &str, stream: &StreamId) -> Result<Mended, Error> {
-        self.mend(projection, stream, 1).await
+        self.mend(projection, stream, Manner::Skip).await
     }
 
-    /// Returns what became of it in the live generation.
-    async fn mend(&self, projection: &str, stream: &StreamId, skipped: usize) -> Result<Mended, Error> {
+    /// Returns what became of it in the live generation, or in another one where the live one has nothing set apart.
+    async fn mend(&self, projection: &str, stream: &StreamId, manner: Manner) -> Result<Mended, Error> {
         let mut client = self.read.get().await.map_err(postgres::Error::from)?;
         let mut transaction = client.transaction().await?;
         fold::begin(&transaction, projection, self.limits).await?;
@@ -158,13 +166,21 @@ impl Mender<'_> {
         let partition = Partition { stream_type: stream.stream_type.clone(), number };
         let whose = Whose { followers: true, candidate: None };
         checkpoint::lock_settled(&transaction, projection, std::slice::from_ref(&partition), whose).await?;
-        let mut live = None;
-        for generation in generation::following(&transaction, projection).await? {
-            let mended = self.mend_in(&mut transaction, &generation, &partition, stream, skipped).await?;
-            live.get_or_insert(mended);
+        // The live one is the first.
+        let generations = generation::following(&transaction, projection).await?;
+        let skipped = match (manner, generations.first()) {
+            (Manner::Skip, Some(live)) => {
+                Some(*apart(&transaction, live, stream).await?.first().ok_or(Error::NotParked)?)
+            }
+            _ => None,
+        };
+        let mut mended = Vec::new();
+        for generation in &generations {
+            mended.push(self.mend_in(&mut transaction, generation, &partition, stream, skipped).await?);
         }
+        let told = mended.into_iter().find(|mended| *mended != Mended::default()).ok_or(Error::NotParked)?;
         transaction.commit().await?;
-        live.filter(|mended| *mended != Mended::default()).ok_or(Error::NotParked)
+        Ok(told)
     }
 
     async fn mend_in(
@@ -173,14 +189,16 @@ impl Mender<'_> {
         generation: &Generation,
         partition: &Partition,
         stream: &StreamId,
-        skipped: usize,
+        skipped: Option<i64>,
     ) -> Result<Mended, Error> {
         let (name, number) = (&generation.folder.name, generation.number);
-        let rows = transaction.query(STREAM, &[name, &number, &stream.stream_type, &stream.id]).await?;
-        let positions: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+        let positions = apart(transaction, generation, stream).await?;
         fold::enter(transaction, generation).await?;
-        let mut released = skipped.min(positions.len());
-        for position in &positions[released..] {
+        // Another generation may have set the stream apart earlier, later or not at all; it is the same event that is left out.
+        let mut released: Vec<i64> =
+            positions.iter().copied().filter(|position| Some(*position) == skipped).collect();
+        let skips = released.len();
+        for position in positions.iter().filter(|position| Some(**position) != skipped) {
             let event = self.log.at(Position(*position)).await?;
             let event =
                 event.ok_or_else(|| Error::Refused(format!("the log ends before position {position}")))?;
@@ -191,17 +209,24 @@ impl Mender<'_> {
                 transaction.execute(REFUSED, &[name, &number, position, &statement, &state, &error]).await?;
                 break;
             }
-            released += 1;
+            released.push(*position);
         }
-        let skipped = skipped.min(positions.len()) as i64;
-        let applied = released as i64 - skipped;
+        let (skipped, applied) = (skips as i64, (released.len() - skips) as i64);
         let Partition { stream_type, number: partition } = partition;
         transaction
-            .execute(
-                RELEASE,
-                &[name, &number, &&positions[..released], stream_type, partition, &applied, &skipped],
-            )
+            .execute(RELEASE, &[name, &number, &released, stream_type, partition, &applied, &skipped])
             .await?;
-        Ok(Mended { applied, skipped, left: (positions.len() - released) as i64 })
+        Ok(Mended { applied, skipped, left: (positions.len() - released.len()) as i64 })
     }
+}
+
+/// The positions that a generation has set apart of a stream, in order.
+async fn apart(
+    transaction: &Transaction<'_>,
+    generation: &Generation,
+    stream: &StreamId,
+) -> Result<Vec<i64>, Error> {
+    let (name, number) = (&generation.folder.name, generation.number);
+    let rows = transaction.query(STREAM, &[name, &number, &stream.stream_type, &stream.id]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }

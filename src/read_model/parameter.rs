@@ -3,8 +3,8 @@
 use std::error::Error as StdError;
 
 use bytes::{BufMut, BytesMut};
-use deadpool_postgres::Pool;
 use postgres_types::{Format, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::GenericClient;
 
 use super::{Catalog, Error};
 use crate::postgres::{self, Failure};
@@ -62,14 +62,16 @@ pub(super) fn split<'g>(given: &'g [Given<'_>]) -> (Vec<Type>, Vec<&'g (dyn ToSq
     given.iter().map(|given| (given.wire.clone(), &given.value as &(dyn ToSql + Sync))).unzip()
 }
 
-/// Tells which value Postgres cannot read, after a statement failed; the failure itself where it can read them all.
-pub(super) async fn blame(pool: &Pool, given: &[Given<'_>], failed: tokio_postgres::Error) -> Error {
+/// Tells which value Postgres cannot read, after a statement failed; the failure itself where it can read them all. Asks
+/// on the connection on which it failed: where all fail at once there is no other.
+pub(super) async fn blame(
+    client: &impl GenericClient,
+    given: &[Given<'_>],
+    failed: tokio_postgres::Error,
+) -> Error {
     if postgres::classify(&failed) != Failure::Data {
         return failed.into();
     }
-    let Ok(client) = pool.get().await else {
-        return failed.into();
-    };
     for parameter in given {
         let read = client.query_typed(READ, &[(&parameter.value, parameter.wire.clone())]).await;
         if read.is_err_and(|error| postgres::classify(&error) == Failure::Data) {

@@ -50,11 +50,7 @@ pub(super) async fn get(
     let statement = client.prepare_typed_cached(&sql, &wires).await?;
     match client.query_opt(&statement, &values).await {
         Ok(row) => Ok(row.and_then(|row| Some(Moment::of(&row, catalog, relayed)?.answer(row.get("row"))))),
-        Err(error) => {
-            // Finding out takes a connection itself.
-            drop(client);
-            Err(blame(pool, &given, error).await)
-        }
+        Err(error) => Err(blame(&**client, &given, error).await),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::{Object, Pool, Transaction};
+use deadpool_postgres::{Object, Transaction};
 use tokio_postgres::{IsolationLevel, Row};
 
 use super::{
@@ -17,6 +17,7 @@ use crate::{
 
 /// The state of a read model, by its name.
 pub(super) const OPEN: &str = include_str!("open.sql");
+const AFRESH: &str = include_str!("afresh.sql");
 
 /// How far a generation is, and what is missing.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +54,6 @@ fn checkpoints(row: &Row) -> BTreeMap<Partition, Position> {
 
 /// An open snapshot of a generation. Its transaction is rolled back when it is dropped, which nobody waits for.
 pub(super) struct Snapshot<'c> {
-    pool: &'c Pool,
     pub(super) transaction: Transaction<'c>,
     pub(super) catalog: &'c Catalog,
     moment: Moment,
@@ -62,7 +62,6 @@ pub(super) struct Snapshot<'c> {
 impl<'c> Snapshot<'c> {
     /// Opens a snapshot of `catalog`'s generation; `None` when another one is live. `relayed` was seen before.
     pub(super) async fn open(
-        pool: &'c Pool,
         client: &'c mut Object,
         catalog: &'c Catalog,
         relayed: Option<&Relayed>,
@@ -73,7 +72,7 @@ impl<'c> Snapshot<'c> {
         let transaction = begin.start().await?;
         let row = transaction.query_opt(&open, &[&catalog.folder.name]).await?;
         let moment = row.and_then(|row| Moment::of(&row, catalog, relayed));
-        Ok(moment.map(|moment| Self { pool, transaction, catalog, moment }))
+        Ok(moment.map(|moment| Self { transaction, catalog, moment }))
     }
 
     pub(super) fn answer<T>(&self, value: T) -> Answer<T> {
@@ -86,7 +85,10 @@ impl<'c> Snapshot<'c> {
         let parameters: Vec<_> = values.into_iter().zip(wires).collect();
         match self.transaction.query_typed(sql, &parameters).await {
             Ok(rows) => Ok(rows),
-            Err(error) => Err(blame(self.pool, given, error).await),
+            Err(error) => {
+                self.transaction.batch_execute(AFRESH).await?;
+                Err(blame(&*self.transaction, given, error).await)
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::{
 const FOLDER: &str = include_str!("folder.sql");
 const MADE: &str = include_str!("made.sql");
 const INDEXED: &str = include_str!("indexed.sql");
+const SILENCE: &str = include_str!("silence.sql");
 
 /// Carries a rebuild through to its end, to where it waits for a person, or to where it fails.
 pub(super) async fn run(carrier: &Carrier, mut rebuild: Rebuild) {
@@ -93,11 +94,13 @@ async fn make(carrier: &Carrier, rebuild: &Rebuild) -> Result<(), Error> {
     Ok(transaction.commit().await?)
 }
 
+/// Makes the indexes. The rebuild's row is locked last: that takes long, and meanwhile it is beaten, paused and cancelled.
 async fn index(carrier: &Carrier, rebuild: &Rebuild, candidate: &Candidate) -> Result<(), Error> {
     let mut client = carrier.deps.read.get().await.map_err(postgres::Error::from)?;
     let transaction = client.transaction().await?;
+    transaction.query_one(SILENCE, &[]).await?;
+    candidate.index(&transaction).await?;
     if transaction.execute(INDEXED, &[&rebuild.id, &carrier.holder]).await? > 0 {
-        candidate.index(&transaction).await?;
         transaction.commit().await?;
     }
     Ok(())

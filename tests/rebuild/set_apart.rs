@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use annals::{
     log::{Expected, StreamId},
-    projector::{Folder, parked::Mender},
-    rebuild::{self, Options, Rebuild, SetApart, State},
+    projector::{
+        Folder,
+        parked::{Mended, Mender},
+    },
+    rebuild::{self, Options, Rebuild, SetApart, State, Swap},
 };
 use uuid::Uuid;
 
@@ -25,10 +28,10 @@ impl Stage {
         self.append(append_to(id, Expected::Any, &[(event, &data)])).await;
     }
 
-    async fn rebuild_names(&self, state: State) -> Rebuild {
+    async fn rebuild_names(&self, swap: Swap, state: State) -> Rebuild {
         let pool = self.database.pool();
         // One lane: two would fold streams side by side, and the first name may be free again when the second one comes.
-        let options = Options { workers: 1, ..Options::default() };
+        let options = Options { workers: 1, swap, ..Options::default() };
         let begun = rebuild::start(&pool, Uuid::now_v7(), "names", None, options).await;
         self.reaches(begun.expect("it begins").id, state).await
     }
@@ -51,7 +54,7 @@ async fn what_one_generation_has_set_apart_is_told_and_is_no_difference() {
     let stream = StreamId { stream_type: "project".into(), id: twin };
     assert_eq!(mender.retry("names", &stream).await.expect("mended").applied, 1);
 
-    let done = stage.rebuild_names(State::Done).await;
+    let done = stage.rebuild_names(Swap::Auto, State::Done).await;
     let found = done.comparison.expect("compared");
     let apart = SetApart { stream_type: "project".into(), stream_id: twin, in_live: false, in_new: true };
     assert_eq!((found.set_apart_count, found.set_apart), (1, vec![apart]));
@@ -60,9 +63,43 @@ async fn what_one_generation_has_set_apart_is_told_and_is_no_difference() {
 
     // Any other row still counts.
     stage.execute(&format!("update projection_names_2.names set name = 'pie' where id = '{other}'")).await;
-    let waiting = stage.rebuild_names(State::Waiting).await;
+    let waiting = stage.rebuild_names(Swap::Auto, State::Waiting).await;
     let found = waiting.difference().expect("they differ");
     assert_eq!((found.set_apart[0].in_live, found.set_apart[0].in_new), (true, true));
     assert_eq!(found.tables[0].only_live[0]["name"], "pie");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_event_is_left_out_of_every_generation() {
+    let stage = Stage::new().await;
+    let process = stage.process(&[&names()], &[]).await;
+    let [first, twin] = [(); 2].map(|()| Uuid::now_v7());
+    for (id, event, name) in
+        [(first, "project.created", "tea"), (twin, "project.created", "tea"), (first, "project.deleted", "")]
+    {
+        stage.name(id, event, name).await;
+    }
+    stage.folded("names").await;
+    let (read, log) = (stage.database.pool(), stage.database.reader());
+    let (registry, config) = (support::registry(), stage.database.config(&[]));
+    let mender = Mender { read: &read, log: &log, registry: &registry, limits: &config.projector };
+    let stream = StreamId { stream_type: "project".into(), id: twin };
+    mender.retry("names", &stream).await.expect("mended");
+    // The live one has the twin now, a new one sets it apart; and a later event is set apart in both.
+    stage.rebuild_names(Swap::Manual, State::Waiting).await;
+    stage.name(twin, "project.created", "pie").await;
+    stage.folded("names").await;
+    let client = stage.database.client().await;
+    let apart = || client.query(include_str!("set_apart.sql"), &[]);
+    let before: Vec<(i32, i64)> =
+        apart().await.expect("a table").iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(before, [(1, 4), (2, 2), (2, 4)]);
+    let skipped = mender.skip("names", &stream).await.expect("skipped");
+    assert_eq!(skipped, Mended { applied: 0, skipped: 1, left: 0 });
+    assert_eq!(apart().await.expect("a table").len(), 0, "what was set apart before it is folded");
+    let rows = client.query(include_str!("names.sql"), &[]).await.expect("tables");
+    let rows: Vec<(i32, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(rows, [(1, "tea".to_owned()), (2, "tea".to_owned())]);
     process.stop().await;
 }

@@ -1,0 +1,68 @@
+//! The schema a process needs before its parts run, and a log that becomes another one.
+
+use anyhow::Context;
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::{
+    config::Config,
+    kafka,
+    log::{Identity, LogReader},
+    postgres, projector,
+};
+
+/// Migrates when this process may, otherwise checks.
+pub(super) async fn prepare(config: &Config) -> anyhow::Result<()> {
+    let databases = &config.databases;
+    if databases.is_shared() {
+        warn!(
+            "one database URL serves all roles: fit for development; give each role its own (docs/security.md)"
+        );
+    }
+    if databases.migrator.is_some() {
+        return migrate(config).await;
+    }
+    postgres::check_log(&postgres::pool(&databases.writer, databases)?).await?;
+    let read_models = databases.read_models.as_ref().unwrap_or(&databases.projector);
+    postgres::check_read_models(&postgres::pool(read_models, databases)?).await?;
+    Ok(())
+}
+
+/// Brings the log's and the read models' schemas up to date.
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let databases = &config.databases;
+    let migrator =
+        databases.migrator.as_ref().context("no URL of the migrator is configured: set migrator_url")?;
+    let read_models = databases.read_models.as_ref().unwrap_or(migrator);
+    let log = postgres::migrate_log(migrator, databases.tcp_user_timeout).await?;
+    let read = postgres::migrate_read_models(read_models, databases.tcp_user_timeout).await?;
+    for applied in log.iter().chain(&read) {
+        info!(migration = applied, "applied");
+    }
+    Ok(())
+}
+
+/// Makes the log another one, after a restore that left it behind Kafka and the read models: its topics are deleted and
+/// sent anew, its read models are dropped and built anew. Every step may be done again. No server may run meanwhile.
+pub async fn begin_incarnation(config: &Config) -> anyhow::Result<Uuid> {
+    migrate(config).await?;
+    let databases = &config.databases;
+    let migrator =
+        databases.migrator.as_ref().context("no URL of the migrator is configured: set migrator_url")?;
+    let owner = postgres::owner_session(migrator, databases.tcp_user_timeout).await?;
+    let log_id = Identity::begin_incarnation(&owner).await?;
+    info!(%log_id, "the log has a new identity");
+    if let Some(kafka) = config.kafka.clone() {
+        let reader = LogReader::new(postgres::pool(&databases.writer, databases)?);
+        let stream_types = reader.stream_types().await?;
+        let topics: Vec<_> =
+            stream_types.keys().map(|name| kafka::topic(&kafka.topic_prefix, name)).collect();
+        let deleted = spawn_blocking(move || kafka::delete_topics(&kafka, &topics)).await??;
+        info!(topics = ?deleted, "deleted; the relay makes them again and sends the whole log");
+    }
+    let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
+    let dropped = projector::forget(&postgres::pool(read, databases)?).await?;
+    info!(generations = dropped, "dropped; the projectors build them again from the whole log");
+    Ok(log_id)
+}
