@@ -277,11 +277,15 @@ impl Admin {
         };
         // What is only compared is made of what serves.
         let newer = options.swap != rebuild::Swap::Never;
-        if matches!(rebuild::get(&self.read, id).await, Err(rebuild::Error::Unknown(_))) {
-            let folder = self.folders.iter().find(|folder| newer && folder.name == projection);
-            rebuild::start(&self.read, id, projection, folder, options).await?;
+        match rebuild::get(&self.read, id).await {
+            Ok(_) => Ok(()),
+            Err(rebuild::Error::Unknown(_)) => {
+                let folder = self.folders.iter().find(|folder| newer && folder.name == projection);
+                rebuild::start(&self.read, id, projection, folder, options).await?;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 }
 

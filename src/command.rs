@@ -15,6 +15,7 @@ pub mod topic;
 
 use std::{future::Future, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{sync::Notify, time::Instant};
 use tracing::{Instrument, debug};
@@ -84,8 +85,20 @@ pub enum Outcome {
     Rejected(Rejection),
     /// Accepted, not done yet.
     Pending,
-    /// Accepted and given up; why, for people.
-    Failed(String),
+    /// Accepted and given up.
+    Failed(Failure),
+}
+
+/// Why an accepted command was given up, as it is stored and told: nothing of the program's inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// Its `If-Match` names another version than the aggregate is at.
+    VersionMismatch { actual: Version },
+    /// Others kept changing the aggregate.
+    Conflict { attempts: usize },
+    /// Something broke on our side, each time it was tried; the process that tried it logged what.
+    Broken,
 }
 
 /// Why a command has no answer. None of these is stored.

@@ -4,7 +4,8 @@ mod support;
 
 use annals::{
     aggregate::RejectionKind,
-    command::{Answer, Commands, Outcome, background},
+    command::{Answer, Commands, Error, Failure, Outcome, Request, background},
+    log::{self, Version},
 };
 use serde_json::json;
 use support::{Database, Told, done, keyed, request, until};
@@ -54,6 +55,39 @@ async fn an_accepted_command_is_done_by_whoever_takes_it() {
         .expect("a count")
         .get(0);
     assert_eq!(left, 0, "what is done is wiped");
+    shutdown.cancel();
+    working.await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_huge_when_stored_is_not_accepted() {
+    let database = Database::new().await;
+    let commands = database.commands(&[]).await;
+    let confirm = |numbers: &str, count: usize| {
+        let body = format!(r#"{{"x":[{}]}}"#, vec![numbers; count].join(","));
+        let body = serde_json::from_str(&body).expect("JSON");
+        commands.accept(request("order.confirm", Some(Uuid::now_v7()), body))
+    };
+    for (number, count) in [("1e131071", 1), ("1e900", 6_000)] {
+        let refused = confirm(number, count).await.expect_err("refused");
+        assert!(matches!(refused, Error::Log(log::Error::Unfit(_))), "{refused}");
+    }
+    confirm("1e900", 10).await.expect("accepted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_command_for_another_version_is_told_the_version() {
+    let database = Database::new().await;
+    let commands = database.commands(&[]).await;
+    let created = commands.execute(request("order.create", None, order())).await.expect("answered");
+    let confirm = request("order.confirm", Some(created.stream.id), json!({}));
+    let accepted = Request { if_match: Some(vec![Version(9)]), ..confirm };
+    let pending = commands.accept(accepted).await.expect("accepted");
+    let shutdown = CancellationToken::new();
+    let working = tokio::spawn(background::run(commands.clone(), shutdown.clone()));
+    let find = || found(&commands, pending.command_id);
+    until("it is given up", || async { find().await.outcome != Outcome::Pending }).await;
+    assert_eq!(find().await.outcome, Outcome::Failed(Failure::VersionMismatch { actual: Version(1) }));
     shutdown.cancel();
     working.await.expect("it ends");
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
@@ -14,15 +14,21 @@ use support::{
     server::{Answer, Server},
     until,
 };
+use tokio::sync::Semaphore;
 
 async fn server(database: &Database, jwks: &Path) -> Server {
+    server_with(database, jwks, "10").await
+}
+
+/// One that reads the keys again no more often than so.
+async fn server_with(database: &Database, jwks: &Path, refresh_min_ms: &str) -> Server {
     let jwks = jwks.to_str().expect("UTF-8");
     let settings = [
         ("auth", "jwt"),
         ("jwt_jwks", jwks),
         ("jwt_issuer", "https://issuer.example"),
         ("jwt_audience", "annals"),
-        ("jwt_jwks_refresh_min_ms", "10"),
+        ("jwt_jwks_refresh_min_ms", refresh_min_ms),
         ("jwt_jwks_refresh_max_ms", "50"),
     ];
     Server::start(database, &settings).await
@@ -147,12 +153,10 @@ async fn without_keys_nobody_is_told_that_their_token_is_wrong() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_are_fetched_from_a_url() {
+/// An issuer that answers at a URL, each time once it is let.
+async fn issuer_at_a_url(key: &Key, lets: Arc<Semaphore>) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    let database = Database::new().await;
-    let key = Key::ec("one");
     let set = json!({"keys": [key.public()]}).to_string();
     let answer =
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{set}", set.len());
@@ -160,11 +164,35 @@ async fn keys_are_fetched_from_a_url() {
     let url = format!("http://{}/jwks", issuer.local_addr().expect("bound"));
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = issuer.accept().await {
+            lets.acquire().await.expect("open").forget();
             let _ = connection.read(&mut [0; 1_024]).await;
             let _ = connection.write_all(answer.as_bytes()).await;
         }
     });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_fetched_from_a_url() {
+    let database = Database::new().await;
+    let key = Key::ec("one");
+    let url = issuer_at_a_url(&key, Arc::new(Semaphore::new(100))).await;
     let server = server(&database, Path::new(&url)).await;
     assert_eq!(status(&server, &key.sign(&claims())).await, 404);
     assert_eq!(status(&server, &Key::ec("two").sign(&claims())).await, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_hangs_up_does_not_call_the_fetch_off() {
+    let database = Database::new().await;
+    let (key, lets) = (Key::ec("one"), Arc::new(Semaphore::new(0)));
+    let url = issuer_at_a_url(&key, lets.clone()).await;
+    // One fetch is all there is within the test.
+    let server = server_with(&database, Path::new(&url), "600000").await;
+    let token = key.sign(&claims());
+    let asked = server.anonymous(Method::GET, "/api/nothing").bearer_auth(&token);
+    let hung_up = asked.timeout(Duration::from_millis(300)).send().await;
+    assert!(hung_up.is_err_and(|error| error.is_timeout()), "the issuer has not answered");
+    lets.add_permits(1);
+    until("the keys are there", || async { status(&server, &token).await == 404 }).await;
 }

@@ -113,8 +113,8 @@ fn told(answer: Answer, asker: &Asker) -> Told {
         Outcome::Rejected(rejection) => {
             ("rejected", Some("problem"), Problem::from(rejection).into_json(&asker.path))
         }
-        Outcome::Failed(reason) => {
-            ("failed", Some("problem"), Problem::failed(&reason).into_json(&asker.path))
+        Outcome::Failed(failure) => {
+            ("failed", Some("problem"), Problem::failed(failure).into_json(&asker.path))
         }
     };
     status["status"] = word.into();

@@ -26,7 +26,7 @@ impl From<No> for Problem {
                 Self::new(kind::NOT_FOUND, format!("There is no command `{name}`."))
             }
             No::Failed(error) => error.into(),
-            No::GivenUp(reason) => Self::failed(&reason),
+            No::GivenUp(failure) => Self::failed(failure),
             No::Malformed(reason) => Self::new(kind::MALFORMED, reason),
         }
     }

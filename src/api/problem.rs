@@ -96,10 +96,17 @@ impl Problem {
         Self::new(kind::INTERNAL, detail).member("id", id.to_string())
     }
 
-    /// A command that was accepted and given up.
-    pub(crate) fn failed(reason: &str) -> Self {
-        let detail = format!("It was given up after its tries: {reason}.");
-        Self::new(kind::CONFLICT, detail).header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)
+    /// A command that was accepted and given up. To send it again it needs another Idempotency-Key: this answer is kept.
+    pub(crate) fn failed(failure: command::Failure) -> Self {
+        match failure {
+            command::Failure::VersionMismatch { actual } => command::Error::VersionMismatch { actual }.into(),
+            command::Failure::Conflict { attempts } => command::Error::Conflict { attempts }.into(),
+            command::Failure::Broken => {
+                let detail =
+                    "Something broke on our side, each time it was tried; the command's id leads to what.";
+                Self::new(kind::INTERNAL, detail)
+            }
+        }
     }
 
     /// Too much to do at present; nothing was done.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{Answer, Commands, Deps, Error, Outcome, Prepared, Request, answer};
+use super::{Answer, Commands, Deps, Error, Failure, Outcome, Prepared, Request, answer};
 use crate::{
     json::RawJson,
     log::{Acceptance, Accepted, StreamId, Version},
@@ -85,16 +85,19 @@ impl Deps {
             },
             Err(error) => error,
         };
-        let may_pass = matches!(
-            error,
-            Error::Log(_) | Error::Database(_) | Error::Conflict { .. } | Error::Unreadable(_)
-        );
+        // A newer server may know what this one does not.
+        let may_pass = !matches!(error, Error::VersionMismatch { .. } | Error::KeyReused);
         if may_pass && attempts < self.config.background_attempts_max {
             warn!(%command_id, attempts, %error, "an accepted command failed; it will be tried again");
             return;
         }
         error!(%command_id, attempts, %error, "an accepted command is given up");
-        if let Err(error) = self.rows.fail(command_id, &RawJson::of(&error.to_string())).await {
+        let failure = match error {
+            Error::VersionMismatch { actual } => Failure::VersionMismatch { actual },
+            Error::Conflict { attempts } => Failure::Conflict { attempts },
+            _ => Failure::Broken,
+        };
+        if let Err(error) = self.rows.fail(command_id, &RawJson::of(&failure)).await {
             warn!(%command_id, %error, "it could not be marked as failed; it will be tried again");
         }
     }

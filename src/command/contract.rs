@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Answer, Commands, Error, Outcome, Request, step::Step};
+use super::{Answer, Commands, Error, Failure, Outcome, Request, step::Step};
 use crate::{
     aggregate::{Rejection, Violation},
     log::{Position, Status, Version},
@@ -35,7 +35,7 @@ pub enum No {
     /// The pipeline refused it or failed.
     Failed(Error),
     /// It was accepted and then given up.
-    GivenUp(String),
+    GivenUp(Failure),
     /// What came is no command; why.
     Malformed(String),
 }
@@ -111,8 +111,8 @@ impl Contract {
             Outcome::Rejected(rejection) => {
                 Reply { status: Status::Rejected, problem: problem(No::Rejected(rejection)), ..known }
             }
-            Outcome::Failed(reason) => {
-                Reply { status: Status::Failed, problem: problem(No::GivenUp(reason)), ..known }
+            Outcome::Failed(failure) => {
+                Reply { status: Status::Failed, problem: problem(No::GivenUp(failure)), ..known }
             }
             Outcome::Pending => Reply { status: Status::Pending, ..known },
         }

@@ -70,7 +70,14 @@ impl Sources {
     pub fn read(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> Result<Self, Faults> {
         let mut sources = Self::default();
         sources.read_file(file)?;
-        for (name, value) in std::env::vars().filter(|(_, value)| !value.trim().is_empty()) {
+        // What is not UTF-8 is none of ours.
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            Some((
+                name.into_string().ok()?,
+                value.into_string().ok().filter(|value| !value.trim().is_empty())?,
+            ))
+        });
+        for (name, value) in variables {
             // Variables of scripts and containers may share the prefix; only known names are taken.
             if let Some(name) = name.strip_prefix(PREFIX) {
                 sources.values.insert(name.to_lowercase(), (value, Origin::Environment));

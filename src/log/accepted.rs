@@ -9,7 +9,7 @@ use deadpool_postgres::Pool;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{CommandRecord, Error, StreamId, statement::record};
+use super::{CommandRecord, Error, StreamId, check::check_kept, statement::record};
 use crate::{json::RawJson, postgres};
 
 const ACCEPT: &str = include_str!("accept.sql");
@@ -63,6 +63,7 @@ impl CommandLog {
 
     /// Stores a command to be done later.
     pub async fn accept(&self, accepted: &Accepted, stream: &StreamId) -> Result<Acceptance, Error> {
+        check_kept(accepted)?;
         let client = self.pool.get().await.map_err(postgres::Error::from)?;
         let statement = client.prepare_cached(ACCEPT).await.map_err(postgres::Error::from)?;
         let row = client

@@ -1,7 +1,7 @@
 //! Checks before an append joins a batch, so that one bad datum does not fail the others: what Postgres would refuse,
 //! and what would be small on the wire and huge when stored.
 
-use super::Append;
+use super::{Accepted, Append};
 use crate::aggregate::{Claim, UniqueValue};
 
 /// Deepest nesting of arrays and objects in an event's data.
@@ -10,6 +10,8 @@ const DEPTH_MAX: usize = 64;
 const NUMBER_DIGITS_MAX: usize = 1_000;
 /// Longest value of a claim, in bytes (the index entry must fit a page).
 const CLAIM_BYTES_MAX: usize = 512;
+/// Largest request that is kept to be carried out later, in bytes as stored. Several are read at once.
+const KEPT_BYTES_MAX: usize = 4 << 20;
 /// Most events and claims of one append.
 const EVENTS_MAX: usize = 1_000;
 
@@ -60,6 +62,14 @@ pub fn check(append: &Append, event_bytes_max: usize) -> Result<(), Unfit> {
         }
     }
     Ok(())
+}
+
+/// Whether a request that is kept until it is carried out can be stored, and read again beside others.
+pub(super) fn check_kept(accepted: &Accepted) -> Result<(), Unfit> {
+    check_text(&accepted.principal)?;
+    check_text(&accepted.correlation_id)?;
+    accepted.idempotency_key.as_deref().map_or(Ok(()), check_text)?;
+    check_json(accepted.request.as_str(), KEPT_BYTES_MAX)
 }
 
 fn check_name(name: &str) -> Result<(), Unfit> {

@@ -215,7 +215,7 @@ impl Candidate {
         let ends: Checkpoints = match self.folder().order {
             Order::Stream => live,
             // In the order of the log: to one position for all, also those that only this generation reads.
-            Order::Global if partitions.iter().any(|partition| is_followed(partition)) => {
+            Order::Global if partitions.iter().any(is_followed) => {
                 let followed = partitions.iter().filter(|partition| is_followed(partition));
                 let mut stands = followed.map(|partition| live.get(partition).copied().unwrap_or_default());
                 let end = stands.next().unwrap_or_default();

@@ -21,7 +21,11 @@ use jsonwebtoken::{
 };
 use poem::http::{StatusCode, Uri};
 use serde_json::Value;
-use tokio::{io::AsyncReadExt, sync::Mutex, time::timeout};
+use tokio::{
+    io::AsyncReadExt,
+    sync::{Mutex, OwnedMutexGuard},
+    time::timeout,
+};
 use tracing::{info, warn};
 
 use crate::{config::JwksSource, tls};
@@ -52,14 +56,17 @@ pub(super) enum Error {
     Tls(#[from] tls::Error),
 }
 
-/// The issuer's keys.
-pub(super) struct Jwks {
+/// The issuer's keys. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Jwks(Arc<Keys>);
+
+struct Keys {
     source: JwksSource,
     refresh_min: Duration,
     refresh_max: Duration,
     known: RwLock<HashMap<String, VerifyingKey>>,
     /// When the last try ended that succeeded, and any; held during a try, so there is one at a time.
-    tried: Mutex<Tries>,
+    tried: Arc<Mutex<Tries>>,
 }
 
 #[derive(Default)]
@@ -70,20 +77,22 @@ struct Tries {
 
 impl Jwks {
     pub(super) fn new(source: JwksSource, refresh_min: Duration, refresh_max: Duration) -> Self {
-        Self { source, refresh_min, refresh_max, known: RwLock::default(), tried: Mutex::default() }
+        let (known, tried) = (RwLock::default(), Arc::default());
+        Self(Arc::new(Keys { source, refresh_min, refresh_max, known, tried }))
     }
 
     /// The key of this name. `None`: the issuer has none of this name. An error: it is not known which it has.
     pub(super) async fn key(&self, id: &str) -> Result<Option<VerifyingKey>, Error> {
-        match self.known(id) {
+        let keys = &self.0;
+        match keys.known(id) {
             Some(key) => {
                 // Nobody waits for a routine look at the issuer but the one who takes it on.
-                if let Ok(mut tries) = self.tried.try_lock()
-                    && is_older(tries.succeeded, self.refresh_max)
-                    && is_older(tries.last, self.refresh_min)
+                if let Ok(tries) = keys.tried.clone().try_lock_owned()
+                    && is_older(tries.succeeded, keys.refresh_max)
+                    && is_older(tries.last, keys.refresh_min)
                 {
-                    return match self.refresh(&mut tries).await {
-                        Ok(()) => Ok(self.known(id)),
+                    return match self.refresh(tries).await.1 {
+                        Ok(()) => Ok(keys.known(id)),
                         Err(error) => {
                             warn!(%error, "the issuer's keys could not be read again; the known ones hold");
                             Ok(Some(key))
@@ -93,12 +102,14 @@ impl Jwks {
                 Ok(Some(key))
             }
             None => {
-                let mut tries = self.tried.lock().await;
+                let mut tries = keys.tried.clone().lock_owned().await;
                 // Another may have fetched it while this one waited.
-                if self.known(id).is_none() && is_older(tries.last, self.refresh_min) {
-                    self.refresh(&mut tries).await?;
+                if keys.known(id).is_none() && is_older(tries.last, keys.refresh_min) {
+                    let (tried, read) = self.refresh(tries).await;
+                    read?;
+                    tries = tried;
                 }
-                match self.known(id) {
+                match keys.known(id) {
                     // The last try failed: what the issuer has by now is not known.
                     None if tries.succeeded < tries.last => Err(Error::Away),
                     known => Ok(known),
@@ -107,16 +118,34 @@ impl Jwks {
         }
     }
 
+    /// Reads the keys again, to the end even if the caller stops waiting: a try that counts must not be called off by
+    /// whoever caused it.
+    async fn refresh(
+        &self,
+        mut tries: OwnedMutexGuard<Tries>,
+    ) -> (OwnedMutexGuard<Tries>, Result<(), Error>) {
+        let keys = self.0.clone();
+        let refreshing = tokio::spawn(async move {
+            tries.last = Some(Instant::now());
+            let read = keys.read_anew().await;
+            if read.is_ok() {
+                tries.succeeded = Some(Instant::now());
+            }
+            (tries, read)
+        });
+        refreshing.await.expect("reading keys does not panic")
+    }
+}
+
+impl Keys {
     fn known(&self, id: &str) -> Option<VerifyingKey> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    async fn refresh(&self, tries: &mut Tries) -> Result<(), Error> {
-        tries.last = Some(Instant::now());
+    async fn read_anew(&self) -> Result<(), Error> {
         let keys = parse(&self.read().await?)?;
         info!(keys = keys.len(), "the issuer's keys were read");
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        tries.succeeded = Some(Instant::now());
         Ok(())
     }
 
