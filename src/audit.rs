@@ -13,12 +13,14 @@ mod streams;
 mod verifications;
 mod verify;
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 pub use access::Access;
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::{Object, Pool, Transaction};
+
 pub use events::{Filter, Found, Traced};
 pub use export::Format;
+use futures_util::TryStreamExt;
 pub use streams::{At, State, Summary};
 use tokio::{
     sync::{Semaphore, watch},
@@ -31,12 +33,14 @@ use crate::{
     aggregate::{DecodeError, Registry},
     config,
     json::RawJson,
-    log::{LogReader, Position},
+    log::{Event, LogReader, Position, event},
     postgres,
 };
 
 const STATEMENT_TIMEOUT: &str = include_str!("audit/statement_timeout.sql");
 const FLUSH: &str = include_str!("audit/flush.sql");
+/// Bytes of data in one answer to who asks for events, and somewhat more.
+const EVENTS_BYTES_MAX: usize = 16 << 20;
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -136,18 +140,51 @@ impl Audit {
         }
     }
 
+    /// The events of one statement, within its time, and whether there were more than fit.
+    async fn events_of(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<(Vec<Event>, bool), Error> {
+        let mut client: Object = self.reader.get().await?;
+        let transaction = self.begin(&mut client).await?;
+        let statement = transaction.prepare_cached(sql).await?;
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        {
+            let mut rows = pin!(transaction.query_raw(&statement, parameters.iter().copied()).await?);
+            while bytes < EVENTS_BYTES_MAX
+                && let Some(row) = rows.try_next().await?
+            {
+                let event = event(&row);
+                bytes += event.data.as_str().len();
+                events.push(event);
+            }
+        }
+        end(transaction).await?;
+        Ok((events, bytes >= EVENTS_BYTES_MAX))
+    }
+
     /// Rows of one statement, within its time.
     async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
         let mut client: Object = self.reader.get().await?;
+        let transaction = self.begin(&mut client).await?;
+        let statement = transaction.prepare_cached(sql).await?;
+        let rows = transaction.query(&statement, parameters).await?;
+        end(transaction).await?;
+        Ok(rows)
+    }
+
+    async fn begin<'c>(&self, client: &'c mut Object) -> Result<Transaction<'c>, Error> {
         let transaction = client.transaction().await?;
         let time = self.config.statement_timeout.as_millis().to_string();
         transaction.execute(STATEMENT_TIMEOUT, &[&time]).await?;
-        let statement = transaction.prepare_cached(sql).await?;
-        let rows = transaction.query(&statement, parameters).await?;
-        // What was seen is told once it is on the disk.
-        let flush = transaction.prepare_cached(FLUSH).await?;
-        transaction.execute(&flush, &[]).await?;
-        transaction.commit().await?;
-        Ok(rows)
+        Ok(transaction)
     }
+}
+
+/// What was seen is told once it is on the disk.
+async fn end(transaction: Transaction<'_>) -> Result<(), Error> {
+    let flush = transaction.prepare_cached(FLUSH).await?;
+    transaction.execute(&flush, &[]).await?;
+    Ok(transaction.commit().await?)
 }

@@ -236,7 +236,14 @@ impl Deps {
             return Err(Error::Invalid(violations));
         }
         let step = Step::start("fingerprint", &request.correlation_id);
-        let fingerprint = fingerprint(&self.identity, &request);
+        let sent = request.sent.as_ref().unwrap_or(&request.body);
+        let fingerprint = if command.secret {
+            let from = (&*request.principal, &*request.target);
+            let sealed = self.sealer.seal_for_fingerprint(&self.registry, command.name, from, sent.clone());
+            fingerprint(&self.identity, &request.target, &sealed.await)
+        } else {
+            fingerprint(&self.identity, &request.target, sent)
+        };
         drop(step);
         let stream_id = match request.stream_id {
             Some(id) if !command.creates => id,
@@ -295,7 +302,6 @@ fn answer(record: CommandRecord) -> Result<Answer, Error> {
 
 /// Tells whether a repeated key comes with the same request: a keyed hash of where it went and of its canonical body
 /// (members sorted, numbers as written), so that nothing of the body can be read off the record.
-fn fingerprint(identity: &Identity, request: &Request) -> Vec<u8> {
-    let sent = request.sent.as_ref().unwrap_or(&request.body);
-    identity.keyed_hash(&[request.target.as_bytes(), sent.to_string().as_bytes()])
+fn fingerprint(identity: &Identity, target: &str, sent: &Value) -> Vec<u8> {
+    identity.keyed_hash(&[target.as_bytes(), sent.to_string().as_bytes()])
 }

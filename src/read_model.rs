@@ -23,9 +23,10 @@ pub use catalog::{Catalog, Column};
 use deadpool_postgres::{Object, Pool};
 pub use list::{Filter, ListQuery, Operator, Page};
 use relay::Relay;
-use snapshot::Snapshot;
+use snapshot::{Snapshot, Stale};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_postgres::error::SqlState;
+use wait::Reached;
 
 use crate::{
     config,
@@ -151,14 +152,14 @@ impl ReadModels {
         freshness: Freshness,
     ) -> Result<Answer<Option<RawJson>>, Error> {
         loop {
-            let catalog = self.reach(name, freshness).await?;
+            let reached = self.reach(name, freshness).await?;
             let relayed = self.relayed().await;
-            match row::get(&self.0.read, &catalog, relayed.as_deref(), key).await {
-                Ok(Some(answer)) => return Ok(answer),
-                Ok(None) => drop(self.load(name).await?),
+            match row::get(&self.0.read, &reached, relayed.as_deref(), key).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(stale)) => self.begin_anew(name, stale).await?,
                 // Another generation may have another key, and the tables of one that is over go some time.
                 Err(error) if row::may_be_stale(&error) => {
-                    if self.load(name).await?.generation == catalog.generation {
+                    if self.load(name).await?.generation == reached.catalog.generation {
                         return Err(error);
                     }
                 }
@@ -175,9 +176,9 @@ impl ReadModels {
         freshness: Freshness,
     ) -> Result<Answer<Page>, Error> {
         loop {
-            let catalog = self.reach(name, freshness).await?;
+            let reached = self.reach(name, freshness).await?;
             let mut client = self.0.client().await?;
-            let Some(snapshot) = self.open(&mut client, &catalog).await? else {
+            let Some(snapshot) = self.open(&mut client, &reached).await? else {
                 continue;
             };
             return snapshot.list(query).await;
@@ -193,27 +194,37 @@ impl ReadModels {
         freshness: Freshness,
     ) -> Result<Answer<Vec<RawJson>>, Error> {
         loop {
-            let catalog = self.reach(name, freshness).await?;
+            let reached = self.reach(name, freshness).await?;
             let mut client = self.0.client().await?;
-            let Some(snapshot) = self.open(&mut client, &catalog).await? else {
+            let Some(snapshot) = self.open(&mut client, &reached).await? else {
                 continue;
             };
             return snapshot.query(query, parameters, self.0.limits.query_rows_max).await;
         }
     }
 
-    /// A snapshot of the generation that is expected to be live; `None` when another one is by now, which is then known.
+    /// A snapshot of the generation that was reached; `None` where the read has to begin anew.
     async fn open<'c>(
         &'c self,
         client: &'c mut Object,
-        catalog: &'c Catalog,
+        reached: &'c Reached,
     ) -> Result<Option<Snapshot<'c>>, Error> {
         let relayed = self.relayed().await;
-        let snapshot = Snapshot::open(client, catalog, relayed.as_deref()).await?;
-        if snapshot.is_none() {
-            self.load(&catalog.folder.name).await?;
+        match Snapshot::open(client, reached, relayed.as_deref()).await? {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(stale) => {
+                self.begin_anew(&reached.catalog.folder.name, stale).await?;
+                Ok(None)
+            }
         }
-        Ok(snapshot)
+    }
+
+    async fn begin_anew(&self, name: &str, stale: Stale) -> Result<(), Error> {
+        match stale {
+            Stale::Generation => drop(self.load(name).await?),
+            Stale::Checkpoints => self.0.progress.forget(name),
+        }
+        Ok(())
     }
 
     /// How far the relay has come. Asked before a snapshot, so that what was sent by then is known to be in it.

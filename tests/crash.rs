@@ -147,7 +147,7 @@ async fn whoever_is_told_of_an_event_is_told_of_one_on_the_disk() {
             }
             "stream" => {
                 let events = reader.stream(&append.stream, Version(0), 10).await;
-                assert_eq!(events.expect("read").len(), 1);
+                assert_eq!(events.expect("read").events.len(), 1);
             }
             "at" => assert!(reader.at(position).await.expect("read").is_some()),
             _ => {

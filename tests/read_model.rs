@@ -155,6 +155,23 @@ async fn pages_cover_every_row_once_in_any_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_took_of_a_read_model_is_waited_for_again() {
+    let stage = Stage::new(true, &[("projector_poll_interval_ms", "200")]).await;
+    let id = Uuid::now_v7();
+    let now = stage.order(id, "c-1", "1.00").await;
+    let key = id.to_string();
+    assert!(stage.models.get("orders", &[&key], now).await.expect("read").value.is_some());
+    // What a crash leaves where a fold's commit did not wait for the disk; readers and workers remember more.
+    let client = stage.database.client().await;
+    client.batch_execute(include_str!("read_model/unfold.sql")).await.expect("forgotten");
+    let row = stage.models.get("orders", &[&key], now).await.expect("read");
+    assert!(row.value.is_some(), "the token asked for it");
+    client.batch_execute(include_str!("read_model/unfold.sql")).await.expect("forgotten");
+    let page = stage.models.list("orders", &query("customer_id=c-1"), now).await.expect("read");
+    assert_eq!(page.value.items.len(), 1, "the token asked for it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_parameters_are_named_also_when_there_is_no_connection_left() {
     let stage = Stage::new(true, &[("pool_size", "2")]).await;
     let now = stage.order(Uuid::now_v7(), "c-1", "1.00").await;

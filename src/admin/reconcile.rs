@@ -20,7 +20,7 @@ use crate::{
 const LOCK: &str = include_str!("reconcile_lock.sql");
 const IS_LOCKED: &str = include_str!("reconcile_is_locked.sql");
 /// Of a reconcile's stream.
-const EVENTS_MAX: i64 = 2;
+const EVENTS_MAX: usize = 2;
 
 /// A comparison that was noted and is not done yet.
 pub struct Reconciling {
@@ -58,7 +58,7 @@ impl Admin {
         // Asked first: it may end in between, but then the log tells.
         let is_locked: bool = self.writer.get().await?.query_one(IS_LOCKED, &[]).await?.get(0);
         let stream = StreamId { stream_type: STREAM_TYPE.into(), id };
-        let events = self.log.stream(&stream, Version(0), EVENTS_MAX).await?;
+        let events = self.log.stream(&stream, Version(0), EVENTS_MAX).await?.events;
         let mut events = events.iter().map(read);
         let Some(AdminEvent::ReconcileRequested { dry_run }) = events.next().transpose()? else {
             return Ok(None);

@@ -85,13 +85,14 @@ impl Audit {
             (Some(cursor), true) => (0, reached.0.min(cursor.0 - 1)),
             (None, _) => (0, reached.0),
         };
-        let events = self.find(filter, after, until, backwards, limit + 1).await?;
+        let (events, cut) = self.find(filter, after, until, backwards, limit + 1).await?;
         let shown = &events[..events.len().min(limit)];
-        let next = (events.len() > limit).then(|| shown.last().map(|event| event.position)).flatten();
+        let more = cut || events.len() > limit;
+        let next = more.then(|| shown.last().map(|event| event.position)).flatten();
         Ok(Found { page: Page { items: shown.iter().map(RawJson::of).collect(), next }, reached })
     }
 
-    /// Events after a position and up to another one, which the index has reached.
+    /// Events after a position and up to another one, which the index has reached; and whether there are more than fit.
     pub(super) async fn find(
         &self,
         filter: &Filter,
@@ -99,29 +100,27 @@ impl Audit {
         until: i64,
         backwards: bool,
         most: usize,
-    ) -> Result<Vec<Event>, Error> {
+    ) -> Result<(Vec<Event>, bool), Error> {
         let Filter { stream_type, event_type, actor, correlation_id, causation_id, command_id, from, to } =
             filter;
-        let rows = self
-            .rows(
-                FIND,
-                &[
-                    &after,
-                    &until,
-                    stream_type,
-                    event_type,
-                    actor,
-                    correlation_id,
-                    causation_id,
-                    command_id,
-                    &backwards,
-                    &(most as i32),
-                    from,
-                    to,
-                ],
-            )
-            .await?;
-        Ok(rows.iter().map(event).collect())
+        self.events_of(
+            FIND,
+            &[
+                &after,
+                &until,
+                stream_type,
+                event_type,
+                actor,
+                correlation_id,
+                causation_id,
+                command_id,
+                &backwards,
+                &(most as i32),
+                from,
+                to,
+            ],
+        )
+        .await
     }
 
     /// One event with its chain of causes.

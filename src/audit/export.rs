@@ -77,7 +77,7 @@ impl Export {
     /// The next lines, and what is left to do.
     async fn step(mut self) -> Result<(Bytes, Option<Self>), Error> {
         let most = self.audit.config.batch_events_max;
-        let events = self.audit.find(&self.filter, self.after.0, self.until.0, false, most).await?;
+        let (events, cut) = self.audit.find(&self.filter, self.after.0, self.until.0, false, most).await?;
         let mut lines = String::new();
         if self.events == 0 && self.after == Position(0) && self.format == Format::Csv {
             lines.push_str(CSV_HEAD);
@@ -91,7 +91,7 @@ impl Export {
         }
         self.digest.update(&lines);
         self.events += events.len() as u64;
-        if let Some(last) = events.last().filter(|_| events.len() == most) {
+        if let Some(last) = events.last().filter(|_| cut || events.len() == most) {
             self.after = last.position;
             return Ok((lines.into(), Some(self)));
         }

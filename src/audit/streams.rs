@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Audit, Error, Page};
 use crate::{
     json::RawJson,
-    log::{Position, StreamId, Version},
+    log::{Position, StreamId, StreamPage, Version},
 };
 
 const SUMMARY: &str = include_str!("stream_summary.sql");
@@ -65,9 +65,9 @@ impl Audit {
         after: Version,
         limit: usize,
     ) -> Result<Page<Version>, Error> {
-        let events = self.log.stream(stream, after, limit as i64 + 1).await?;
+        let StreamPage { events, more } = self.log.stream(stream, after, limit + 1).await?;
         let shown = &events[..events.len().min(limit)];
-        let next = (events.len() > limit).then(|| shown.last().map(|event| event.version)).flatten();
+        let next = more.then(|| shown.last().map(|event| event.version)).flatten();
         Ok(Page { items: shown.iter().map(RawJson::of).collect(), next })
     }
 
@@ -76,13 +76,12 @@ impl Audit {
         let Some(aggregate) = self.registry.stream(&stream.stream_type) else {
             return Ok(None);
         };
-        let page = self.config.batch_events_max as i64;
+        let events_max = self.config.batch_events_max;
         let mut state = aggregate.initial();
         let mut last = None;
         loop {
             let after = last.map_or(Version(0), |(version, _)| version);
-            let events = self.log.stream(stream, after, page).await?;
-            let is_end = (events.len() as i64) < page;
+            let StreamPage { events, more } = self.log.stream(stream, after, events_max).await?;
             let taken: Vec<_> = events
                 .iter()
                 .take_while(|event| match at {
@@ -94,7 +93,7 @@ impl Audit {
             let mut data = taken.iter().map(|event| (&*event.event_type, event.schema_version, &event.data));
             state = aggregate.fold(&state, &mut data)?;
             last = taken.last().map(|event| (event.version, event.recorded_at)).or(last);
-            if is_end || taken.len() < events.len() {
+            if !more || taken.len() < events.len() {
                 break;
             }
         }

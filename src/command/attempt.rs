@@ -12,11 +12,14 @@ use super::{
 use crate::{
     aggregate::{AnyAggregate, AnyState, Claim, CommandType, Decided, Decision, Rejection},
     json::RawJson,
-    log::{self, Append, Expected, Metadata, NewEvent, Outcome, Status, StreamId, Version},
+    log::{self, Append, Expected, Metadata, NewEvent, Outcome, Status, StreamId, StreamPage, Version},
 };
 
 /// A version no stream has, for an append that must not go through: it only finds an earlier answer or the version.
 const NEVER: Expected = Expected::Exactly(Version(-1));
+
+/// Events of the first reading of an aggregate.
+const FIRST_EVENTS_MAX: usize = 64;
 
 /// A command with all that its attempts share.
 pub(super) struct Attempt<'a> {
@@ -173,15 +176,18 @@ impl<'a> Attempt<'a> {
         let _step = self.step("load");
         let mut known = self.deps.nearest(self.aggregate, &self.stream, reading).await?;
         let snapshot = known.version;
-        let page = self.deps.config.load_events_max;
+        // Most aggregates have few; then it is one round trip.
+        let mut events_max = FIRST_EVENTS_MAX.min(self.deps.config.load_events_max);
         loop {
-            let events = self.deps.reader.stream(&self.stream, known.version, page).await?;
+            let page = self.deps.reader.stream(&self.stream, known.version, events_max).await?;
+            let StreamPage { events, more } = page;
+            events_max = self.deps.config.load_events_max;
             let mut data = events.iter().map(|event| (&*event.event_type, event.schema_version, &event.data));
             let state: AnyState = self.aggregate.fold(&known.state, &mut data)?;
             if let Some(last) = events.last() {
                 known = Known { state, version: last.version, last: Some(last.event_id), ..known };
             }
-            if (events.len() as i64) < page {
+            if !more {
                 if self.deps.snapshots.is_due(snapshot, known.version) {
                     self.deps.keep_snapshot(self.aggregate, &self.stream, known.version, &known.state);
                 }

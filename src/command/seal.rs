@@ -37,10 +37,33 @@ impl Sealer {
         registry: &Arc<Registry>,
         command: &'static str,
         stream_id: Uuid,
+        body: Value,
+    ) -> Value {
+        let salt = self.identity.keyed_hash(&[b"secret field", stream_id.as_bytes()]);
+        self.seal_with(registry, command, salt, body).await
+    }
+
+    /// The body with its secrets sealed for a fingerprint: repeats of a request share the salt, and whoever guesses at a
+    /// fingerprint pays as much as for the field itself.
+    pub(super) async fn seal_for_fingerprint(
+        &self,
+        registry: &Arc<Registry>,
+        command: &'static str,
+        (principal, target): (&str, &str),
+        body: Value,
+    ) -> Value {
+        let salt = self.identity.keyed_hash(&[b"fingerprint", principal.as_bytes(), target.as_bytes()]);
+        self.seal_with(registry, command, salt, body).await
+    }
+
+    async fn seal_with(
+        &self,
+        registry: &Arc<Registry>,
+        command: &'static str,
+        salt: Vec<u8>,
         mut body: Value,
     ) -> Value {
         let _permit = self.permits.acquire().await;
-        let salt = self.identity.keyed_hash(&[b"secret field", stream_id.as_bytes()]);
         let registry = registry.clone();
         let sealing = tokio::task::spawn_blocking(move || {
             if let Some((aggregate, _)) = registry.command(command) {

@@ -17,7 +17,7 @@ pub struct Command {
     /// Events between two snapshots of an aggregate; 0 takes and uses none.
     pub snapshot_events: i64,
     /// Events read per round trip when an aggregate is rebuilt.
-    pub load_events_max: i64,
+    pub load_events_max: usize,
     /// Accepted commands carried out at once by one process.
     pub background_concurrency: usize,
     /// How often an accepted command is tried before it is given up.

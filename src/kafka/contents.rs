@@ -15,8 +15,10 @@ use rdkafka::{
 use super::{Quiet, Record, TailError, Topic, client, decode};
 use crate::{config, log::Position};
 
-/// Fetched ahead, all partitions together.
-const FETCHED_KILOBYTES_MAX: &str = "16384";
+/// Fetched ahead, all partitions together. librdkafka counts it for each, since each has a queue of its own.
+const FETCHED_KILOBYTES_MAX: i32 = 16_384;
+/// The least for one of them.
+const FETCHED_KILOBYTES_MIN: i32 = 64;
 /// Between two questions for a partition's leader.
 const LEADER_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -38,13 +40,14 @@ struct Partition {
 impl Contents {
     /// Begins to read. `group` names the consumer, which joins none. Blocks.
     pub fn open(kafka: &config::Kafka, group: &str, topic: &Topic) -> Result<Self, TailError> {
+        let fetched = (FETCHED_KILOBYTES_MAX / topic.partitions.max(1)).max(FETCHED_KILOBYTES_MIN);
         let consumer: BaseConsumer<Quiet> = client(kafka)
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "error")
-            .set("queued.max.messages.kbytes", FETCHED_KILOBYTES_MAX)
+            .set("queued.max.messages.kbytes", fetched.to_string())
             .create_with_context(Quiet)?;
         let consumer = Arc::new(consumer);
         let mut assignment = TopicPartitionList::new();

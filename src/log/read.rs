@@ -39,6 +39,17 @@ const FETCH_EVENTS: usize = 256;
 /// Each further round trip fetches at most so many times what there is already.
 const FETCH_GROWTH: usize = 4;
 
+/// Bytes of data in one reading of a stream, and somewhat more.
+const STREAM_BYTES_MAX: usize = 16 << 20;
+
+/// Some of a stream's events.
+#[derive(Debug, Clone, Default)]
+pub struct StreamPage {
+    pub events: Vec<Event>,
+    /// Whether there were more than it was to hold.
+    pub more: bool,
+}
+
 /// The stream types with events, by name.
 pub type StreamTypes = BTreeMap<String, StreamType>;
 
@@ -184,28 +195,28 @@ impl LogReader {
         let limit = events_max as i64;
         loop {
             let parameters: [&(dyn ToSql + Sync); 4] = [&after.0, &stream_types, &limit, &up_to.0];
-            let events = fetch(&mut client, AFTER, &parameters, events_max, bytes_max).await?;
+            let (events, _) = fetch(&mut client, AFTER, &parameters, events_max, bytes_max).await?;
             if self.holds(&client, &events).await? {
                 return Ok(events);
             }
         }
     }
 
-    /// Events of one stream after a version, in order, at most `events_max`.
+    /// Events of one stream after a version, in order, at most `events_max`, and fewer where they are large.
     pub async fn stream(
         &self,
         stream: &StreamId,
         after: Version,
-        events_max: i64,
-    ) -> Result<Vec<Event>, postgres::Error> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(STREAM).await?;
+        events_max: usize,
+    ) -> Result<StreamPage, postgres::Error> {
+        let mut client = self.pool.get().await?;
+        let limit = events_max as i64;
         loop {
-            let rows =
-                client.query(&statement, &[&stream.stream_type, &stream.id, &after.0, &events_max]).await?;
-            let events: Vec<_> = rows.iter().map(event).collect();
+            let parameters: [&(dyn ToSql + Sync); 4] = [&stream.stream_type, &stream.id, &after.0, &limit];
+            let (events, more) =
+                fetch(&mut client, STREAM, &parameters, events_max, STREAM_BYTES_MAX).await?;
             if self.holds(&client, &events).await? {
-                return Ok(events);
+                return Ok(StreamPage { events, more });
             }
         }
     }
@@ -278,16 +289,18 @@ impl LogReader {
 
 /// Fetches through a portal, so that the server does not send much more than the limit in bytes: each fetch asks for as
 /// many as seem to fit, and for few while nothing is known of their size. What fits the first fetch takes one round trip.
+/// Tells too whether there may be more.
 async fn fetch(
     client: &mut Object,
     statement: &str,
     parameters: &[&(dyn ToSql + Sync)],
     events_max: usize,
     bytes_max: usize,
-) -> Result<Vec<Event>, postgres::Error> {
+) -> Result<(Vec<Event>, bool), postgres::Error> {
     let statement = client.prepare_cached(statement).await?;
     if events_max <= FETCH_EVENTS {
-        return Ok(client.query(&statement, parameters).await?.iter().map(event).collect());
+        let rows = client.query(&statement, parameters).await?;
+        return Ok((rows.iter().map(event).collect(), rows.len() == events_max));
     }
     let transaction = client.transaction().await?;
     let portal = transaction.bind(&statement, parameters).await?;
@@ -309,7 +322,8 @@ async fn fetch(
             if is_last { 0 } else { fitting.min(events.len() * FETCH_GROWTH).min(events_max - events.len()) };
     }
     transaction.commit().await?;
-    Ok(events)
+    let more = bytes >= bytes_max || events.len() >= events_max;
+    Ok((events, more))
 }
 
 /// An event of a row with these ten columns, in this order.

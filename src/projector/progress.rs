@@ -1,6 +1,7 @@
 //! What the projections of this process have come to, for those who wait for them and for those who watch them.
 //!
-//! Checkpoints only grow here: a reader may merge in what it saw in the database beside what workers tell.
+//! Checkpoints only grow here, unless the database has lost them: a reader may merge in what it saw in the database beside
+//! what workers tell.
 
 use std::{collections::BTreeMap, future::pending, sync::Arc};
 
@@ -92,6 +93,13 @@ impl Progress {
                 changed
             })
         })
+    }
+
+    /// Forgets where a projection was seen: the database has lost it.
+    pub(crate) fn forget(&self, projection: &str) {
+        if let Some(Entry { seen, .. }) = self.0.get(projection) {
+            seen.send_modify(|seen| seen.checkpoints.clear());
+        }
     }
 
     /// Merges in checkpoints that were seen.

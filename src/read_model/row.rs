@@ -4,9 +4,10 @@ use deadpool_postgres::Pool;
 use tokio_postgres::error::SqlState;
 
 use super::{
-    Answer, Catalog, Error,
+    Answer, Error,
     parameter::{Given, blame, split},
-    snapshot::{Moment, OPEN},
+    snapshot::{Moment, OPEN, Stale},
+    wait::Reached,
 };
 use crate::{
     json::RawJson,
@@ -17,13 +18,14 @@ use crate::{
 
 const ROW: &str = include_str!("row.sql");
 
-/// The row with a key, given in the order of the key's columns; `None` when another generation than `catalog`'s is live.
+/// The row with a key, given in the order of the key's columns.
 pub(super) async fn get(
     pool: &Pool,
-    catalog: &Catalog,
+    reached: &Reached,
     relayed: Option<&Relayed>,
     key: &[&str],
-) -> Result<Option<Answer<Option<RawJson>>>, Error> {
+) -> Result<Result<Answer<Option<RawJson>>, Stale>, Error> {
+    let catalog = &*reached.catalog;
     let columns = &catalog.folder.key;
     if key.len() != columns.len() {
         let detail = format!("has {} parts, the key of this read model has {}", key.len(), columns.len());
@@ -49,7 +51,8 @@ pub(super) async fn get(
     // One statement per generation, so each session may keep it.
     let statement = client.prepare_typed_cached(&sql, &wires).await?;
     match client.query_opt(&statement, &values).await {
-        Ok(row) => Ok(row.and_then(|row| Some(Moment::of(&row, catalog, relayed)?.answer(row.get("row"))))),
+        Ok(None) => Ok(Err(Stale::Generation)),
+        Ok(Some(row)) => Ok(Moment::of(&row, reached, relayed).map(|moment| moment.answer(row.get("row")))),
         Err(error) => Err(blame(&**client, &given, error).await),
     }
 }

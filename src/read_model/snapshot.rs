@@ -9,6 +9,7 @@ use super::{
     Answer, Catalog, Error,
     parameter::{Given, blame, split},
     relay::complete_to,
+    wait::{Reached, are_reached},
 };
 use crate::{
     log::{Position, Relayed},
@@ -19,6 +20,16 @@ use crate::{
 pub(super) const OPEN: &str = include_str!("open.sql");
 const AFRESH: &str = include_str!("afresh.sql");
 
+/// Why a read has to begin anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stale {
+    /// Another generation is live by now.
+    Generation,
+    /// The database has not what was folded in it: a crash took commits that did not wait for the disk. They are folded
+    /// again.
+    Checkpoints,
+}
+
 /// How far a generation is, and what is missing.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
@@ -28,14 +39,18 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// Of what [`OPEN`] says; `None` when another generation than `catalog`'s is live. `relayed` was seen before.
-    pub(super) fn of(row: &Row, catalog: &Catalog, relayed: Option<&Relayed>) -> Option<Self> {
+    /// Of what [`OPEN`] says. `relayed` was seen before.
+    pub(super) fn of(row: &Row, reached: &Reached, relayed: Option<&Relayed>) -> Result<Self, Stale> {
+        let (catalog, checkpoints) = (&reached.catalog, checkpoints(row));
         let generation: i32 = row.get("live_generation");
-        (generation == catalog.generation).then(|| Self {
-            generation,
-            position: complete_to(&checkpoints(row), relayed, &catalog.folder.stream_types()),
-            parked: row.get("parked"),
-        })
+        if generation != catalog.generation {
+            return Err(Stale::Generation);
+        }
+        if !are_reached(&checkpoints, &reached.targets) {
+            return Err(Stale::Checkpoints);
+        }
+        let position = complete_to(&checkpoints, relayed, &catalog.folder.stream_types());
+        Ok(Self { generation, position, parked: row.get("parked") })
     }
 
     pub(super) fn answer<T>(self, value: T) -> Answer<T> {
@@ -60,18 +75,19 @@ pub(super) struct Snapshot<'c> {
 }
 
 impl<'c> Snapshot<'c> {
-    /// Opens a snapshot of `catalog`'s generation; `None` when another one is live. `relayed` was seen before.
+    /// Opens a snapshot of the generation that was reached. `relayed` was seen before.
     pub(super) async fn open(
         client: &'c mut Object,
-        catalog: &'c Catalog,
+        reached: &'c Reached,
         relayed: Option<&Relayed>,
-    ) -> Result<Option<Self>, Error> {
+    ) -> Result<Result<Self, Stale>, Error> {
+        let catalog = &*reached.catalog;
         let open = client.prepare_cached(OPEN).await?;
         let begin =
             client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let transaction = begin.start().await?;
         let row = transaction.query_opt(&open, &[&catalog.folder.name]).await?;
-        let moment = row.and_then(|row| Moment::of(&row, catalog, relayed));
+        let moment = row.map_or(Err(Stale::Generation), |row| Moment::of(&row, reached, relayed));
         Ok(moment.map(|moment| Self { transaction, catalog, moment }))
     }
 

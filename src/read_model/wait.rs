@@ -32,11 +32,17 @@ const POLL: Duration = Duration::from_millis(10);
 /// Where each partition has to come.
 type Targets = BTreeMap<Partition, Position>;
 
+/// A generation that has come as far as wanted, as it was seen; the snapshot that is read has to have come there too.
+pub(super) struct Reached {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) targets: Targets,
+}
+
 impl ReadModels {
     /// The live generation, once the read model is as fresh as wanted.
-    pub(super) async fn reach(&self, name: &str, freshness: Freshness) -> Result<Arc<Catalog>, Error> {
+    pub(super) async fn reach(&self, name: &str, freshness: Freshness) -> Result<Reached, Error> {
         let Some(after) = freshness.after.filter(|after| after.0 > 0) else {
-            return self.catalog(name).await;
+            return Ok(Reached { catalog: self.catalog(name).await?, targets: Targets::new() });
         };
         let _waiter = self.0.waiters.try_acquire().map_err(|_| Error::Overloaded)?;
         let wait = freshness.wait.min(self.0.limits.wait_max);
@@ -55,7 +61,7 @@ impl ReadModels {
         }
     }
 
-    async fn try_reach(&self, name: &str, after: Position) -> Result<Arc<Catalog>, Error> {
+    async fn try_reach(&self, name: &str, after: Position) -> Result<Reached, Error> {
         let catalog = self.catalog(name).await?;
         let mut seen = self.0.progress.watch(name);
         let wanted = catalog.folder.stream_types();
@@ -64,14 +70,16 @@ impl ReadModels {
             Some(relay) => tokio::select! {
                 relayed = relay.beyond(after, POLL) => targets(&*relayed?, &wanted, after),
                 // Workers of this process read the log for those who wait, and need not wait for the relay.
-                ahead = self.everywhere(&wanted, after, seen.clone()) => return ahead.map(|()| catalog),
+                ahead = self.everywhere(&wanted, after, seen.clone()) => {
+                    return ahead.map(|targets| Reached { catalog, targets });
+                }
             },
         };
         loop {
             if let Some(seen) = &mut seen
-                && reached(&seen.borrow_and_update(), &targets)
+                && are_reached(&seen.borrow_and_update().checkpoints, &targets)
             {
-                return Ok(catalog);
+                return Ok(Reached { catalog, targets });
             }
             if let Ok(mut polled) = self.0.polled.try_lock()
                 && polled.get(name).is_none_or(|polled| polled.elapsed() >= POLL)
@@ -79,8 +87,8 @@ impl ReadModels {
                 polled.insert(name.to_owned(), Instant::now());
                 let checkpoints = self.checkpoints(name).await?;
                 self.0.progress.advance(name, checkpoints.clone());
-                if reached(&Seen { checkpoints, ..Seen::default() }, &targets) {
-                    return Ok(catalog);
+                if are_reached(&checkpoints, &targets) {
+                    return Ok(Reached { catalog, targets });
                 }
             }
             match &mut seen {
@@ -93,13 +101,13 @@ impl ReadModels {
         }
     }
 
-    /// Waits until every partition has come to `after`, be it sent or not.
+    /// Waits until every partition has come to `after`, be it sent or not; all of them as targets.
     async fn everywhere(
         &self,
         wanted: &[String],
         after: Position,
         seen: Option<watch::Receiver<Seen>>,
-    ) -> Result<(), Error> {
+    ) -> Result<Targets, Error> {
         let Some(mut seen) = seen else {
             return pending().await;
         };
@@ -108,11 +116,11 @@ impl ReadModels {
             // Without checkpoints only the relay's cursor says how far the read model is complete.
             return pending().await;
         }
-        if seen.wait_for(|seen| reached(seen, &targets)).await.is_err() {
+        if seen.wait_for(|seen| are_reached(&seen.checkpoints, &targets)).await.is_err() {
             // Its worker ended with the process.
             pending::<()>().await;
         }
-        Ok(())
+        Ok(targets)
     }
 
     /// Every partition of stream types that have events. Their number never changes, so only a type without any is
@@ -152,9 +160,10 @@ fn targets(relayed: &Relayed, wanted: &[String], after: Position) -> Targets {
     sent.map(target).collect()
 }
 
-fn reached(seen: &Seen, targets: &Targets) -> bool {
+/// Whether all partitions have come where they have to.
+pub(super) fn are_reached(checkpoints: &BTreeMap<Partition, Position>, targets: &Targets) -> bool {
     targets.iter().all(|(partition, target)| {
-        let checkpoint = seen.checkpoints.get(partition).copied().unwrap_or_default();
+        let checkpoint = checkpoints.get(partition).copied().unwrap_or_default();
         checkpoint >= *target
     })
 }
