@@ -24,7 +24,7 @@ use crate::{
     api::{self, health::Check},
     audit::{Audit, index},
     command::{Commands, background, topic},
-    config::Config,
+    config::{Config, Databases},
     domain,
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
     postgres,
@@ -166,10 +166,11 @@ impl Process {
             info!("no Kafka is configured: the relay is off, projectors read the log");
             return Ok(());
         };
+        let databases = &self.config.databases;
         let deps = relay::Deps {
-            reader: self.log(postgres::pool(&self.config.databases.writer, &self.config.databases)?),
-            // The lease must not wait behind the commands and readers of this process.
-            writer: postgres::pool(&self.config.databases.writer, &self.config.databases)?,
+            reader: self.log(postgres::pool(&databases.writer, databases)?),
+            // A few of its own: the lease must not wait behind the commands and readers of this process.
+            writer: postgres::pool(&databases.writer, &Databases { pool_size: 4, ..databases.clone() })?,
             identity: self.identity.clone(),
             head: self.head.clone(),
             status: self.relay_status.clone(),
