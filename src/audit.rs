@@ -111,7 +111,7 @@ impl Audit {
         config: config::Audit,
     ) -> Self {
         let listeners = Arc::new(Semaphore::new(config.listeners_max));
-        let log = LogReader::following(reader.clone(), head.clone());
+        let log = LogReader::new(reader.clone());
         let verifying = Arc::new(Semaphore::new(1));
         Self { reader, writer, log, registry, head, indexed, listeners, verifying, config }
     }

@@ -286,7 +286,8 @@ fn answer(record: CommandRecord) -> Result<Answer, Error> {
     let outcome = match record.status {
         Status::Done => Outcome::Done(stored()?),
         Status::Rejected => Outcome::Rejected(stored()?.parse().map_err(unreadable)?),
-        Status::Failed => Outcome::Failed(stored()?.parse().map_err(unreadable)?),
+        // A newer program may know more reasons.
+        Status::Failed => Outcome::Failed(stored()?.parse().unwrap_or(Failure::Broken)),
         Status::Pending => Outcome::Pending,
     };
     Ok(Answer {

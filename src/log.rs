@@ -24,7 +24,7 @@ use chrono::{DateTime, Utc};
 pub use identity::Identity;
 pub use published::{Published, Subscription};
 pub(crate) use read::event;
-pub use read::{Lag, LogReader, Recorded, Relayed, StreamPage, StreamType, StreamTypes};
+pub use read::{Events, Lag, LogReader, Recorded, Relayed, StreamType, StreamTypes};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -136,9 +136,8 @@ pub async fn run(deps: Deps, kafka: config::Kafka, config: config::Relay, shutdo
         become_role(&deps, Role::Leader, Some(lease.holder.epoch));
         lead(&deps, &kafka, &config, &lease, &shutdown).await;
         become_role(&deps, Role::Standby, None);
-        // It may be another's by now, and then stays so.
-        lease.release().await;
         if shutdown.is_cancelled() {
+            lease.release().await;
             return;
         }
     }

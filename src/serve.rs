@@ -56,6 +56,8 @@ struct Process {
     identity: Identity,
     /// Of the log, as far as this process has heard.
     head: watch::Receiver<Position>,
+    /// Up to where this process appended.
+    appended: watch::Receiver<Position>,
     registry: Arc<Registry>,
     relay_status: watch::Sender<relay::Status>,
     sent: relay::Sent,
@@ -92,6 +94,7 @@ pub async fn run(
         writer,
         identity,
         head,
+        appended: last_appended.clone(),
         config,
     };
     let databases = &process.config.databases;
@@ -140,7 +143,7 @@ impl Process {
 
     /// The log through a pool.
     fn log(&self, pool: Pool) -> LogReader {
-        LogReader::following(pool, self.head.clone())
+        LogReader::beside(pool, self.appended.clone())
     }
 
     fn observe(&self, appender: Option<Appender>) -> anyhow::Result<()> {
@@ -262,6 +265,7 @@ impl Process {
             format!("{address} cannot be listened on: choose another address with ANNALS_LISTEN")
         })?;
         let address = listener.local_addr()?;
+        let databases = &self.config.databases;
         let deps = api::Deps {
             registry: self.registry.clone(),
             log: self.log(self.writer.clone()),
@@ -271,7 +275,8 @@ impl Process {
             admin: self.admin(commands.clone(), folders.clone())?,
             commands,
             folders,
-            keys: self.writer.clone(),
+            // A few of their own: guesses must not take the connections of commands and readers.
+            keys: postgres::pool(&databases.writer, &Databases { pool_size: 4, ..databases.clone() })?,
             metrics,
             health: self.health(),
         };

@@ -77,9 +77,9 @@ async fn what_somebody_was_told_survives_a_crash() {
         }
     });
     let clients = tokio::spawn(join_all(clients));
-    // One that is told of the head, and one that has to ask.
+    // One that is told what was appended, and one that has to ask.
     let readers =
-        [LogReader::following(database.pool(), appended), LogReader::new(database.pool())].map(|reader| {
+        [LogReader::beside(database.pool(), appended), LogReader::new(database.pool())].map(|reader| {
             let (read, ends) = (read.clone(), ends.clone());
             tokio::spawn(async move {
                 let mut at = Position(0);

@@ -90,6 +90,31 @@ async fn an_append_may_count_on_an_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reading_that_its_bytes_cut_short_says_so() {
+    let database = Database::new().await;
+    let (appender, _) = database.appender(&[]);
+    // As many as one fetch holds and more; and at the end there is room for less than one.
+    let (stream, data) = (Uuid::now_v7(), format!(r#"{{"text":"{}"}}"#, "x".repeat(1_989)));
+    let events = vec![("order.created", data.as_str()); 500];
+    for _ in 0..2 {
+        appender.append(append_to(stream, Expected::Any, &events)).await.expect("appended");
+    }
+    let (reader, mut at, mut readings) = (database.reader(), Position(0), 0);
+    loop {
+        let page = reader.between(at, Position(1_000), None, 10_000, 700_500).await.expect("read");
+        assert!(
+            page.events.iter().map(|event| event.position.0).eq(at.0 + 1..=at.0 + page.events.len() as i64)
+        );
+        at = page.events.last().map_or(at, |last| last.position);
+        readings += 1;
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!((at, readings), (Position(1_000), 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_chain_is_appended_in_order_and_breaks_at_its_first_fault() {
     let database = Database::new().await;
     let (appender, _) = database.appender(&[]);

@@ -23,6 +23,7 @@ use annals::{
     projector::{Folder, Status},
 };
 use folders::changed;
+use futures_util::future::join_all;
 use stage::{Counters, Stage, shipped};
 use support::{ORDER, append, append_to, until};
 use uuid::Uuid;
@@ -147,6 +148,23 @@ async fn rows_that_gather_streams_are_summed_exactly_by_several_workers() {
     assert_eq!(wrong.len(), 0, "{wrong:?}");
     let count = client.query_one(include_str!("projector/summed.sql"), &[]).await.expect("a row");
     assert_eq!(count.get::<_, i64>(0), 90);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_fill_a_batch_by_their_bytes_are_all_folded() {
+    let stage = Stage::new().await;
+    let data = format!(r#"{{"customer_id":"{}","items":[],"total":1.00}}"#, "x".repeat(2_000));
+    for _ in 0..8 {
+        let created = (0..100).map(|_| {
+            let append = append_to(Uuid::now_v7(), Expected::NoStream, &[("order.created", &data)]);
+            stage.append(append)
+        });
+        join_all(created).await;
+    }
+    let process = stage.process(&[&shipped("orders")], &[("projector_batch_bytes_max", "700500")]).await;
+    stage.folded("orders").await;
+    assert_eq!(stage.rows("orders").await.len(), 800);
+    process.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,7 +100,12 @@ impl Problem {
     pub(crate) fn failed(failure: command::Failure) -> Self {
         match failure {
             command::Failure::VersionMismatch { actual } => command::Error::VersionMismatch { actual }.into(),
-            command::Failure::Conflict { attempts } => command::Error::Conflict { attempts }.into(),
+            command::Failure::Conflict { attempts } => Self::new(
+                kind::CONFLICT,
+                format!(
+                    "Others kept changing it; given up after {attempts} attempts. Send it with another Idempotency-Key."
+                ),
+            ),
             command::Failure::Broken => {
                 let detail =
                     "Something broke on our side, each time it was tried; the command's id leads to what.";

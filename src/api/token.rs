@@ -62,7 +62,7 @@ impl Tokens {
         if log_id != self.log_id {
             return Err(refuse("The consistency token is of another log."));
         }
-        if position.0 > self.head.load(Ordering::Relaxed) {
+        if position > self.log.known() && position.0 > self.head.load(Ordering::Relaxed) {
             let head = self.log.head().await?;
             self.head.fetch_max(head.0, Ordering::Relaxed);
             if position > head {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Audit, Error, Page};
 use crate::{
     json::RawJson,
-    log::{Position, StreamId, StreamPage, Version},
+    log::{Events, Position, StreamId, Version},
 };
 
 const SUMMARY: &str = include_str!("stream_summary.sql");
@@ -65,7 +65,7 @@ impl Audit {
         after: Version,
         limit: usize,
     ) -> Result<Page<Version>, Error> {
-        let StreamPage { events, more } = self.log.stream(stream, after, limit + 1).await?;
+        let Events { events, more } = self.log.stream(stream, after, limit + 1).await?;
         let shown = &events[..events.len().min(limit)];
         let next = more.then(|| shown.last().map(|event| event.version)).flatten();
         Ok(Page { items: shown.iter().map(RawJson::of).collect(), next })
@@ -81,7 +81,7 @@ impl Audit {
         let mut last = None;
         loop {
             let after = last.map_or(Version(0), |(version, _)| version);
-            let StreamPage { events, more } = self.log.stream(stream, after, events_max).await?;
+            let Events { events, more } = self.log.stream(stream, after, events_max).await?;
             let taken: Vec<_> = events
                 .iter()
                 .take_while(|event| match at {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     aggregate::{AnyAggregate, AnyState, Claim, CommandType, Decided, Decision, Rejection},
     json::RawJson,
-    log::{self, Append, Expected, Metadata, NewEvent, Outcome, Status, StreamId, StreamPage, Version},
+    log::{self, Append, Events, Expected, Metadata, NewEvent, Outcome, Status, StreamId, Version},
 };
 
 /// A version no stream has, for an append that must not go through: it only finds an earlier answer or the version.
@@ -180,7 +180,7 @@ impl<'a> Attempt<'a> {
         let mut events_max = FIRST_EVENTS_MAX.min(self.deps.config.load_events_max);
         loop {
             let page = self.deps.reader.stream(&self.stream, known.version, events_max).await?;
-            let StreamPage { events, more } = page;
+            let Events { events, more } = page;
             events_max = self.deps.config.load_events_max;
             let mut data = events.iter().map(|event| (&*event.event_type, event.schema_version, &event.data));
             let state: AnyState = self.aggregate.fold(&known.state, &mut data)?;

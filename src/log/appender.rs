@@ -92,6 +92,11 @@ impl Appender {
 
 /// Batches that are on their way at once: one that is carried out and one that waits for it at the database.
 const IN_FLIGHT_MAX: usize = 2;
+/// A batch that was long on its way is sent again for so long at least.
+const RESEND_TIME_MIN: Duration = Duration::from_secs(2);
+/// Requests that go together on the connection whose commits wait for the disk, while nothing is on its way otherwise: so
+/// few have nothing to gain from a second round trip.
+const DURABLE_REQUESTS_MAX: usize = 1;
 /// Batches that are carried out while the disk is waited for; then no more are sent until it has written.
 const UNFLUSHED_MAX: usize = 16;
 
@@ -128,7 +133,7 @@ impl AppenderTask {
     pub async fn run(mut self) {
         let mut queue = VecDeque::new();
         let mut in_flight = FuturesOrdered::new();
-        let mut last_sent = 0;
+        let (mut last_sent, mut last_commit) = (0, Commit::Durable);
         let mut carried_out = Vec::new();
         // One at a time.
         let mut flushing = FuturesOrdered::new();
@@ -142,16 +147,19 @@ impl AppenderTask {
                 queue.push_back(waiting);
             }
             let enough = match in_flight.len() {
-                0 if carried_out.len() < UNFLUSHED_MAX => 1,
-                n if 0 < n && n < IN_FLIGHT_MAX => last_sent,
+                _ if carried_out.len() >= UNFLUSHED_MAX => usize::MAX,
+                0 => 1,
+                n if n < IN_FLIGHT_MAX => last_sent,
                 _ => usize::MAX,
             };
-            if queue.len() >= enough {
-                let is_alone = queue.len() == 1 && in_flight.is_empty() && flushing.is_empty();
+            let is_quiet = flushing.is_empty() && (in_flight.is_empty() || last_commit == Commit::Durable);
+            let commit =
+                if is_quiet && queue.len() <= DURABLE_REQUESTS_MAX { Commit::Durable } else { Commit::Lazy };
+            // The other connection might overtake.
+            let is_in_order = in_flight.is_empty() || commit == last_commit;
+            if queue.len() >= enough && is_in_order {
                 let batch = batch::take(&mut queue, &self.limits);
-                // Behind one that is alone nothing is sent before its answer: it has the other connection.
-                last_sent = if is_alone { usize::MAX } else { batch.len() };
-                let commit = if is_alone { Commit::Durable } else { Commit::Lazy };
+                (last_sent, last_commit) = (batch.len(), commit);
                 in_flight.push_back(self.send(batch, commit).await);
             }
             tokio::select! {
@@ -215,7 +223,7 @@ impl AppenderTask {
     async fn settle(&mut self, Sent { batch, started, result, .. }: Sent) {
         let result = match result {
             Ok(outcomes) => Ok(outcomes),
-            Err(error) => self.send_again(&batch, error).await,
+            Err(error) => self.send_again(&batch, started, error).await,
         };
         metrics::histogram!("annals_append_batch_seconds").record(started.elapsed());
         match result {
@@ -244,8 +252,13 @@ impl AppenderTask {
     }
 
     /// Sends a batch again until the database has answered and the disk holds it, or the time for that is over.
-    async fn send_again(&mut self, batch: &[Waiting], met: Unsettled) -> Result<Outcomes, Error> {
-        let deadline = Instant::now() + self.limits.resend_time_max;
+    async fn send_again(
+        &mut self,
+        batch: &[Waiting],
+        started: Instant,
+        met: Unsettled,
+    ) -> Result<Outcomes, Error> {
+        let deadline = (started + self.limits.resend_time_max).max(Instant::now() + RESEND_TIME_MIN);
         let mut waits = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(10))
             .with_max_delay(Duration::from_secs(1))
@@ -254,7 +267,6 @@ impl AppenderTask {
             .build();
         let mut reason = unknown(met)?;
         loop {
-            self.session = None;
             let wait = waits.next().unwrap_or(Duration::from_secs(1));
             if Instant::now() + wait >= deadline {
                 return Err(Error::Unknown(reason));
@@ -269,6 +281,7 @@ impl AppenderTask {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(error) => unknown(Unsettled::Failed(error))?,
             };
+            self.session = None;
         }
     }
 

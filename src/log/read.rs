@@ -42,11 +42,11 @@ const FETCH_GROWTH: usize = 4;
 /// Bytes of data in one reading of a stream, and somewhat more.
 const STREAM_BYTES_MAX: usize = 16 << 20;
 
-/// Some of a stream's events.
+/// Some events.
 #[derive(Debug, Clone, Default)]
-pub struct StreamPage {
+pub struct Events {
     pub events: Vec<Event>,
-    /// Whether there were more than it was to hold.
+    /// Whether there may be more than it was to hold.
     pub more: bool,
 }
 
@@ -118,18 +118,19 @@ pub struct LogReader {
     pool: Pool,
     /// Up to where the log was seen to be on the disk.
     flushed: Arc<AtomicI64>,
-    /// Up to where it was told to be.
-    told: Option<watch::Receiver<Position>>,
+    /// Up to where this process appended, and was answered.
+    appended: Option<watch::Receiver<Position>>,
 }
 
 impl LogReader {
     pub fn new(pool: Pool) -> Self {
-        Self { pool, flushed: Arc::default(), told: None }
+        Self { pool, flushed: Arc::default(), appended: None }
     }
 
-    /// One that is `told` of the log's head as it moves, and need not wait for the disk up to there.
-    pub fn following(pool: Pool, told: watch::Receiver<Position>) -> Self {
-        Self { told: Some(told), ..Self::new(pool) }
+    /// One that is told what this process `appended`, and need not wait for the disk up to there. Never a notification of
+    /// other processes, which anybody may send.
+    pub fn beside(pool: Pool, appended: watch::Receiver<Position>) -> Self {
+        Self { appended: Some(appended), ..Self::new(pool) }
     }
 
     /// The last position, 0 while the log is empty.
@@ -141,18 +142,24 @@ impl LogReader {
         Ok(head)
     }
 
-    /// The last position that is known, and is there, without waiting for the disk: the log may have grown since.
-    pub async fn known_head(&self) -> Result<Position, postgres::Error> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(HEAD).await?;
-        let last = Position(client.query_one(&statement, &[]).await?.get(0));
-        Ok(last.min(self.known()))
+    /// A head beyond `at`, if there is one: not the newest, where another one is known and need not be waited for.
+    pub async fn head_beyond(&self, at: Position) -> Result<Position, postgres::Error> {
+        let known = self.known();
+        if known > at {
+            let client = self.pool.get().await?;
+            let statement = client.prepare_cached(HEAD).await?;
+            let known = known.min(Position(client.query_one(&statement, &[]).await?.get(0)));
+            if known > at {
+                return Ok(known);
+            }
+        }
+        self.head().await
     }
 
     /// Up to where the log is known to be on the disk, without asking.
     pub fn known(&self) -> Position {
-        let told = self.told.as_ref().map_or(0, |told| told.borrow().0);
-        Position(told.max(self.flushed.load(Ordering::Relaxed)))
+        let appended = self.appended.as_ref().map_or(0, |appended| appended.borrow().0);
+        Position(appended.max(self.flushed.load(Ordering::Relaxed)))
     }
 
     fn saw(&self, head: Position) {
@@ -179,10 +186,10 @@ impl LogReader {
         events_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Event>, postgres::Error> {
-        self.between(after, Position(i64::MAX), stream_types, events_max, bytes_max).await
+        Ok(self.between(after, Position(i64::MAX), stream_types, events_max, bytes_max).await?.events)
     }
 
-    /// The same, up to a position.
+    /// The same, up to a position; and whether there may be more up to there.
     pub async fn between(
         &self,
         after: Position,
@@ -190,14 +197,14 @@ impl LogReader {
         stream_types: Option<&[String]>,
         events_max: usize,
         bytes_max: usize,
-    ) -> Result<Vec<Event>, postgres::Error> {
+    ) -> Result<Events, postgres::Error> {
         let mut client = self.pool.get().await?;
         let limit = events_max as i64;
         loop {
             let parameters: [&(dyn ToSql + Sync); 4] = [&after.0, &stream_types, &limit, &up_to.0];
-            let (events, _) = fetch(&mut client, AFTER, &parameters, events_max, bytes_max).await?;
+            let (events, more) = fetch(&mut client, AFTER, &parameters, events_max, bytes_max).await?;
             if self.holds(&client, &events).await? {
-                return Ok(events);
+                return Ok(Events { events, more });
             }
         }
     }
@@ -208,7 +215,7 @@ impl LogReader {
         stream: &StreamId,
         after: Version,
         events_max: usize,
-    ) -> Result<StreamPage, postgres::Error> {
+    ) -> Result<Events, postgres::Error> {
         let mut client = self.pool.get().await?;
         let limit = events_max as i64;
         loop {
@@ -216,7 +223,7 @@ impl LogReader {
             let (events, more) =
                 fetch(&mut client, STREAM, &parameters, events_max, STREAM_BYTES_MAX).await?;
             if self.holds(&client, &events).await? {
-                return Ok(StreamPage { events, more });
+                return Ok(Events { events, more });
             }
         }
     }
@@ -289,7 +296,7 @@ impl LogReader {
 
 /// Fetches through a portal, so that the server does not send much more than the limit in bytes: each fetch asks for as
 /// many as seem to fit, and for few while nothing is known of their size. What fits the first fetch takes one round trip.
-/// Tells too whether there may be more.
+/// Tells too whether there may be more; whoever has to know must not guess it from numbers and bytes.
 async fn fetch(
     client: &mut Object,
     statement: &str,
@@ -305,7 +312,7 @@ async fn fetch(
     let transaction = client.transaction().await?;
     let portal = transaction.bind(&statement, parameters).await?;
     let mut events: Vec<Event> = Vec::new();
-    let (mut bytes, mut wanted) = (0, FETCH_EVENTS);
+    let (mut bytes, mut wanted, mut more) = (0, FETCH_EVENTS, true);
     while wanted > 0 {
         let before = events.len();
         let mut rows = pin!(transaction.query_portal_raw(&portal, wanted as i32).await?);
@@ -316,13 +323,13 @@ async fn fetch(
             bytes += event.data.as_str().len();
             events.push(event);
         }
-        let is_last = events.len() - before < wanted;
+        more = bytes >= bytes_max || events.len() - before == wanted;
+        // Where less than one more seems to fit, nothing is asked for, though the limit is not met.
         let fitting = bytes_max.saturating_sub(bytes) / (bytes / events.len().max(1)).max(1);
         wanted =
-            if is_last { 0 } else { fitting.min(events.len() * FETCH_GROWTH).min(events_max - events.len()) };
+            if more { fitting.min(events.len() * FETCH_GROWTH).min(events_max - events.len()) } else { 0 };
     }
     transaction.commit().await?;
-    let more = bytes >= bytes_max || events.len() >= events_max;
     Ok((events, more))
 }
 

@@ -211,20 +211,19 @@ impl Candidate {
             return Ok(false);
         }
         let following = generation::stream_types(&generation::following(&transaction, name).await?);
-        let is_followed = |partition: &Partition| following.contains(&partition.stream_type);
-        let ends: Checkpoints = match self.folder().order {
-            Order::Stream => live,
-            // In the order of the log: to one position for all, also those that only this generation reads.
-            Order::Global if partitions.iter().any(is_followed) => {
-                let followed = partitions.iter().filter(|partition| is_followed(partition));
-                let mut stands = followed.map(|partition| live.get(partition).copied().unwrap_or_default());
-                let end = stands.next().unwrap_or_default();
-                if stands.any(|position| position != end) {
+        let ends: Checkpoints = match (self.folder().order, live.values().min().copied()) {
+            // In the order of the log: to one position for all, also those that only this generation reads. Those that
+            // the live one reads too and has not begun with yet stay where both begin.
+            (Order::Global, Some(end)) => {
+                if live.values().any(|position| *position != end) {
                     return Ok(false);
                 }
-                partitions.into_iter().map(|partition| (partition, end)).collect()
+                let begun = |partition: &Partition| {
+                    live.contains_key(partition) || !following.contains(&partition.stream_type)
+                };
+                partitions.into_iter().filter(begun).map(|partition| (partition, end)).collect()
             }
-            Order::Global => live,
+            _ => live,
         };
         let feeds =
             ends.into_iter().map(|(partition, logged)| (partition, Feed { logged, ..Feed::default() }));
@@ -267,6 +266,8 @@ impl Candidate {
         let following = generation::stream_types(&generation::following(&transaction, name).await?);
         let live = live_checkpoints(&transaction, name).await?;
         transaction.commit().await?;
+        // Others wait for it.
+        drop(client);
         let mut stream_types = self.deps.reader.stream_types().await?;
         let own = self.folder().stream_types();
         stream_types.retain(|stream_type, _| own.contains(stream_type) || following.contains(stream_type));
@@ -274,14 +275,12 @@ impl Candidate {
         checkpoint::ensure(&self.deps.read, name, number, self.deps.log_id, &stream_types).await?;
         let at = checkpoint::read(&self.deps.read, name, Some(number)).await?;
         let at: Checkpoints = at.into_iter().map(|stored| (stored.partition, stored.position)).collect();
-        let followed = at.keys().filter(|partition| following.contains(&partition.stream_type));
-        let least = followed.map(|partition| live.get(partition).copied().unwrap_or_default()).min();
+        let least = live.values().min().copied().filter(|_| self.folder().order == Order::Global);
         let end = |partition: &Partition| match live.get(partition) {
-            _ if self.folder().order == Order::Global && least.is_some() => least.unwrap_or_default(),
-            Some(position) => *position,
-            // Its workers are about to begin with it.
+            // Its workers are about to begin with it, before they go on with others.
             None if following.contains(&partition.stream_type) => Position(0),
-            None => head,
+            Some(position) => least.unwrap_or(*position),
+            None => least.unwrap_or(head),
         };
         let to = at.keys().map(|partition| (partition.clone(), end(partition))).collect();
         Ok(Stretch { stream_types, at, to })

@@ -2,7 +2,7 @@
 //!
 //! What is to be done next is read from the database each time, so going on after a crash is the same as going on.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::sleep;
 use tracing::warn;
@@ -17,6 +17,9 @@ use crate::{
         generation,
     },
 };
+
+/// Before the hand-over is tried again, so that workers get to what it waits for.
+const HAND_OVER_WAIT: Duration = Duration::from_millis(10);
 
 const FOLDER: &str = include_str!("folder.sql");
 const MADE: &str = include_str!("made.sql");
@@ -68,6 +71,7 @@ async fn advance(carrier: &Carrier, rebuild: &Rebuild) -> Result<Option<Rebuild>
         return change(carrier, rebuild, State::CatchingUp, None, None).await;
     }
     if !candidate.hand_over().await? {
+        sleep(HAND_OVER_WAIT).await;
         return look(carrier, rebuild).await;
     }
     change(carrier, rebuild, State::Comparing, None, None).await

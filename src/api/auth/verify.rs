@@ -7,15 +7,12 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use quick_cache::sync::Cache;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{Caller, keys};
 use crate::postgres;
 
 const VERIFY: &str = include_str!("key_verify.sql");
-/// Keys looked up at once: guesses must not take the connections of commands and readers.
-const LOOKUPS_MAX: usize = 2;
 /// Keys remembered. Far more than there are; guesses push each other out.
 const KEYS_MAX: usize = 10_000;
 
@@ -26,13 +23,11 @@ pub(crate) struct KeyVerifier {
     tick: Duration,
     /// By hash and tick: the key itself is kept nowhere, and an entry of an earlier tick is never found again.
     seen: Cache<([u8; 32], u64), Option<Caller>>,
-    lookups: Semaphore,
 }
 
 impl KeyVerifier {
     pub(crate) fn new(pool: Pool, tick: Duration) -> Self {
-        let (seen, lookups) = (Cache::new(KEYS_MAX), Semaphore::new(LOOKUPS_MAX));
-        Self { pool, started: Instant::now(), tick, seen, lookups }
+        Self { pool, started: Instant::now(), tick, seen: Cache::new(KEYS_MAX) }
     }
 
     /// Whose key it is, if it works. Those who ask for the same key at once share one look at the database.
@@ -46,7 +41,6 @@ impl KeyVerifier {
     }
 
     async fn look_up(&self, hash: [u8; 32]) -> Result<Option<Caller>, postgres::Error> {
-        let _turn = self.lookups.acquire().await;
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(VERIFY).await?;
         let row = client.query_opt(&statement, &[&hash.as_slice()]).await?;

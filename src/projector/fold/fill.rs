@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     config, kafka,
-    log::{LogReader, Position, StreamTypes},
+    log::{Events, LogReader, Position, StreamTypes},
     postgres,
     projector::batch::{Filled, FilledHole, Hole, Partition},
 };
@@ -22,10 +22,8 @@ pub(in crate::projector) async fn fill(
     names.sort();
     names.dedup();
     let (events_max, bytes_max) = (limits.batch_events_max, limits.batch_bytes_max);
-    let events = reader.between(from, to, Some(&names), events_max, bytes_max).await?;
-    let bytes: usize = events.iter().map(|event| event.data.as_str().len()).sum();
-    let whole = events.len() < limits.batch_events_max && bytes < limits.batch_bytes_max;
-    let scanned_to = scanned_to(events.last().map(|last| last.position), whole, to);
+    let Events { events, more } = reader.between(from, to, Some(&names), events_max, bytes_max).await?;
+    let scanned_to = scanned_to(events.last().map(|last| last.position), more, to);
     let bounds: BTreeMap<&Partition, &Hole> = holes.iter().map(|hole| (&hole.partition, hole)).collect();
     let mut filled: BTreeMap<Partition, FilledHole> = holes
         .iter()
@@ -49,9 +47,9 @@ pub(in crate::projector) async fn fill(
 
 /// Up to where nothing is missing of what was read for holes that end at `to`. The log may have grown beyond that meanwhile,
 /// by events that are of no hole.
-fn scanned_to(last: Option<Position>, whole: bool, to: Position) -> Position {
+fn scanned_to(last: Option<Position>, more: bool, to: Position) -> Position {
     match last {
-        Some(last) if !whole => last.min(to),
+        Some(last) if more => last.min(to),
         _ => to,
     }
 }
@@ -63,8 +61,8 @@ mod tests {
     #[test]
     fn a_reading_never_counts_further_than_the_holes_go() {
         let last = Some(Position(4));
-        assert_eq!(scanned_to(last, true, Position(9)), Position(9), "there is no more");
-        assert_eq!(scanned_to(last, false, Position(9)), Position(4), "it was cut");
-        assert_eq!(scanned_to(last, false, Position(3)), Position(3), "4 came while 3 was the head");
+        assert_eq!(scanned_to(last, false, Position(9)), Position(9), "there is no more");
+        assert_eq!(scanned_to(last, true, Position(9)), Position(4), "it was cut");
+        assert_eq!(scanned_to(last, true, Position(3)), Position(3), "4 came while 3 was the head");
     }
 }

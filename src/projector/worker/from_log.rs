@@ -28,7 +28,7 @@ impl Worker {
     }
 
     async fn try_follow_log(&mut self) -> Result<Infallible, Interruption> {
-        let mut told = self.deps.head.clone();
+        let (mut told, mut at) = (self.deps.head.clone(), Position(0));
         let mut ticks = interval(self.limits.poll_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -42,13 +42,15 @@ impl Worker {
                 () = changed => {
                     told.mark_unchanged();
                     let began = Instant::now();
-                    let head = self.deps.reader.known_head().await?;
+                    let head = self.deps.reader.head_beyond(at).await?;
+                    at = at.max(head);
                     let passed = self.catch_up(head).await?;
                     self.rest(began, passed).await;
                 }
                 _ = ticks.tick() => {
                     self.refresh().await?;
                     let head = self.deps.reader.head().await?;
+                    at = at.max(head);
                     self.catch_up(head).await?;
                     let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
                     self.report_lag(&stored, |_| head);
