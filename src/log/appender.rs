@@ -155,8 +155,8 @@ impl AppenderTask {
             let is_quiet = flushing.is_empty() && (in_flight.is_empty() || last_commit == Commit::Durable);
             let commit =
                 if is_quiet && queue.len() <= DURABLE_REQUESTS_MAX { Commit::Durable } else { Commit::Lazy };
-            // The other connection might overtake.
-            let is_in_order = in_flight.is_empty() || commit == last_commit;
+            // Another connection might overtake.
+            let is_in_order = in_flight.is_empty() || commit == last_commit && self.is_connected();
             if queue.len() >= enough && is_in_order {
                 let batch = batch::take(&mut queue, &self.limits);
                 (last_sent, last_commit) = (batch.len(), commit);
@@ -283,6 +283,10 @@ impl AppenderTask {
             };
             self.session = None;
         }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| !session.is_closed())
     }
 
     /// The session at hand, or a new one.

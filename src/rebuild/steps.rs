@@ -43,6 +43,13 @@ pub(super) async fn run(carrier: &Carrier, mut rebuild: Rebuild) {
         };
         match error {
             Error::Refused(reason) => {
+                // Paused and resumed while it made the indexes, another task of this process may have made them.
+                if let Ok(Some(now)) = look(carrier, &rebuild).await
+                    && now.indexed != rebuild.indexed
+                {
+                    rebuild = now;
+                    continue;
+                }
                 match change(carrier, &rebuild, State::Failed, None, Some(&reason)).await {
                     Ok(_) => return,
                     Err(error) => warn!(%error, "a failed rebuild could not be noted"),
