@@ -54,6 +54,8 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("log.fail_accepted", [true, false, false]),
     ("log.find_events", [true, false, true]),
     ("log.flush", [true, true, true]),
+    ("log.flush_commands", [true, false, false]),
+    ("log.flush_event", [true, true, true]),
     ("log.index_events", [true, false, false]),
     ("log.keep_snapshot", [true, false, false]),
     ("log.lease_renew", [true, false, false]),

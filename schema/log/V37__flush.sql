@@ -11,6 +11,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, log, pg_temp
+set enable_seqscan = off
 as $$
 declare
     head bigint;

@@ -96,7 +96,7 @@ const IN_FLIGHT_MAX: usize = 2;
 const RESEND_TIME_MIN: Duration = Duration::from_secs(2);
 /// Requests that go together on the connection whose commits wait for the disk, while nothing is on its way otherwise: so
 /// few have nothing to gain from a second round trip.
-const DURABLE_REQUESTS_MAX: usize = 1;
+const DURABLE_REQUESTS_MAX: usize = 2;
 /// Batches that are carried out while the disk is waited for; then no more are sent until it has written.
 const UNFLUSHED_MAX: usize = 16;
 
@@ -135,6 +135,8 @@ impl AppenderTask {
         let mut in_flight = FuturesOrdered::new();
         let (mut last_sent, mut last_commit) = (0, Commit::Durable);
         let mut carried_out = Vec::new();
+        // Requests that are carried out and wait for the disk.
+        let mut unflushed = 0;
         // One at a time.
         let mut flushing = FuturesOrdered::new();
         loop {
@@ -148,8 +150,9 @@ impl AppenderTask {
             }
             let enough = match in_flight.len() {
                 _ if carried_out.len() >= UNFLUSHED_MAX => usize::MAX,
-                0 => 1,
-                n if n < IN_FLIGHT_MAX => last_sent,
+                // What goes during a flush waits for the next one: few may as well gather until then.
+                0 => unflushed.max(1),
+                n if n < IN_FLIGHT_MAX => unflushed.max(last_sent),
                 _ => usize::MAX,
             };
             let is_quiet = flushing.is_empty() && (in_flight.is_empty() || last_commit == Commit::Durable);
@@ -165,10 +168,14 @@ impl AppenderTask {
             tokio::select! {
                 Some(sent) = in_flight.next() => match sent.commit {
                     Commit::Durable => self.settle(sent).await,
-                    Commit::Lazy => carried_out.push(sent),
+                    Commit::Lazy => {
+                        unflushed += sent.batch.len();
+                        carried_out.push(sent);
+                    }
                 },
                 Some(flushed) = flushing.next() => {
                     for sent in flushed {
+                        unflushed -= sent.batch.len();
                         self.settle(sent).await;
                     }
                 }
