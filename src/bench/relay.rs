@@ -96,7 +96,7 @@ async fn measure(
     let pool = scratch.pool(config)?;
     let (status, mut watched) = watch::channel(Status::default());
     let deps = Deps {
-        reader: LogReader::new(pool.clone()),
+        reader: LogReader::beside(pool.clone(), head.clone()),
         identity: Identity::read(&pool).await?,
         writer: pool,
         head: head.clone(),
