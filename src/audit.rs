@@ -17,7 +17,6 @@ use std::{pin::pin, sync::Arc};
 
 pub use access::Access;
 use deadpool_postgres::{Object, Pool, Transaction};
-
 pub use events::{Filter, Found, Traced};
 pub use export::Format;
 use futures_util::TryStreamExt;
@@ -38,7 +37,7 @@ use crate::{
 };
 
 const STATEMENT_TIMEOUT: &str = include_str!("audit/statement_timeout.sql");
-const FLUSH: &str = include_str!("audit/flush.sql");
+const FLUSH: &str = include_str!("log/flush.sql");
 /// Bytes of data in one answer to who asks for events, and somewhat more.
 const EVENTS_BYTES_MAX: usize = 16 << 20;
 
@@ -150,6 +149,7 @@ impl Audit {
         let transaction = self.begin(&mut client).await?;
         let statement = transaction.prepare_cached(sql).await?;
         let (mut events, mut bytes) = (Vec::new(), 0);
+        // Dropped before the transaction ends, so that the rows beyond the limit are not gathered.
         {
             let mut rows = pin!(transaction.query_raw(&statement, parameters.iter().copied()).await?);
             while bytes < EVENTS_BYTES_MAX

@@ -12,7 +12,7 @@ use streams::Streams;
 use tokio_postgres::{IsolationLevel, Transaction};
 use uuid::Uuid;
 
-use super::{Audit, Error};
+use super::{Audit, Error, end};
 use crate::{aggregate::Registry, log::Position};
 
 const POSITIONS: &str = include_str!("verify/positions.sql");
@@ -95,9 +95,7 @@ impl Audit {
         verification.streams(&mut progress).await?;
         verification.commands().await?;
         let report = verification.report;
-        drop(snapshot);
-        // What was seen is told once it is on the disk.
-        self.log.head().await?;
+        end(snapshot).await?;
         Ok(report)
     }
 }

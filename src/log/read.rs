@@ -146,6 +146,7 @@ impl LogReader {
     pub async fn head_beyond(&self, at: Position) -> Result<Position, postgres::Error> {
         let known = self.known();
         if known > at {
+            // A failover may have taken it.
             let client = self.pool.get().await?;
             let statement = client.prepare_cached(HEAD).await?;
             let known = known.min(Position(client.query_one(&statement, &[]).await?.get(0)));

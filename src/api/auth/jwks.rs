@@ -91,7 +91,7 @@ impl Jwks {
                     && is_older(tries.succeeded, keys.refresh_max)
                     && is_older(tries.last, keys.refresh_min)
                 {
-                    return match self.refresh(tries).await.1 {
+                    return match self.refresh(tries).await {
                         Ok(()) => Ok(keys.known(id)),
                         Err(error) => {
                             warn!(%error, "the issuer's keys could not be read again; the known ones hold");
@@ -102,28 +102,24 @@ impl Jwks {
                 Ok(Some(key))
             }
             None => {
-                let mut tries = keys.tried.clone().lock_owned().await;
+                let tries = keys.tried.clone().lock_owned().await;
                 // Another may have fetched it while this one waited.
-                if keys.known(id).is_none() && is_older(tries.last, keys.refresh_min) {
-                    let (tried, read) = self.refresh(tries).await;
-                    read?;
-                    tries = tried;
+                if keys.known(id).is_none() {
+                    if is_older(tries.last, keys.refresh_min) {
+                        self.refresh(tries).await?;
+                    } else if tries.succeeded < tries.last {
+                        // The last try failed: what the issuer has by now is not known.
+                        return Err(Error::Away);
+                    }
                 }
-                match keys.known(id) {
-                    // The last try failed: what the issuer has by now is not known.
-                    None if tries.succeeded < tries.last => Err(Error::Away),
-                    known => Ok(known),
-                }
+                Ok(keys.known(id))
             }
         }
     }
 
     /// Reads the keys again, to the end even if the caller stops waiting: a try that counts must not be called off by
     /// whoever caused it.
-    async fn refresh(
-        &self,
-        mut tries: OwnedMutexGuard<Tries>,
-    ) -> (OwnedMutexGuard<Tries>, Result<(), Error>) {
+    async fn refresh(&self, mut tries: OwnedMutexGuard<Tries>) -> Result<(), Error> {
         let keys = self.0.clone();
         let refreshing = tokio::spawn(async move {
             tries.last = Some(Instant::now());
@@ -131,7 +127,7 @@ impl Jwks {
             if read.is_ok() {
                 tries.succeeded = Some(Instant::now());
             }
-            (tries, read)
+            read
         });
         refreshing.await.expect("reading keys does not panic")
     }
