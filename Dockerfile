@@ -21,9 +21,10 @@ WORKDIR /srv/annals
 COPY projections projections
 # A number, so that a platform which refuses root can see that it is not root.
 USER 10001:10001
-ENV ANNALS_LISTEN=0.0.0.0:8080
-EXPOSE 8080
+# Health and metrics on a port of their own, so that a container without the API is watched in the same way.
+ENV ANNALS_LISTEN=0.0.0.0:8080 ANNALS_METRICS_LISTEN=0.0.0.0:9464
+EXPOSE 8080 9464
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=3 \
-  CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /health/live HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
+  CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9464 && printf 'GET /health/live HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
 ENTRYPOINT ["annals"]
 CMD ["serve"]

@@ -38,7 +38,7 @@ pub use contract::contract;
 use cors::Cors;
 use deadpool_postgres::Pool;
 use edge::Edge;
-use metrics_exporter_prometheus::PrometheusHandle;
+pub use open::Open;
 use poem::{Endpoint, Request, Response};
 use poem_openapi::OpenApi;
 use rate::Rates;
@@ -72,8 +72,7 @@ pub struct Deps {
     pub folders: Vec<Folder>,
     /// Where keys are looked up; of the writer, since it notes their use.
     pub keys: Pool,
-    pub metrics: PrometheusHandle,
-    pub health: health::Check,
+    pub open: Open,
 }
 
 /// What every request may need, behind one pointer.
@@ -103,6 +102,14 @@ pub async fn serve(deps: Deps, config: &Config, listener: TcpListener, shutdown:
     listen::serve(app, listener, &config.api, config.shutdown_timeout, shutdown).await;
 }
 
+/// Serves health and metrics alone until `shutdown`: for those who watch processes, whatever part of the program they run.
+pub async fn serve_open(open: Open, config: &Config, listener: TcpListener, shutdown: CancellationToken) {
+    let mut table = HashMap::new();
+    open.add_routes(&mut table);
+    let app = routes::assemble(table);
+    listen::serve(app, listener, &config.api, config.shutdown_timeout, shutdown).await;
+}
+
 /// The whole API as one endpoint. `draining` tells that no new requests should come.
 pub fn app(
     deps: Deps,
@@ -115,7 +122,8 @@ pub fn app(
     admin::add_routes(&mut table);
     audit::add_routes(&mut table);
     read_models::add_routes(&mut table, &deps.folders);
-    open::add_routes(&mut table, &document, deps.health, deps.metrics, draining.clone());
+    deps.open.add_routes(&mut table);
+    open::add_documents(&mut table, &document);
     let core = Core {
         registry: deps.registry,
         commands: deps.commands,

@@ -29,6 +29,8 @@ const HEADERS_BYTES_MAX: usize = 64 << 10;
 pub struct Config {
     /// Where the API listens; port 0 is any free one.
     pub listen: SocketAddr,
+    /// Where health and metrics are served beside, or without, the API.
+    pub metrics_listen: Option<SocketAddr>,
     pub databases: Databases,
     /// `None`: no Kafka; projectors tail the log and the relay is off.
     pub kafka: Option<Kafka>,
@@ -229,6 +231,7 @@ impl Config {
         let append = append(&mut from, partitions);
         let config = Config {
             listen: from.value("listen", SocketAddr::from(([127, 0, 0, 1], 8080))),
+            metrics_listen: from.optional("metrics_listen"),
             databases: databases(&mut from),
             kafka: kafka.map(|kafka| Kafka {
                 topic_prefix,

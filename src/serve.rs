@@ -21,7 +21,7 @@ pub use self::schema::{begin_incarnation, migrate};
 use crate::{
     admin::Admin,
     aggregate::Registry,
-    api::{self, health::Check},
+    api,
     audit::{Audit, index},
     command::{Commands, background, topic},
     config::{Config, Databases},
@@ -63,6 +63,7 @@ struct Process {
     sent: relay::Sent,
     topic_status: watch::Sender<topic::Status>,
     progress: Progress,
+    metrics: PrometheusHandle,
     tasks: TaskTracker,
     /// Ends the parts behind the API.
     shutdown: CancellationToken,
@@ -76,7 +77,6 @@ pub async fn run(
     listening: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
     schema::prepare(&config).await?;
-    let metrics = observe::recorder()?;
     let folders = folders(&config.projections_dir)?;
     let writer = postgres::pool(&config.databases.writer, &config.databases)?;
     let identity = Identity::read(&writer).await.context("the log cannot be read")?;
@@ -89,6 +89,7 @@ pub async fn run(
         sent: relay::Sent::default(),
         topic_status: watch::Sender::default(),
         registry: Arc::new(domain::registry()),
+        metrics: observe::recorder()?,
         tasks: TaskTracker::new(),
         shutdown: CancellationToken::new(),
         writer,
@@ -100,6 +101,8 @@ pub async fn run(
     let databases = &process.config.databases;
     let (url, patience) = (databases.writer.clone(), databases.tcp_user_timeout);
     process.spawn(head::listen(url, patience, last_appended.clone(), told, process.shutdown.clone()));
+    let open = process.open(roles, shutdown.clone())?;
+    process.listen_for_scrapes(open.clone()).await?;
     if roles.contains(&Role::Relay) {
         process.relay()?;
     }
@@ -109,7 +112,7 @@ pub async fn run(
     if roles.contains(&Role::Api) {
         let commands = process.commands(appended, last_appended)?;
         process.command_topic(&commands, &folders);
-        process.api(commands, folders, metrics, listening, shutdown).await?;
+        process.api(commands, folders, open, listening, shutdown).await?;
     } else {
         process.observe(None)?;
         shutdown.cancelled().await;
@@ -148,7 +151,13 @@ impl Process {
 
     fn observe(&self, appender: Option<Appender>) -> anyhow::Result<()> {
         let has_relay = self.config.kafka.is_some();
-        let watched = Watched { log: self.writer.clone(), appender, has_relay, projections: self.reading()? };
+        let watched = Watched {
+            metrics: self.metrics.clone(),
+            log: self.writer.clone(),
+            appender,
+            has_relay,
+            projections: self.reading()?,
+        };
         self.spawn(observe::run(watched, self.shutdown.clone()));
         Ok(())
     }
@@ -172,8 +181,8 @@ impl Process {
         let databases = &self.config.databases;
         let deps = relay::Deps {
             reader: self.log(postgres::pool(&databases.writer, databases)?),
-            // A few of its own: the lease must not wait behind the commands and readers of this process.
-            writer: postgres::pool(&databases.writer, &Databases { pool_size: 4, ..databases.clone() })?,
+            // The lease must not wait behind the commands and readers of this process.
+            writer: self.few(4)?,
             identity: self.identity.clone(),
             head: self.head.clone(),
             status: self.relay_status.clone(),
@@ -256,16 +265,12 @@ impl Process {
         &self,
         commands: Commands,
         folders: Vec<Folder>,
-        metrics: PrometheusHandle,
+        open: api::Open,
         listening: impl FnOnce(SocketAddr),
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let address = self.config.listen;
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("{address} cannot be listened on: choose another address with ANNALS_LISTEN")
-        })?;
+        let listener = bind(self.config.listen, "ANNALS_LISTEN").await?;
         let address = listener.local_addr()?;
-        let databases = &self.config.databases;
         let deps = api::Deps {
             registry: self.registry.clone(),
             log: self.log(self.writer.clone()),
@@ -275,10 +280,9 @@ impl Process {
             admin: self.admin(commands.clone(), folders.clone())?,
             commands,
             folders,
-            // A few of their own: guesses must not take the connections of commands and readers.
-            keys: postgres::pool(&databases.writer, &Databases { pool_size: 4, ..databases.clone() })?,
-            metrics,
-            health: self.health(),
+            // Guesses must not take the connections of commands and readers.
+            keys: self.few(4)?,
+            open,
         };
         listening(address);
         api::serve(deps, &self.config, listener, shutdown).await;
@@ -314,19 +318,37 @@ impl Process {
         Ok(Audit::new(reader, writer, registry, self.head.clone(), indexed, limits))
     }
 
-    /// How each dependency is.
-    fn health(&self) -> Check {
-        let (writer, progress) = (self.writer.clone(), self.progress.clone());
+    /// What tells how this process is.
+    fn open(&self, roles: &[Role], draining: CancellationToken) -> anyhow::Result<api::Open> {
         let kafka = self.config.kafka.as_ref();
-        let relay = kafka.map(|_| self.relay_status.subscribe());
-        let takes_commands = kafka.and(self.config.command_topic.principal.as_ref());
-        let topic = takes_commands.map(|_| self.topic_status.subscribe());
-        Arc::new(move || {
-            let relay = relay.as_ref().map(|status| status.borrow().clone());
-            let topic = topic.as_ref().map(|status| status.borrow().clone());
-            let (writer, progress) = (writer.clone(), progress.statuses());
-            Box::pin(async move { health::dependencies(&writer, relay, topic, progress).await })
-        })
+        let relay = kafka.filter(|_| roles.contains(&Role::Relay));
+        let topic = kafka.and(self.config.command_topic.principal.as_ref());
+        let topic = topic.filter(|_| roles.contains(&Role::Api));
+        let parts = health::Parts {
+            log: self.few(1)?,
+            relay: relay.map(|_| self.relay_status.subscribe()),
+            topic: topic.map(|_| self.topic_status.subscribe()),
+            projections: roles.contains(&Role::Projector).then(|| self.progress.clone()),
+        };
+        Ok(api::Open { health: health::check(parts), metrics: self.metrics.clone(), draining })
+    }
+
+    /// Serves health and metrics on a listener of their own, where one is wanted.
+    async fn listen_for_scrapes(&self, open: api::Open) -> anyhow::Result<()> {
+        let Some(address) = self.config.metrics_listen else {
+            return Ok(());
+        };
+        let listener = bind(address, "ANNALS_METRICS_LISTEN").await?;
+        info!(address = %listener.local_addr()?, "health and metrics");
+        let (config, shutdown) = (self.config.clone(), self.shutdown.clone());
+        self.spawn(async move { api::serve_open(open, &config, listener, shutdown).await });
+        Ok(())
+    }
+
+    /// A few connections of the writer for one part alone.
+    fn few(&self, pool_size: usize) -> anyhow::Result<Pool> {
+        let databases = Databases { pool_size, ..self.config.databases.clone() };
+        Ok(postgres::pool(&databases.writer, &databases)?)
     }
 
     /// Ends what is left, within its time.
@@ -337,6 +359,11 @@ impl Process {
             warn!(left = self.tasks.len(), "the time for the shutdown is over; what is left is cut off");
         }
     }
+}
+
+async fn bind(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("{address} cannot be listened on: choose another address with {variable}"))
 }
 
 /// The projection folders; every fault in any of them is told at once.

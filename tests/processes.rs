@@ -236,12 +236,60 @@ async fn many_may_migrate_at_once_and_a_newer_schema_is_refused() {
         client.query_one("select count(*) from log.migrations", &[]).await.expect("a count").get(0);
     assert_eq!(applied as i64, known, "each file was applied once");
     annals::postgres::check_log(&database.pool()).await.expect("it fits");
-    client
-        .batch_execute("insert into log.migrations select 999, 'of_the_future', applied_on, checksum from log.migrations limit 1")
-        .await
-        .expect("a migration of a newer program");
+    of_the_future(&database).await;
     let refused = annals::postgres::migrate_log(&url, timeout).await.expect_err("a newer schema");
     assert!(refused.to_string().contains("newer program"), "{refused}");
     let refused = annals::postgres::check_log(&database.pool()).await.expect_err("a newer schema");
     assert!(refused.to_string().contains("newer program"), "{refused}");
+}
+
+/// A newer program migrates.
+async fn of_the_future(database: &Database) {
+    let sql = "insert into log.migrations select 999, 'of_the_future', applied_on, checksum from log.migrations limit 1";
+    database.client().await.batch_execute(sql).await.expect("a migration of a newer program");
+}
+
+async fn ready(url: &str) -> Option<(StatusCode, Value)> {
+    let response = reqwest::get(format!("{url}/health/ready")).await.ok()?;
+    Some((response.status(), response.text().await.ok()?.parse().expect("JSON")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_newer_program_takes_over_the_older_one_is_ready() {
+    let database = Database::new().await;
+    let annals = Process::serve(&database, &[], &[]);
+    of_the_future(&database).await;
+    until("it tells of the newer schema", || async {
+        let (status, health) = ready(&annals.url).await.expect("answered");
+        assert_eq!(status, StatusCode::OK);
+        health["dependencies"]["schema"]["status"] == "degraded"
+    })
+    .await;
+    let (status, _) = create(&Client::new(), &annals, "dev-consumer").await.expect("answered");
+    assert_eq!(status, StatusCode::CREATED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_without_the_api_is_watched_on_a_listener_of_its_own() {
+    let database = Database::new().await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("bound").to_string();
+    drop(free);
+    let worker = Process::worker(&database, &[("metrics_listen", &address)]);
+    let url = format!("http://{address}");
+    until("the worker follows the log", || async {
+        let health = ready(&url).await.map(|(_, health)| health).unwrap_or_default();
+        health["status"] == "up" && health["dependencies"]["projection:orders"]["status"] == "up"
+    })
+    .await;
+    let (_, health) = ready(&url).await.expect("answered");
+    assert!(health["dependencies"].get("kafka").is_none(), "no relay runs here: {health}");
+    until("its metrics are told", || async {
+        let metrics = reqwest::get(format!("{url}/metrics")).await.expect("answered");
+        metrics.text().await.expect("a body").contains("annals_projection_lag_events{projection=\"orders\"}")
+    })
+    .await;
+    let api = reqwest::get(format!("{url}/api/orders")).await.expect("answered");
+    assert_eq!(api.status(), StatusCode::NOT_FOUND, "nothing else is served there");
+    drop(worker);
 }

@@ -20,30 +20,38 @@ use super::{
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                            img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'";
 
-/// Adds the open routes to the table.
-pub(crate) fn add_routes(
-    table: &mut Table,
-    document: &Value,
-    health: health::Check,
-    metrics: PrometheusHandle,
-    draining: CancellationToken,
-) {
-    let mut get = |path: &str, endpoint: BoxEndpoint<'static>| {
-        table.entry(path.to_owned()).or_default().insert(Method::GET, endpoint);
-    };
-    get("/health/live", json(StatusCode::OK, r#"{"status":"up"}"#.to_owned()));
-    get("/health/ready", ready(health, draining));
-    get(
-        "/metrics",
-        make_sync(move |_| metrics.render().with_content_type("text/plain; version=0.0.4"))
-            .map_to_response()
-            .boxed(),
-    );
+/// How the process is.
+#[derive(Clone)]
+pub struct Open {
+    pub health: health::Check,
+    pub metrics: PrometheusHandle,
+    /// Cancelled when no new requests should come.
+    pub draining: CancellationToken,
+}
+
+impl Open {
+    /// Adds the routes for those who watch the process.
+    pub(crate) fn add_routes(self, table: &mut Table) {
+        let Self { health, metrics, draining } = self;
+        get(table, "/health/live", json(StatusCode::OK, r#"{"status":"up"}"#.to_owned()));
+        get(table, "/health/ready", ready(health, draining));
+        let render = move |_| metrics.render().with_content_type("text/plain; version=0.0.4");
+        get(table, "/metrics", make_sync(render).map_to_response().boxed());
+    }
+}
+
+/// Adds the document, its page and the problems'.
+pub(crate) fn add_documents(table: &mut Table, document: &Value) {
+    let mut get = |path: &str, endpoint| get(table, path, endpoint);
     get("/openapi.json", json(StatusCode::OK, document.to_string()));
     get("/openapi.yaml", text("application/yaml", document::to_yaml(document)));
     get("/docs", docs(document));
     get("/problems", text("text/markdown; charset=utf-8", problems()));
     get("/problems/:slug", make_sync(|request| problem(&request)).boxed());
+}
+
+fn get(table: &mut Table, path: &str, endpoint: BoxEndpoint<'static>) {
+    table.entry(path.to_owned()).or_default().insert(Method::GET, endpoint);
 }
 
 fn json(status: StatusCode, body: String) -> BoxEndpoint<'static> {

@@ -25,7 +25,11 @@ pub enum Status {
     },
     /// An admin paused it.
     Paused,
-    /// Somebody has to mend it.
+    /// Its folder, this program or this log does not fit; somebody has to mend that.
+    Refused {
+        reason: String,
+    },
+    /// The database refused an event; the reason may show values of it.
     Stopped {
         reason: String,
     },

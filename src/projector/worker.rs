@@ -105,7 +105,7 @@ impl Worker {
                 Err(interruption) => interruption,
             };
             match interruption {
-                Interruption::Refused(reason) => self.say(Status::Stopped { reason }),
+                Interruption::Refused(reason) => self.say(Status::Refused { reason }),
                 other => self.say(Status::Waiting { reason: other.to_string() }),
             }
             tokio::time::sleep(waits.next().unwrap_or(self.limits.backoff_max)).await;
@@ -285,7 +285,9 @@ impl Worker {
             return;
         }
         match status {
-            Status::Stopped { reason } => error!(projection, reason, "the projection stands still"),
+            Status::Refused { reason } | Status::Stopped { reason } => {
+                error!(projection, reason, "the projection stands still")
+            }
             Status::Waiting { reason } => warn!(projection, reason, "the projection waits"),
             Status::Paused => info!(projection, "the projection is paused"),
             Status::Running => info!(projection, "the projection follows the log"),

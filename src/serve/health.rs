@@ -1,54 +1,95 @@
 //! How the parts of a process and what they stand on are, as `/health/ready` tells it.
+//!
+//! Anyone may ask, as often as they like: so it takes no connection of the commands', is looked up once a second at most,
+//! and tells nothing of what events say.
 
-use std::collections::BTreeMap;
+use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
-
-use crate::{
-    api::health::{Dependencies, Dependency},
-    command::topic,
-    postgres::{self, MigrationError},
-    projector, relay,
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
 };
 
-/// How each part of this process and what it stands on are, by name.
-pub(super) async fn dependencies(
-    writer: &Pool,
-    relay: Option<relay::Status>,
-    topic: Option<topic::Status>,
-    projections: BTreeMap<String, projector::Status>,
-) -> Dependencies {
-    let mut dependencies = Dependencies::new();
-    let schema = postgres::check_log(writer).await;
-    let away = matches!(schema, Err(MigrationError::Database(_) | MigrationError::Statement(_)));
-    dependencies.insert(
-        "postgres".into(),
-        if away { Dependency::down("the log's database does not answer") } else { Dependency::up() },
-    );
-    dependencies.insert(
-        "schema".into(),
-        match schema {
-            Err(error) if !away => Dependency::down(error.to_string()),
-            _ => Dependency::up(),
-        },
-    );
-    if let Some(relay) = relay {
-        let status = relay.stopped.map_or_else(Dependency::up, Dependency::degraded);
-        dependencies.insert("kafka".into(), status);
-    }
-    if let Some(topic) = topic {
-        let status = topic.stopped.map_or_else(Dependency::up, Dependency::degraded);
-        dependencies.insert("command-topic".into(), status);
-    }
-    for (name, status) in projections {
-        let status = match status {
-            projector::Status::Idle | projector::Status::Running => Dependency::up(),
-            projector::Status::Paused => Dependency::degraded("an admin paused it"),
-            projector::Status::Waiting { reason } | projector::Status::Stopped { reason } => {
-                Dependency::degraded(reason)
+use crate::{
+    api::health::{Check, Dependencies, Dependency},
+    command::topic,
+    postgres::{self, MigrationError},
+    projector::{self, Progress},
+    relay,
+};
+
+/// How long an answer is given again.
+const MEMORY: Duration = Duration::from_secs(1);
+
+/// The parts that run in this process, and the log they stand on.
+pub(super) struct Parts {
+    /// A pool for this alone.
+    pub(super) log: Pool,
+    pub(super) relay: Option<watch::Receiver<relay::Status>>,
+    pub(super) topic: Option<watch::Receiver<topic::Status>>,
+    pub(super) projections: Option<Progress>,
+}
+
+/// Looks when it is asked, at once for all who ask within a second.
+pub(super) fn check(parts: Parts) -> Check {
+    let known = Arc::new((parts, Mutex::new(None::<(Instant, Dependencies)>)));
+    Arc::new(move || {
+        let known = known.clone();
+        Box::pin(async move {
+            let (parts, known) = &*known;
+            let mut known = known.lock().await;
+            if let Some((at, dependencies)) = &*known
+                && at.elapsed() < MEMORY
+            {
+                return dependencies.clone();
             }
+            let dependencies = parts.dependencies().await;
+            *known = Some((Instant::now(), dependencies.clone()));
+            dependencies
+        })
+    })
+}
+
+impl Parts {
+    async fn dependencies(&self) -> Dependencies {
+        let (postgres, schema) = match postgres::check_log(&self.log).await {
+            Ok(()) => (Dependency::up(), Dependency::up()),
+            Err(MigrationError::Database(_) | MigrationError::Statement(_)) => {
+                (Dependency::down("the log's database does not answer"), Dependency::up())
+            }
+            // While a newer program takes over, this one goes on.
+            Err(error @ MigrationError::Newer { .. }) => {
+                (Dependency::up(), Dependency::degraded(error.to_string()))
+            }
+            Err(error) => (Dependency::up(), Dependency::down(error.to_string())),
         };
-        dependencies.insert(format!("projection:{name}"), status);
+        let mut dependencies =
+            Dependencies::from([("postgres".to_owned(), postgres), ("schema".to_owned(), schema)]);
+        let unless_stopped = |stopped| Option::map_or_else(stopped, Dependency::up, Dependency::degraded);
+        if let Some(relay) = &self.relay {
+            dependencies.insert("kafka".into(), unless_stopped(relay.borrow().stopped.clone()));
+        }
+        if let Some(topic) = &self.topic {
+            dependencies.insert("command-topic".into(), unless_stopped(topic.borrow().stopped.clone()));
+        }
+        for (name, status) in self.projections.iter().flat_map(Progress::statuses) {
+            let status = of_projection(&name, status);
+            dependencies.insert(format!("projection:{name}"), status);
+        }
+        dependencies
     }
-    dependencies
+}
+
+fn of_projection(name: &str, status: projector::Status) -> Dependency {
+    match status {
+        projector::Status::Idle | projector::Status::Running => Dependency::up(),
+        projector::Status::Paused => Dependency::degraded("an admin paused it"),
+        projector::Status::Waiting { reason } | projector::Status::Refused { reason } => {
+            Dependency::degraded(reason)
+        }
+        projector::Status::Stopped { .. } => Dependency::degraded(format!(
+            "an event stopped it: GET /api/admin/projections/{name} tells which"
+        )),
+    }
 }

@@ -59,6 +59,7 @@ fn describe() {
 
 /// What is looked at.
 pub(super) struct Watched {
+    pub(super) metrics: PrometheusHandle,
     /// Of the log's database.
     pub(super) log: Pool,
     /// In a process that takes commands.
@@ -72,6 +73,8 @@ pub(super) struct Watched {
 pub(super) async fn run(watched: Watched, shutdown: CancellationToken) {
     let mut interval = tokio::time::interval(INTERVAL);
     while shutdown.run_until_cancelled(interval.tick()).await.is_some() {
+        // Samples pile up until they are counted, here or by a scrape.
+        watched.metrics.run_upkeep();
         look(&watched).await;
     }
 }

@@ -127,6 +127,7 @@ impl Server {
         );
         let indexing =
             index::Deps { pool: database.pool(), head: watch::channel(Position::default()).1, indexed: told };
+        let shutdown = CancellationToken::new();
         let deps = api::Deps {
             registry: Arc::new(super::registry()),
             commands: commands.clone(),
@@ -137,12 +138,14 @@ impl Server {
             admin: Admin::new(commands.clone(), database.pool(), database.pool(), folders.clone(), &config),
             folders,
             keys: database.pool(),
-            metrics: PrometheusBuilder::new().build_recorder().handle(),
-            health,
+            open: api::Open {
+                health,
+                metrics: PrometheusBuilder::new().build_recorder().handle(),
+                draining: shutdown.clone(),
+            },
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let shutdown = CancellationToken::new();
         tokio::spawn(background::run(commands, shutdown.clone()));
         tokio::spawn(index::run(indexing, config.audit.clone(), shutdown.clone()));
         let ending = shutdown.clone();
