@@ -166,6 +166,8 @@ pub struct Projector {
     /// Events folded per transaction.
     pub batch_events_max: usize,
     pub batch_bytes_max: usize,
+    /// Events of the log that one reading looks through, whatever they are.
+    pub scan_events_max: i64,
     /// The slow poll beside notifications when tailing the log.
     pub poll_interval: Duration,
     /// From the beginning of a fold of several events to that of the next one, while nobody of this process waits for the
@@ -344,6 +346,7 @@ fn projector(from: &mut Sources) -> Projector {
     Projector {
         batch_events_max: from.ranged("projector_batch_events_max", 10_000, 1..=100_000),
         batch_bytes_max: from.ranged("projector_batch_bytes_max", 16 << 20, 1_024..=256 << 20),
+        scan_events_max: from.ranged("projector_scan_events_max", 100_000, 1..=10_000_000),
         poll_interval: from.millis("projector_poll_interval_ms", 500, 1..=60_000),
         fold_interval: from.millis("projector_fold_interval_ms", 10, 0..=60_000),
         backoff_max: from.millis("projector_backoff_max_ms", 5_000, 10..=60_000),

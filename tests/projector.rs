@@ -168,6 +168,20 @@ async fn events_that_fill_a_batch_by_their_bytes_are_all_folded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_holds_little_for_a_projection_is_looked_through_in_steps() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(3);
+    for round in 0..5 {
+        let filler = (0..20 + round).map(|_| stage.append(append("order.created", ORDER)));
+        join_all(filler).await;
+        stage.count(&mut counters, 1).await;
+    }
+    let small = [("projector_scan_events_max", "3")];
+    let _process = stage.process(&[&shipped("counters")], &small).await;
+    stage.assert_counted(&counters).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_order_of_the_whole_log_is_kept_by_one_worker_at_a_time() {
     let stage = Stage::new().await;
     let definition = shipped("counters").files()["projection.toml"].replace("\"stream\"", "\"global\"");

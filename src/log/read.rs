@@ -142,10 +142,11 @@ impl LogReader {
         Ok(head)
     }
 
-    /// A head beyond `at`, if there is one: not the newest, where another one is known and need not be waited for.
-    pub async fn head_beyond(&self, at: Position) -> Result<Position, postgres::Error> {
+    /// A head beyond `at`, if there is one: not the newest, where one is known that comes up to what was `told`, and need not be
+    /// waited for.
+    pub async fn head_beyond(&self, at: Position, told: Position) -> Result<Position, postgres::Error> {
         let known = self.known();
-        if known > at {
+        if known > at && known >= told {
             // A failover may have taken it.
             let client = self.pool.get().await?;
             let statement = client.prepare_cached(HEAD).await?;
@@ -190,7 +191,7 @@ impl LogReader {
         Ok(self.between(after, Position(i64::MAX), stream_types, events_max, bytes_max).await?.events)
     }
 
-    /// The same, up to a position; and whether there may be more up to there.
+    /// The same, up to a position, beyond which nothing is looked at; and whether there may be more up to there.
     pub async fn between(
         &self,
         after: Position,
@@ -200,12 +201,12 @@ impl LogReader {
         bytes_max: usize,
     ) -> Result<Events, postgres::Error> {
         let mut client = self.pool.get().await?;
-        let limit = events_max as i64;
+        // No more lie between the two.
+        let (limit, among) = (events_max as i64, up_to.0.saturating_sub(after.0));
         loop {
-            let parameters: [&(dyn ToSql + Sync); 3] = [&after.0, &stream_types, &limit];
+            let parameters: [&(dyn ToSql + Sync); 4] = [&after.0, &stream_types, &limit, &among];
             let (mut events, mut more) =
                 fetch(&mut client, AFTER, &parameters, events_max, bytes_max).await?;
-            // Not in the statement: with a bound on each side the planner expects few rows, and sorts.
             let within = events.partition_point(|event| event.position <= up_to);
             more &= within == events.len();
             events.truncate(within);
@@ -243,16 +244,18 @@ impl LogReader {
         Ok(Lag { head: Position(row.get(0)), relay })
     }
 
-    /// Which events of these stream types come after a position, in order.
+    /// Which events of these stream types come after a position, in order, found among `among`; the last of those is told in
+    /// any case.
     pub async fn recorded(
         &self,
         after: Position,
         stream_types: &[String],
         events_max: usize,
+        among: i64,
     ) -> Result<Vec<Recorded>, postgres::Error> {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(RECORDED).await?;
-        let rows = client.query(&statement, &[&after.0, &stream_types, &(events_max as i64)]).await?;
+        let rows = client.query(&statement, &[&after.0, &stream_types, &(events_max as i64), &among]).await?;
         let recorded = |row: &Row| Recorded {
             position: Position(row.get(0)),
             stream_type: row.get(1),

@@ -35,6 +35,9 @@ const LEVEL: &str = include_str!("candidate/level.sql");
 /// Chunks between the scan and a lane: one is folded while the next one is read.
 const CHUNKS_MAX: usize = 1;
 
+/// From how many batches on a scan is shared.
+const SHARED_BATCHES_MIN: i64 = 10;
+
 /// Why a generation does not get on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -170,8 +173,9 @@ impl Candidate {
             lanes.push(lane);
             folding.spawn(self.clone().fold_lane(chunks, stream_types.clone(), shared.folds.clone()));
         }
-        // What fits one batch is not worth waiting for others, and whoever is throttled would hold them up.
-        let is_long = stretch.length() > self.limits.batch_events_max as i64;
+        // What fits a few batches is not worth waiting for others: live traffic would add as much meanwhile, without end. And
+        // whoever is throttled would hold them up.
+        let is_long = stretch.length() > SHARED_BATCHES_MIN * self.limits.batch_events_max as i64;
         let reading = Reading { stretch, lanes };
         let reading = async {
             match pace.max_events_per_second {

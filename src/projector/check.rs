@@ -10,7 +10,10 @@ use std::collections::BTreeSet;
 
 use purity::Purpose;
 use sqlparser::{
-    ast::{self, Expr, ObjectName, ObjectNamePart, SelectItem, SetExpr, TableObject},
+    ast::{
+        self, Expr, MergeAction, MergeClause, ObjectName, ObjectNamePart, SelectItem, SetExpr, TableFactor,
+        TableObject,
+    },
     dialect::PostgreSqlDialect,
     parser::Parser,
 };
@@ -103,6 +106,16 @@ impl Check {
                 .map(|(index, _)| index)
                 .collect(),
         });
+    }
+
+    /// Notes what a merge inserts: rows of which nothing is known.
+    fn merge(&mut self, merge: &ast::Merge) {
+        let inserts = |clause: &MergeClause| matches!(clause.action, MergeAction::Insert(_));
+        if let TableFactor::Table { name, .. } = &merge.table
+            && merge.clauses.iter().any(inserts)
+        {
+            self.inserts.push(Insert { table: last_name(name), columns: vec![], identity: vec![] });
+        }
     }
 
     /// Checks that rows of two streams never meet in a unique key: streams are folded side by side, in any order.

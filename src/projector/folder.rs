@@ -261,6 +261,7 @@ fn tables(definition: &Definition, files: &BTreeMap<String, String>, check: &mut
     }
     let columns = [&definition.key, &definition.filter, &definition.sort].into_iter().flatten();
     check.main_table(TABLE, definition.main_table(), columns, definition::RESERVED);
+    check.main_key(TABLE, definition.main_table(), &definition.key);
     if let Some(sql) = files.get(INDEXES) {
         check.indexes(INDEXES, sql);
     }

@@ -20,6 +20,8 @@ const LIVE: &str = include_str!("lag/live.sql");
 /// Events that are looked through for the oldest that is not folded, and counted. What lies beyond them counts as if it
 /// were all for the projection.
 const EVENTS_MAX: usize = 10_000;
+/// Events of the log that are looked through for those.
+const AMONG: i64 = 100_000;
 
 /// How far a projection is behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -71,7 +73,7 @@ async fn lag(
     };
     let mut own: Vec<String> = passed.keys().map(|partition| partition.stream_type.clone()).collect();
     own.dedup();
-    let logged = log.recorded(from, &own, EVENTS_MAX).await?;
+    let logged = log.recorded(from, &own, EVENTS_MAX, AMONG).await?;
     let is_passed = |event: &Recorded| {
         let partitions = stream_types.get(&event.stream_type).map_or(1, |known| known.partitions);
         let number = kafka::partition(event.stream_id, partitions);
@@ -79,7 +81,9 @@ async fn lag(
         passed.get(&partition).is_some_and(|passed| *passed >= event.position)
     };
     let beyond = match logged.last() {
-        Some(last) if logged.len() == EVENTS_MAX => (head.0 - last.position.0).max(0),
+        Some(last) if logged.len() == EVENTS_MAX || last.position.0 == from.0 + AMONG => {
+            (head.0 - last.position.0).max(0)
+        }
         _ => 0,
     };
     let oldest = logged.iter().position(|event| !is_passed(event));

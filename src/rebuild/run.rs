@@ -35,6 +35,10 @@ const SUPERFLUOUS: &str = include_str!("superfluous.sql");
 const FORGET_GENERATIONS: &str = include_str!("forget_generations.sql");
 const DROP_SCHEMA: &str = include_str!("drop_schema.sql");
 
+/// Before old generations are dropped once more that could not be: while a backup reads them, say. Each try holds up the workers
+/// for a moment.
+const CLEAN_PAUSE: Duration = Duration::from_secs(60);
+
 /// What carries rebuilds on.
 #[derive(Clone)]
 pub(super) struct Carrier {
@@ -58,9 +62,13 @@ pub async fn run(deps: Deps, folders: Vec<Folder>, limits: config::Projector, sh
 impl Carrier {
     async fn work(&self, folders: &[Folder]) {
         let mut carried = JoinSet::new();
+        let mut clean_at = Instant::now();
         loop {
             if let Err(error) = self.round(folders, &mut carried).await {
                 warn!(%error, "rebuilds are not looked after; they go on by themselves");
+            }
+            if clean_at <= Instant::now() && !self.clean().await {
+                clean_at = Instant::now() + CLEAN_PAUSE;
             }
             while carried.try_join_next().is_some() {}
             sleep(self.limits.poll_interval).await;
@@ -77,7 +85,7 @@ impl Carrier {
             let carrier = self.clone();
             carried.spawn(async move { carrier.carry(rebuild).await });
         }
-        self.clean().await
+        Ok(())
     }
 
     /// Carries a rebuild on until it ends, waits, or is not this carrier's any more.
@@ -157,17 +165,26 @@ impl Carrier {
         Ok(())
     }
 
-    /// Drops generations that nobody needs any more.
-    async fn clean(&self) -> Result<(), Error> {
+    /// Drops generations that nobody needs any more; whether none of them is left.
+    async fn clean(&self) -> bool {
         let keep = self.limits.keep_old.as_secs_f64();
-        let rows = self.client().await?.query(SUPERFLUOUS, &[&keep]).await?;
+        let superfluous = async { Ok::<_, Error>(self.client().await?.query(SUPERFLUOUS, &[&keep]).await?) };
+        let rows = match superfluous.await {
+            Ok(rows) => rows,
+            Err(error) => {
+                warn!(%error, "it is not known which generations are not needed any more");
+                return false;
+            }
+        };
+        let mut is_clean = true;
         for row in rows {
             let projection: String = row.get(0);
             if let Err(error) = drop_generations(&self.deps.read, &projection, keep).await {
                 warn!(projection, %error, "old generations are dropped later");
+                is_clean = false;
             }
         }
-        Ok(())
+        is_clean
     }
 }
 

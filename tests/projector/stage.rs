@@ -55,7 +55,9 @@ impl Process {
     /// Waits until a projection does not go on, and gives what it says.
     pub(crate) async fn stands_still(&self, projection: &str) -> String {
         let reason = || match self.status(projection) {
-            Status::Stopped { reason } | Status::Waiting { reason } => Some(reason),
+            Status::Refused { reason } | Status::Stopped { reason } | Status::Waiting { reason } => {
+                Some(reason)
+            }
             _ => None,
         };
         until("the projection stands still", async || reason().is_some()).await;

@@ -14,7 +14,7 @@ async fn all_at_once_read_the_log_once() {
     for _ in 0..ORDERS {
         appender.append(append("order.created", support::ORDER)).await.expect("appended");
     }
-    let settings = [("projector_batch_events_max", "50")];
+    let settings = [("projector_batch_events_max", "20")];
     let annals = Process::serve(&database, &[], &settings);
     let client = Client::new();
     let metrics = || async {

@@ -153,8 +153,10 @@ impl Visitor for Reading<'_> {
             let beginning: Vec<_> = text.split_whitespace().take(2).collect();
             self.fault(format!("`{}`: {only}", beginning.join(" ").to_lowercase()));
         }
-        if let Insert(insert) = statement {
-            self.check.insert(insert);
+        match statement {
+            Insert(insert) => self.check.insert(insert),
+            Merge(merge) => self.check.merge(merge),
+            _ => {}
         }
         ControlFlow::Continue(())
     }

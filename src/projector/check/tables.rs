@@ -46,12 +46,16 @@ impl Check {
             match statement {
                 Statement::CreateIndex(index) => {
                     let name = last_name(&index.table_name);
-                    let Some(table) = self.tables.iter_mut().find(|table| table.name == name) else {
+                    if !self.tables.iter().any(|table| table.name == name) {
                         self.fault(file, format!("there is no table `{name}` in table.sql"));
                         continue;
-                    };
+                    }
                     if index.unique {
-                        table.unique.push(key(&index.columns));
+                        let detail = format!(
+                            "a unique index on `{name}` belongs into table.sql, as a constraint: a rebuild makes its indexes \
+                             last, and would fold what the key refuses"
+                        );
+                        self.fault(file, detail);
                     }
                 }
                 Statement::CreateTable(_) => {
@@ -83,6 +87,22 @@ impl Check {
             taken.map(|column| format!("column `{column}` is called like a parameter of every request"));
         for detail in unknown.chain(taken).collect::<Vec<_>>() {
             self.fault(file, detail);
+        }
+    }
+
+    /// Checks that no two rows of the main table have the same key: pages and links tell rows apart by it.
+    pub(in crate::projector) fn main_key(&mut self, file: &str, name: &str, key: &[String]) {
+        let Some(table) = self.tables.iter().find(|table| table.name == name) else {
+            return;
+        };
+        let is_known = key.iter().all(|column| table.columns.contains(column));
+        let tells_apart = |unique: &Vec<String>| unique.iter().all(|column| key.contains(column));
+        if is_known && !table.unique.iter().any(tells_apart) {
+            let key = key.join(", ");
+            self.fault(
+                file,
+                format!("`{name}` may hold two rows of one key: make ({key}) its primary key or unique"),
+            );
         }
     }
 

@@ -9,7 +9,8 @@ use crate::{
     projector::batch::{Filled, FilledHole, Hole, Partition},
 };
 
-/// Reads what lies in the holes, as much as a batch may hold.
+/// Reads what lies in the holes, as much as a batch may hold, and of a log that holds little for them as much as may be looked
+/// through: a fold reads while it holds its checkpoints, and must not seem to have fallen silent.
 pub(in crate::projector) async fn fill(
     reader: &LogReader,
     holes: &[Hole],
@@ -18,6 +19,7 @@ pub(in crate::projector) async fn fill(
 ) -> Result<Filled, postgres::Error> {
     let from = holes.iter().map(|hole| hole.from).min().unwrap_or_default();
     let to = holes.iter().map(|hole| hole.to).max().unwrap_or_default();
+    let to = to.min(Position(from.0.saturating_add(limits.scan_events_max)));
     let mut names: Vec<String> = holes.iter().map(|hole| hole.partition.stream_type.clone()).collect();
     names.sort();
     names.dedup();

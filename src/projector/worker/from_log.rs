@@ -40,9 +40,9 @@ impl Worker {
             };
             tokio::select! {
                 () = changed => {
-                    told.mark_unchanged();
                     let began = Instant::now();
-                    let head = self.deps.reader.head_beyond(at).await?;
+                    let heard = *told.borrow_and_update();
+                    let head = self.deps.reader.head_beyond(at, heard).await?;
                     at = at.max(head);
                     let passed = self.catch_up(head).await?;
                     self.rest(began, passed).await;
