@@ -36,6 +36,9 @@ pub enum Error {
     Pool(#[from] deadpool_postgres::BuildError),
     #[error("{}", told(.0))]
     Statement(tokio_postgres::Error),
+    /// Nothing came for too long, though the connection stands: the server may be frozen.
+    #[error("the database did not answer in time")]
+    Silent,
 }
 
 // Each tells its cause itself, so it names no source: whoever prints the chain would say it twice.
@@ -89,7 +92,7 @@ impl Error {
             {
                 Failure::Fatal
             }
-            Self::Connect(_) => Failure::Transient,
+            Self::Connect(_) | Self::Silent => Failure::Transient,
             Self::Url(_) | Self::SslMode(_) | Self::Tls(_) | Self::Pool(_) => Failure::Fatal,
         }
     }

@@ -92,6 +92,29 @@ async fn an_accepted_command_for_another_version_is_told_the_version() {
     working.await.expect("it ends");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_only_a_newer_program_can_decide_waits_for_it() {
+    let database = Database::new().await;
+    let settings = [("command_background_attempts_max", "1"), ("command_background_lease_ms", "100")];
+    let commands = database.commands(&settings).await;
+    let mut newer = support::append("order.created", support::ORDER);
+    newer.events[0].schema_version = 99;
+    let order = newer.stream.id;
+    database.appender(&[]).0.append(newer).await.expect("appended");
+    let pending = commands.accept(request("order.confirm", Some(order), json!({}))).await.expect("accepted");
+    let shutdown = CancellationToken::new();
+    let working = tokio::spawn(background::run(commands.clone(), shutdown.clone()));
+    let client = database.client().await;
+    until("it was tried more often than it may fail", || async {
+        let tries = client.query_one("select max(attempts) from log.accepted", &[]).await.expect("a row");
+        tries.get::<_, Option<i32>>(0).expect("it is still accepted") > 3
+    })
+    .await;
+    assert_eq!(found(&commands, pending.command_id).await.outcome, Outcome::Pending);
+    shutdown.cancel();
+    working.await.expect("it ends");
+}
+
 #[tokio::test]
 async fn an_owner_or_key_out_of_bounds_is_not_accepted() {
     let database = Database::new().await;

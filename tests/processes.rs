@@ -293,3 +293,30 @@ async fn a_part_without_the_api_is_watched_on_a_listener_of_its_own() {
     assert_eq!(api.status(), StatusCode::NOT_FOUND, "nothing else is served there");
     drop(worker);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_waits_for_a_table_does_not_hold_up_who_appends() {
+    let database = Database::new().await;
+    let mut client = database.client().await;
+    // The last ones, which are about the commands, may be applied again.
+    client.batch_execute("delete from log.migrations where version >= 45").await.expect("forgotten");
+    let backup = client.transaction().await.expect("begun");
+    backup.batch_execute("lock table log.commands in access share mode").await.expect("locked");
+    let url = secrecy::SecretString::from(database.url.clone());
+    let migrating = tokio::spawn(async move { annals::postgres::migrate_log(&url, DEADLINE).await });
+    let (appender, _) = database.appender(&[]);
+    let other = database.client().await;
+    until("the migration has waited and given way", || async {
+        let waited =
+            "select exists (select from pg_locks where relation = 'log.commands'::regclass and not granted)";
+        other.query_one(waited, &[]).await.expect("a row").get(0)
+    })
+    .await;
+    let append = appender.append(support::append("order.created", support::ORDER));
+    tokio::time::timeout(DEADLINE, append).await.expect("not held up").expect("appended");
+    assert!(!migrating.is_finished());
+    drop(backup);
+    drop(client);
+    migrating.await.expect("no panic").expect("migrated");
+    annals::postgres::check_log(&database.pool()).await.expect("it fits");
+}

@@ -162,3 +162,16 @@ async fn a_log_restored_from_an_older_backup_is_refused() {
     restored.relay().await.stopped_for("was restored from an older backup").await;
     stage.assert_topic_is_log("order").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_keeps_the_last_event_of_a_stream_alone_is_refused() {
+    let stage = Stage::new().await;
+    let topic = stage.topic("order");
+    topic.create_with(&[("cleanup.policy", "compact")]).await;
+    stage.append_orders(10).await;
+    let relay = stage.relay().await;
+    relay.stopped_for("is compacted").await;
+    topic.delete().await;
+    stage.relayed(10).await;
+    stage.assert_topic_is_log("order").await;
+}

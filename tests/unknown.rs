@@ -125,3 +125,18 @@ async fn a_chain_survives_broken_connections() {
     drop(cutting);
     assert!(database.events().await.iter().map(|event| event.version.0).eq(1..=201));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_answers_nothing_is_left_for_one_that_does() {
+    let database = Database::new().await;
+    let proxy = Proxy::to(address(&database.url)).await;
+    let url = through(&database.url, &proxy);
+    let (appender, _) = database.appender(&[("database_url", &url), ("append_resend_time_max_seconds", "1")]);
+    appender.append(append("order.created", ORDER)).await.expect("appended");
+    proxy.freeze();
+    let appends = (0..CLIENTS).map(|_| appender.append(append("order.created", ORDER)));
+    for outcome in tokio::time::timeout(support::DEADLINE, join_all(appends)).await.expect("answered") {
+        outcome.expect("appended");
+    }
+    assert_eq!(database.events().await.len(), 1 + CLIENTS, "each took effect once");
+}

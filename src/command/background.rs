@@ -85,9 +85,9 @@ impl Deps {
             },
             Err(error) => error,
         };
+        let is_final = matches!(error, Error::VersionMismatch { .. } | Error::KeyReused);
         // A newer server may know what this one does not.
-        let may_pass = !matches!(error, Error::VersionMismatch { .. } | Error::KeyReused);
-        if may_pass && attempts < self.config.background_attempts_max {
+        if error.may_pass() || !is_final && attempts < self.config.background_attempts_max {
             warn!(%command_id, attempts, %error, "an accepted command failed; it will be tried again");
             return;
         }

@@ -19,8 +19,10 @@ use super::{Quiet, Refused, client, knock};
 use crate::config;
 
 /// A topic may hold the whole history: a consumer that joins late, and a read model built from the topic, need it all.
-const RETENTION_MS: &str = "-1";
+const FOR_EVER: &str = "-1";
 const RETENTION: &str = "retention.ms";
+const RETENTION_BYTES: &str = "retention.bytes";
+const CLEANUP: &str = "cleanup.policy";
 const RECORD_BYTES: &str = "max.message.bytes";
 const TIMESTAMPS: &str = "message.timestamp.type";
 /// Between two looks whether the brokers show a new topic.
@@ -58,6 +60,11 @@ pub enum TopicError {
          {RECORD_BYTES} to {wanted} or more, or lower the limit of events"
     )]
     RecordBytes { topic: String, found: usize, wanted: usize },
+    #[error(
+        "topic `{0}` is compacted, and would keep the last event of each stream alone: set its {CLEANUP} to delete, and compare \
+         it with the log (`annals relay reconcile`)"
+    )]
+    Compacted(String),
 }
 
 /// Makes the topics that are missing and checks all of them. Blocks; to be called within a runtime.
@@ -68,7 +75,13 @@ pub fn ensure_topics(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), Topi
         topics.iter().filter(|topic| partitions(&found, &topic.name).is_none()).collect();
     if !missing.is_empty() {
         let record_bytes_max = kafka.record_bytes_max.to_string();
-        create(&admin, kafka, &missing, &[(RETENTION, RETENTION_MS), (RECORD_BYTES, &record_bytes_max)])?;
+        let settings = [
+            (CLEANUP, "delete"),
+            (RETENTION, FOR_EVER),
+            (RETENTION_BYTES, FOR_EVER),
+            (RECORD_BYTES, &*record_bytes_max),
+        ];
+        create(&admin, kafka, &missing, &settings)?;
         wait_until_shown(&admin, kafka, &missing)?;
     }
     let found = metadata(&admin, kafka)?;
@@ -212,12 +225,13 @@ fn check_settings(
                 wanted: kafka.record_bytes_max,
             });
         }
-        if let Some(retention) = value(RETENTION).filter(|retention| *retention != RETENTION_MS) {
-            warn!(
-                topic = name,
-                retention_ms = retention,
-                "the topic forgets: what it forgot is read from the log"
-            );
+        if value(CLEANUP).is_some_and(|policy| policy.contains("compact")) {
+            return Err(TopicError::Compacted(name.clone()));
+        }
+        for setting in [RETENTION, RETENTION_BYTES] {
+            if let Some(found) = value(setting).filter(|found| *found != FOR_EVER) {
+                warn!(topic = name, setting, found, "the topic forgets: what it forgot is read from the log");
+            }
         }
     }
     Ok(())

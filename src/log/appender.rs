@@ -14,7 +14,7 @@ use futures_util::{StreamExt, stream::FuturesOrdered};
 use secrecy::SecretString;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tracing::{error, warn};
 use uuid::Uuid;
@@ -193,10 +193,10 @@ impl AppenderTask {
         metrics::histogram!("annals_append_batch_requests").record(batch.len() as f64);
         let started = Instant::now();
         let session = self.session().await;
-        let partitions = self.limits.partitions;
+        let (partitions, patience) = (self.limits.partitions, self.limits.resend_time_max);
         async move {
             let result = match session {
-                Ok(session) => session.append(&batch, partitions, commit).await,
+                Ok(session) => within(patience, session.append(&batch, partitions, commit)).await,
                 Err(error) => Err(error),
             };
             Sent { batch, started, commit, result: result.map_err(Unsettled::Failed) }
@@ -205,13 +205,13 @@ impl AppenderTask {
 
     /// Has the disk hold what was carried out; what is returned waits for it.
     async fn flush(&mut self, mut sent: Vec<Sent>) -> impl Future<Output = Vec<Sent>> + use<> {
-        let session = self.session().await;
+        let (session, patience) = (self.session().await, self.limits.resend_time_max);
         async move {
             let mut commands: Vec<_> = sent.iter().flat_map(told_of).collect();
             commands.sort_unstable();
             commands.dedup();
             let flushed = match session {
-                Ok(session) => session.flush(&commands).await,
+                Ok(session) => within(patience, session.flush(&commands)).await,
                 Err(error) => Err(error),
             };
             let doubt = match flushed {
@@ -273,6 +273,8 @@ impl AppenderTask {
             .without_max_times()
             .build();
         let mut reason = unknown(met)?;
+        // It may be the one that does not answer any more.
+        self.session = None;
         loop {
             let wait = waits.next().unwrap_or(Duration::from_secs(1));
             if Instant::now() + wait >= deadline {
@@ -281,7 +283,10 @@ impl AppenderTask {
             warn!(error = reason, "the outcome of a batch is unknown; it is sent again");
             tokio::time::sleep(wait).await;
             let result = match self.session().await {
-                Ok(session) => session.append(batch, self.limits.partitions, Commit::Durable).await,
+                Ok(session) => {
+                    let append = session.append(batch, self.limits.partitions, Commit::Durable);
+                    within(deadline - Instant::now(), append).await
+                }
                 Err(error) => Err(error),
             };
             reason = match result {
@@ -301,7 +306,8 @@ impl AppenderTask {
         if let Some(session) = self.session.as_ref().filter(|session| !session.is_closed()) {
             return Ok(session.clone());
         }
-        let session = Arc::new(Session::connect(&self.url, self.tcp_user_timeout).await?);
+        let connecting = Session::connect(&self.url, self.tcp_user_timeout);
+        let session = Arc::new(within(self.limits.resend_time_max, connecting).await?);
         self.session = Some(session.clone());
         Ok(session)
     }
@@ -315,6 +321,14 @@ impl AppenderTask {
             grow(&self.appended, last);
         }
     }
+}
+
+/// The outcome, unless it takes too long: a server that is frozen keeps its connections and answers nothing.
+async fn within<T>(
+    patience: Duration,
+    asking: impl Future<Output = Result<T, postgres::Error>>,
+) -> Result<T, postgres::Error> {
+    timeout(patience, asking).await.unwrap_or(Err(postgres::Error::Silent))
 }
 
 /// The commands whose rows show that the disk holds a batch: the last one it appended, behind all that it saw. Where it

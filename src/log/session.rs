@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{Error, Outcome, batch::Waiting, statement};
 use crate::postgres;
 
+const WAIT_FOR_THE_DISK: &str = include_str!("wait_for_the_disk.sql");
 const FLUSH_COMMANDS: &str = include_str!("flush_commands.sql");
 
 /// When a batch's transaction counts as committed.
@@ -52,6 +53,7 @@ impl Session {
             Ok::<_, tokio_postgres::Error>(Connected { client, append })
         };
         let (durable, lazy) = tokio::try_join!(connected(config), connected(lazy))?;
+        durable.client.query(WAIT_FOR_THE_DISK, &[]).await?;
         let flush = durable.client.prepare(FLUSH_COMMANDS).await?;
         Ok(Self { durable, lazy, flush })
     }

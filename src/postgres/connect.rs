@@ -52,7 +52,8 @@ pub fn session(url: &SecretString, tcp_user_timeout: Duration) -> Result<(Config
         .ssl_mode(wanted.mode)
         .tcp_user_timeout(tcp_user_timeout)
         .connect_timeout(tcp_user_timeout)
-        .keepalives_idle(tcp_user_timeout);
+        .keepalives_idle(tcp_user_timeout)
+        .keepalives_interval(tcp_user_timeout);
     Ok((config, MakeRustlsConnect::new(wanted.client()?)))
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 use secrecy::SecretString;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
+use tracing::warn;
 
 use super::connect;
 
@@ -24,10 +25,15 @@ const ROLES: &str = include_str!("../../schema/roles.sql");
 const LOG_SCHEMA: &str = include_str!("../../schema/log_schema.sql");
 const READ_SCHEMA: &str = include_str!("../../schema/read_schema.sql");
 const ACT_AS_OWNER: &str = include_str!("act_as_owner.sql");
+const LOCK_TIMEOUT: &str = include_str!("migrate_lock_timeout.sql");
 const LOG_APPLIED: &str = include_str!("log_applied.sql");
 const READ_APPLIED: &str = include_str!("read_applied.sql");
 const LOG_APPLIED_TABLE: &str = "log.migrations";
 const READ_APPLIED_TABLE: &str = "projections.migrations";
+
+/// How often a migration is tried for which a table is in use, and what lies between two tries.
+const LOCK_TRIES: u32 = 200;
+const LOCK_PAUSE: Duration = Duration::from_secs(3);
 
 /// Why a schema does not fit, or was not brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -94,11 +100,32 @@ async fn migrate(
     client.batch_execute(schema).await?;
     client.batch_execute(ACT_AS_OWNER).await?;
     runner.set_migration_table_name(applied_table);
-    let report = runner.set_grouped(true).run_async(&mut client).await?;
+    runner = runner.set_grouped(true);
+    client.batch_execute(LOCK_TIMEOUT).await?;
+    let mut tries = 1;
+    let report = loop {
+        match runner.run_async(&mut client).await {
+            Err(error) if tries < LOCK_TRIES && is_locked(&error) => {
+                warn!(tries, "a table is in use, by a backup perhaps; the migration is tried again");
+                tries += 1;
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            outcome => break outcome?,
+        }
+    };
     drop(client);
     // The session ends with the client, and its lock with it.
     let _ = connection.await;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+/// Whether a lock was not to be had in time.
+fn is_locked(error: &refinery::Error) -> bool {
+    let mut causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    causes.any(|cause| {
+        let said = cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
+        said == Some(&SqlState::LOCK_NOT_AVAILABLE)
+    })
 }
 
 async fn check(pool: &Pool, applied: &str, runner: &refinery::Runner) -> Result<(), MigrationError> {

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Object, Pool};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout_at},
 };
+use tokio_postgres::{Row, types::ToSql};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -21,6 +22,8 @@ const RENEW: &str = include_str!("lease_renew.sql");
 
 /// Renewals per lifetime of the lease: one may fail without losing it.
 const RENEWALS_PER_TTL: u32 = 3;
+/// How long giving the lease back may take.
+const RELEASE_TIME_MAX: Duration = Duration::from_secs(1);
 /// Further tries after a failed renewal, per lifetime.
 const RETRIES_PER_TTL: u32 = 20;
 
@@ -45,9 +48,7 @@ impl Lease {
     pub(super) async fn take(pool: &Pool, ttl: Duration) -> Result<Option<Self>, postgres::Error> {
         let name = Uuid::now_v7().to_string();
         let ends = Instant::now() + ttl;
-        let client = pool.get().await?;
-        let statement = client.prepare_cached(TAKE).await?;
-        let epoch = client.query_one(&statement, &[&name, &millis(ttl)]).await?.get::<_, Option<i64>>(0);
+        let epoch = ask(pool, ends, TAKE, &[&name, &millis(ttl)]).await?.get::<_, Option<i64>>(0);
         Ok(epoch.map(|epoch| Self::hold(pool.clone(), Holder { name, epoch }, ttl, ends)))
     }
 
@@ -78,7 +79,8 @@ impl Lease {
 
     /// Gives the lease back, so that a standby need not wait for its end.
     pub(super) async fn release(self) {
-        if let Err(error) = renew_once(&self.pool, &self.holder, Duration::ZERO).await {
+        let until = Instant::now() + RELEASE_TIME_MAX;
+        if let Err(error) = renew_once(&self.pool, &self.holder, Duration::ZERO, until).await {
             debug!(%error, "the lease was not given back; it will expire");
         }
     }
@@ -91,25 +93,49 @@ async fn renew(pool: &Pool, holder: &Holder, ttl: Duration, told: &watch::Sender
         sleep(wait).await;
         let asked = Instant::now();
         let ends = *told.borrow();
-        match timeout_at(ends, renew_once(pool, holder, ttl)).await {
-            Ok(Ok(true)) => {
+        match renew_once(pool, holder, ttl, ends).await {
+            Ok(true) => {
                 told.send_replace(asked + ttl);
                 wait = ttl / RENEWALS_PER_TTL;
             }
-            Ok(Ok(false)) => return warn!("the lease went to another process"),
-            Ok(Err(error)) if Instant::now() < ends => {
+            Ok(false) => return warn!("the lease went to another process"),
+            Err(error) if Instant::now() < ends => {
                 warn!(%error, "the lease could not be renewed; trying again");
                 wait = ttl / RETRIES_PER_TTL;
             }
-            Ok(Err(_)) | Err(_) => return warn!("the lease ended: it could not be renewed in time"),
+            Err(_) => return warn!("the lease ended: it could not be renewed in time"),
         }
     }
 }
 
-async fn renew_once(pool: &Pool, holder: &Holder, ttl: Duration) -> Result<bool, postgres::Error> {
-    let client = pool.get().await?;
-    let statement = client.prepare_cached(RENEW).await?;
-    Ok(client.query_one(&statement, &[&holder.name, &holder.epoch, &millis(ttl)]).await?.get(0))
+async fn renew_once(
+    pool: &Pool,
+    holder: &Holder,
+    ttl: Duration,
+    until: Instant,
+) -> Result<bool, postgres::Error> {
+    Ok(ask(pool, until, RENEW, &[&holder.name, &holder.epoch, &millis(ttl)]).await?.get(0))
+}
+
+/// Asks for one row. A connection that does not answer in time is thrown away: whoever took it next would wait for the same.
+async fn ask(
+    pool: &Pool,
+    until: Instant,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+) -> Result<Row, postgres::Error> {
+    let client = timeout_at(until, pool.get()).await.map_err(|_| postgres::Error::Silent)??;
+    let asking = async {
+        let statement = client.prepare_cached(sql).await?;
+        client.query_one(&statement, parameters).await
+    };
+    match timeout_at(until, asking).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => {
+            drop(Object::take(client));
+            Err(postgres::Error::Silent)
+        }
+    }
 }
 
 fn millis(time: Duration) -> i64 {

@@ -42,7 +42,7 @@ pub(super) async fn run(
     head: Position,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let head = Head(AtomicI64::new(head.0));
+    let head = Head { known: AtomicI64::new(head.0), rumour: AtomicI64::new(0) };
     let mut read = from;
     // What the log had when Kafka answered goes with the next batch.
     let mut due = from;
@@ -58,7 +58,7 @@ pub(super) async fn run(
                 let events = events?;
                 read = events.last().map_or(read, |event| event.position);
                 if events.is_empty() {
-                    // The head was a rumour.
+                    head.disbelieve(session, read);
                     due = read;
                 }
                 place(session, events, &mut partitions, &mut growing).await?;
@@ -190,17 +190,30 @@ async fn record(session: &Session<'_>, relayed: Relayed) -> Result<(), Error> {
 }
 
 /// The log's head, as far as it is known: told by the watch, or seen by the slow poll.
-struct Head(AtomicI64);
+struct Head {
+    known: AtomicI64,
+    /// What was told up to here is not believed: the log did not go as far.
+    rumour: AtomicI64,
+}
 
 impl Head {
     fn known(&self) -> Position {
-        Position(self.0.load(Ordering::Relaxed))
+        Position(self.known.load(Ordering::Relaxed))
     }
 
     /// What is known with what has been told since.
     fn look(&self, session: &Session<'_>) -> Position {
-        self.0.fetch_max(session.deps.head.borrow().0, Ordering::Relaxed);
+        let told = session.deps.head.borrow().0;
+        if told > self.rumour.load(Ordering::Relaxed) {
+            self.known.fetch_max(told, Ordering::Relaxed);
+        }
         self.known()
+    }
+
+    /// Goes back to where the log ended: a notification is a rumour that anybody may spread.
+    fn disbelieve(&self, session: &Session<'_>, end: Position) {
+        self.rumour.store(session.deps.head.borrow().0, Ordering::Relaxed);
+        self.known.store(end.0, Ordering::Relaxed);
     }
 
     /// Waits until the head is beyond `after`.
@@ -223,7 +236,7 @@ impl Head {
                 if session.deps.reader.relayed().await?.cursor.0 < recorded {
                     return Err(Error::StateLost);
                 }
-                self.0.fetch_max(session.deps.reader.head().await?.0, Ordering::Relaxed);
+                self.known.fetch_max(session.deps.reader.head().await?.0, Ordering::Relaxed);
             }
         }
     }

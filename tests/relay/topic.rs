@@ -101,10 +101,15 @@ impl Topic {
     }
 
     pub(crate) async fn create(&self) {
+        self.create_with(&[]).await;
+    }
+
+    pub(crate) async fn create_with(&self, settings: &[(&str, &str)]) {
         let admin = self.admin();
         let topic = NewTopic::new(&self.name, self.partitions, TopicReplication::Fixed(1))
             .set("max.message.bytes", "2000000")
             .set("retention.ms", "-1");
+        let topic = settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value));
         // Kafka goes on deleting a topic of this name for a while.
         support::until("the topic can be made", || async {
             let created = admin.create_topics([&topic], &options()).await.expect("Kafka answers");

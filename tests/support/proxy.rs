@@ -1,6 +1,6 @@
-//! A TCP proxy whose connections a test can cut.
+//! A TCP proxy whose connections a test can cut or freeze.
 
-use std::net::SocketAddr;
+use std::{future::pending, net::SocketAddr};
 
 use tokio::{
     io::copy_bidirectional,
@@ -12,6 +12,7 @@ use tokio::{
 pub struct Proxy {
     pub address: SocketAddr,
     cut: watch::Sender<u64>,
+    freeze: watch::Sender<u64>,
 }
 
 impl Proxy {
@@ -25,10 +26,13 @@ impl Proxy {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (cut, cuts) = watch::channel(0);
+        let (freeze, freezes) = watch::channel(0);
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 let mut cuts = cuts.clone();
                 cuts.mark_unchanged();
+                let mut freezes = freezes.clone();
+                freezes.mark_unchanged();
                 tokio::spawn(async move {
                     let Ok(mut server) = TcpStream::connect(target).await else {
                         return;
@@ -36,16 +40,22 @@ impl Proxy {
                     tokio::select! {
                         _ = copy_bidirectional(&mut client, &mut server) => {}
                         _ = cuts.changed() => {}
+                        _ = freezes.changed() => pending().await,
                     }
                 });
             }
         });
-        Self { address, cut }
+        Self { address, cut, freeze }
     }
 
     /// Breaks every connection there is; new ones are accepted.
     pub fn cut(&self) {
         self.cut.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Nothing goes over the connections there are any more, though they stand; new ones work.
+    pub fn freeze(&self) {
+        self.freeze.send_modify(|freezes| *freezes += 1);
     }
 }
 
