@@ -116,6 +116,19 @@ async fn an_index_that_says_something_else_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_a_type_that_nobody_knows_is_told() {
+    let database = Database::new().await;
+    live(&database).await;
+    let change = "alter table log.events disable trigger refuse_change;
+        update log.events set stream_type = 'odd' where stream_type = 'order';
+        update log.commands set stream_type = 'odd' where stream_type = 'order';";
+    let faults = faults_after(&database, &format!("{change} {INDEXED}")).await;
+    let [(rule, detail)] = faults.as_slice() else { panic!("{faults:?}") };
+    assert_eq!(rule, "events");
+    assert!(detail.ends_with("`odd`, which this program does not know; a newer one may"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_end_that_was_cut_off_is_told_by_what_had_come_further() {
     let database = Database::new().await;
     live(&database).await;
