@@ -165,4 +165,10 @@ async fn an_export_needs_no_server() {
     assert!(good);
     let last: Value = serde_json::from_str(text.lines().last().expect("lines")).expect("JSON");
     assert_eq!((last["events"].as_i64(), text.lines().count()), (Some(5), 6));
+    let kept = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(kept.path(), "kept").expect("written");
+    let path = kept.path().to_str().expect("UTF-8");
+    let ahead = ["audit", "export", "--to", "2999-01-01T00:00:00Z", "--output", path];
+    assert!(!command_line(&database, &ahead).0, "its range may still get more");
+    assert_eq!(std::fs::read_to_string(path).expect("a file"), "kept");
 }

@@ -66,6 +66,7 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("log.position_before", [true, false, true]),
     ("log.refuse_change", [false, false, false]),
     ("log.renew_topic", [true, false, false]),
+    ("log.settled", [false, false, true]),
     ("log.take_accepted", [true, false, false]),
     ("log.uuid_or_null", [false, false, true]),
     ("projections.forget", [false, true, false]),
@@ -222,6 +223,7 @@ async fn the_whole_program_runs_on_four_logins() {
     })
     .await;
     run(&logins, &["audit", "verify"], &parts);
+    run(&logins, &["audit", "export", "--to", "2000-01-01T00:00:00Z"], &parts);
     server.signal("TERM");
     assert_eq!(server.end().await, Some(0));
 }
