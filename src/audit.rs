@@ -16,6 +16,7 @@ mod verify;
 use std::{pin::pin, sync::Arc};
 
 pub use access::Access;
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{Object, Pool, Transaction};
 pub use events::{Filter, Found, Traced};
 pub use export::Format;
@@ -51,6 +52,9 @@ pub enum Error {
     /// It was given up after `statement_timeout`.
     #[error("the question took too long")]
     TooSlow,
+    /// More may still be recorded in the time asked for.
+    #[error("the time asked for is not over: the database's clock says {now}")]
+    NotOver { now: DateTime<Utc> },
     /// The history holds what this program cannot read.
     #[error(transparent)]
     Unreadable(#[from] DecodeError),

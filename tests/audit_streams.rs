@@ -2,6 +2,7 @@
 
 mod support;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -154,4 +155,35 @@ async fn an_export_is_whole_and_has_its_digest() {
     );
     let before = &csv[..csv.trim_end().rfind('\n').expect("lines") + 1];
     assert!(lines[5].starts_with(&format!("sha256,{},4,", digest(before))), "{}", lines[5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_waits_for_its_range_to_be_over() {
+    let database = Database::new().await;
+    let server = Server::without_projections(&database, &[]).await;
+    let export = async |to: &str| {
+        let path = format!("/api/audit/export?to={to}");
+        Answer::of(server.anonymous(Method::GET, &path).bearer_auth("dev-auditor")).await
+    };
+    let ahead = export("2999-01-01T00:00:00Z").await;
+    assert_eq!((ahead.problem().as_str(), ahead.faults()), ("validation-failed", vec!["to".to_owned()]));
+
+    // An append that has its time and is not committed.
+    let mut appender = database.client().await;
+    let append = appender.transaction().await.expect("begun");
+    append.batch_execute(include_str!("support/append_one.sql")).await.expect("appended");
+    let now: DateTime<Utc> = append.query_one("select clock_timestamp()", &[]).await.expect("a time").get(0);
+    let to = now.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let committing = async {
+        let watcher = database.client().await;
+        until("the export waits for it", || async {
+            watcher.query_one(include_str!("support/append_awaited.sql"), &[]).await.expect("locks").get(0)
+        })
+        .await;
+        append.commit().await.expect("committed");
+    };
+    let (first, ()) = tokio::join!(export(&to), committing);
+    assert!(first.text.trim_end().ends_with(r#","events":1}"#), "{first:?}");
+    server.create_order().await;
+    assert_eq!(export(&to).await.text, first.text);
 }

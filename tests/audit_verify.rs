@@ -82,6 +82,81 @@ async fn whatever_was_changed_is_found() {
     assert_eq!(rules, BTreeSet::from(all), "{report}");
 }
 
+/// Fills the auditors' index anew.
+const INDEXED: &str = "truncate log.event_index; select log.index_events(1000);";
+
+/// The faults there are after a change that only the owner or a superuser can make: rule and detail.
+async fn faults_after(database: &Database, change: &str) -> Vec<(String, String)> {
+    database.client().await.batch_execute(change).await.expect("a superuser who means it");
+    let (good, report) = report(database);
+    let faults = report["faults"].as_array().expect("faults");
+    assert_eq!(good, faults.is_empty(), "{report}");
+    let text = |fault: &Value, member: &str| fault[member].as_str().expect("a text").to_owned();
+    faults.iter().map(|fault| (text(fault, "rule"), text(fault, "detail"))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_says_something_else_is_found() {
+    let database = Database::new().await;
+    live(&database).await;
+    for (change, expected) in [
+        ("select", vec![]),
+        ("delete from log.event_index where position = 3", vec!["index"]),
+        ("update log.event_index set actor = 'nobody' where position = 4", vec!["index"]),
+        ("update log.event_index set causation_id = event_id where position = 4", vec!["index"]),
+        ("update log.event_index set position = 9 where position = 4", vec!["index", "end"]),
+        // It has not come that far, or was emptied to be filled again.
+        ("delete from log.event_index where position > 6", vec![]),
+        ("truncate log.event_index", vec![]),
+    ] {
+        let faults = faults_after(&database, &format!("{INDEXED} {change}")).await;
+        let rules: Vec<_> = faults.iter().map(|(rule, _)| rule.as_str()).collect();
+        assert_eq!(rules, expected, "{change}: {faults:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_a_type_that_nobody_knows_is_told() {
+    let database = Database::new().await;
+    live(&database).await;
+    let change = "alter table log.events disable trigger refuse_change;
+        update log.events set stream_type = 'odd' where stream_type = 'order';
+        update log.commands set stream_type = 'odd' where stream_type = 'order';";
+    let faults = faults_after(&database, &format!("{change} {INDEXED}")).await;
+    let [(rule, detail)] = faults.as_slice() else { panic!("{faults:?}") };
+    assert_eq!(rule, "events");
+    assert!(detail.ends_with("`odd`, which this program does not know; a newer one may"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_was_cut_off_is_told_by_what_had_come_further() {
+    let database = Database::new().await;
+    live(&database).await;
+    let cut = "alter table log.events disable trigger refuse_change;
+        delete from log.events where position = 8;
+        delete from log.commands where last_position = 8;";
+    for (change, table) in [
+        (format!("{INDEXED} {cut}"), "log.event_index"),
+        (format!("{INDEXED} update log.outbox set cursor = 8"), "log.outbox"),
+        (
+            "update log.outbox set cursor = 7;
+            insert into log.outbox_partitions values ('order', 0, 7), ('counter', 0, 8)"
+                .to_owned(),
+            "log.outbox_partitions",
+        ),
+        (
+            "update log.outbox_partitions set last_sent = 7; update log.admin_effects set position = 8"
+                .to_owned(),
+            "log.admin_effects",
+        ),
+    ] {
+        let faults = faults_after(&database, &change).await;
+        let expected = format!("{table} has come to 8, the log ends at 7");
+        assert_eq!(faults, [("end".to_owned(), expected)]);
+    }
+    assert!(faults_after(&database, "update log.admin_effects set position = 7").await.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_needs_no_server() {
     let database = Database::new().await;
@@ -90,4 +165,10 @@ async fn an_export_needs_no_server() {
     assert!(good);
     let last: Value = serde_json::from_str(text.lines().last().expect("lines")).expect("JSON");
     assert_eq!((last["events"].as_i64(), text.lines().count()), (Some(5), 6));
+    let kept = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(kept.path(), "kept").expect("written");
+    let path = kept.path().to_str().expect("UTF-8");
+    let ahead = ["audit", "export", "--to", "2999-01-01T00:00:00Z", "--output", path];
+    assert!(!command_line(&database, &ahead).0, "its range may still get more");
+    assert_eq!(std::fs::read_to_string(path).expect("a file"), "kept");
 }

@@ -21,7 +21,7 @@ use tokio_postgres::{Client, error::SqlState};
 const TABLES: &[(&str, [&str; 3])] = &[
     ("log.accepted", ["s", "", ""]),
     ("log.access", ["s i", "", "s"]),
-    ("log.admin_effects", ["s u(position)", "", ""]),
+    ("log.admin_effects", ["s u(position)", "", "s"]),
     ("log.api_keys", ["s i u(last_used_at,revoked_at)", "", ""]),
     ("log.claims", ["s", "", "s"]),
     ("log.commands", ["s", "", "s"]),
@@ -66,8 +66,9 @@ const FUNCTIONS: &[(&str, [bool; 3])] = &[
     ("log.position_before", [true, false, true]),
     ("log.refuse_change", [false, false, false]),
     ("log.renew_topic", [true, false, false]),
+    ("log.settled", [false, false, true]),
     ("log.take_accepted", [true, false, false]),
-    ("log.uuid_or_null", [false, false, false]),
+    ("log.uuid_or_null", [false, false, true]),
     ("projections.forget", [false, true, false]),
 ];
 
@@ -221,6 +222,8 @@ async fn the_whole_program_runs_on_four_logins() {
         Answer::of(request(Method::GET, "/health/ready")).await.json()["status"] == "up"
     })
     .await;
+    run(&logins, &["audit", "verify"], &parts);
+    run(&logins, &["audit", "export", "--to", "2000-01-01T00:00:00Z"], &parts);
     server.signal("TERM");
     assert_eq!(server.end().await, Some(0));
 }

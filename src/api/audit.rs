@@ -19,7 +19,7 @@ use super::{
     auth::Caller,
     core, headers,
     parameters::{CursorText, Parameters},
-    problem::{Problem, kind},
+    problem::{Fault, Problem, kind},
     read::{self, POSITION},
     routes::Table,
 };
@@ -227,6 +227,10 @@ impl From<audit::Error> for Problem {
             audit::Error::TooSlow => Self::overloaded(
                 "The question took too long. Ask for less: a shorter time (from, to), one stream type, a smaller limit.",
             ),
+            audit::Error::NotOver { now } => Self::invalid(vec![Fault::query(
+                "to",
+                format!("must not be later than the database's clock, {}", now.to_rfc3339()),
+            )]),
             audit::Error::Database(error) => error.into(),
             error @ audit::Error::Unreadable(_) => Self::internal(&error),
         }

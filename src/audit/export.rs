@@ -3,6 +3,7 @@
 use std::{fmt::Write, str::FromStr};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::{Stream, stream};
 use sha2::{Digest, Sha256};
 
@@ -12,6 +13,7 @@ use crate::{
     log::{Event, Metadata, Position},
 };
 
+const SETTLED: &str = include_str!("settled.sql");
 const CSV_HEAD: &str = "position,stream_type,stream_id,version,event_id,event_type,schema_version,recorded_at,actor,\
                         command_id,correlation_id,causation_id,data\n";
 
@@ -49,12 +51,16 @@ struct Export {
 
 impl Audit {
     /// All that is asked for, up to the end of the log as it is now, in its order, in bounded pieces of whole lines. The
-    /// digest, in hexadecimal, is the SHA-256 of all bytes before the last line.
+    /// digest, in hexadecimal, is the SHA-256 of all bytes before the last line. A range has to be over, so that it never
+    /// gets more.
     pub async fn export(
         &self,
         filter: Filter,
         format: Format,
     ) -> Result<impl Stream<Item = Result<Bytes, Error>> + Send + use<>, Error> {
+        if let Some(to) = filter.to {
+            self.be_over(to).await?;
+        }
         let until = self.log.head().await?;
         self.reach_all(until).await?;
         let begun = Export {
@@ -70,6 +76,14 @@ impl Audit {
             Some(export) => export.step().await.map(Some),
             None => Ok(None),
         }))
+    }
+
+    /// Nothing will be recorded before `to` any more.
+    async fn be_over(&self, to: DateTime<Utc>) -> Result<(), Error> {
+        let client = self.reader.get().await?;
+        let statement = client.prepare_cached(SETTLED).await?;
+        let now = client.query_one(&statement, &[]).await?.get(0);
+        if to > now { Err(Error::NotOver { now }) } else { Ok(()) }
     }
 }
 

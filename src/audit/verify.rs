@@ -1,8 +1,9 @@
 //! Computes again what must always hold of the log, and tells what does not.
 //!
 //! Reads in one snapshot, so that what is appended meanwhile disturbs nothing. The rules: positions are 1, 2, 3 …;
-//! recorded_at never decreases along them; a stream's versions are 1, 2, 3 … in the order of positions; every event can
-//! be read; claims are the fold of the events' claims; a command's row tells of its events.
+//! recorded_at never decreases along them; the auditors' index says of each event what the log says; nothing that follows
+//! the log has come beyond its end; a stream's versions are 1, 2, 3 … in the order of positions; every event can be read;
+//! claims are the fold of the events' claims; a command's row tells of its events.
 
 mod streams;
 
@@ -16,6 +17,7 @@ use super::{Audit, Error, end};
 use crate::{aggregate::Registry, log::Position};
 
 const POSITIONS: &str = include_str!("verify/positions.sql");
+const BEYOND: &str = include_str!("verify/beyond.sql");
 const STREAMS: &str = include_str!("verify/streams.sql");
 const CLAIMS: &str = include_str!("verify/claims.sql");
 const CLAIMS_HELD: &str = include_str!("verify/claims_held.sql");
@@ -45,7 +47,7 @@ pub struct Report {
 /// One thing that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// `positions`, `recorded_at`, `versions`, `events`, `claims` or `commands`.
+    /// `positions`, `recorded_at`, `index`, `end`, `versions`, `events`, `claims` or `commands`.
     pub rule: &'static str,
     pub detail: String,
 }
@@ -92,6 +94,7 @@ impl Audit {
         let mut verification =
             Verification { snapshot: &snapshot, registry: &self.registry, step, total, report };
         verification.positions(&mut progress).await?;
+        verification.end().await?;
         verification.streams(&mut progress).await?;
         verification.commands().await?;
         let report = verification.report;
@@ -115,6 +118,10 @@ impl Verification<'_> {
                     self.report
                         .fault("recorded_at", format!("{position} was recorded before its predecessor"));
                 }
+                if !row.get::<_, bool>(2) {
+                    self.report
+                        .fault("index", format!("log.event_index does not tell of {position} as it is"));
+                }
                 last = (position, recorded_at);
             }
             self.report.events += rows.len() as i64;
@@ -123,6 +130,16 @@ impl Verification<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// What follows the log never comes before it: where it is further, the log's end was cut off.
+    async fn end(&mut self) -> Result<(), Error> {
+        let head = self.report.head;
+        for row in self.snapshot.query(BEYOND, &[&head.0]).await? {
+            let (follower, position): (String, i64) = (row.get(0), row.get(1));
+            self.report.fault("end", format!("{follower} has come to {position}, the log ends at {head}"));
+        }
+        Ok(())
     }
 
     /// Walks stream by stream, so that one stream's state is in memory at a time.

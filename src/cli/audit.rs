@@ -37,7 +37,7 @@ pub(crate) enum Audit {
         /// Recorded at or after.
         #[arg(long)]
         from: Option<DateTime<Utc>>,
-        /// Recorded before.
+        /// Recorded before; not later than the database's clock.
         #[arg(long)]
         to: Option<DateTime<Utc>>,
         #[arg(long)]
@@ -56,6 +56,8 @@ pub(crate) async fn run(config: Config, command: Audit) -> anyhow::Result<()> {
         Audit::Verify { json } => verify(audit, json).await,
         Audit::Export { format, from, to, stream_type, actor, output } => {
             let filter = Filter { from, to, stream_type, actor, ..Filter::default() };
+            // First, so that a refusal leaves the file as it is.
+            let mut lines = pin!(audit.export(filter, format).await?);
             let mut file: Box<dyn Write> = match &output {
                 Some(path) => {
                     let file = std::fs::File::create(path);
@@ -63,7 +65,6 @@ pub(crate) async fn run(config: Config, command: Audit) -> anyhow::Result<()> {
                 }
                 None => Box::new(std::io::stdout()),
             };
-            let mut lines = pin!(audit.export(filter, format).await?);
             let bar =
                 ProgressBar::no_length().with_style(ProgressStyle::with_template("{bytes} {bytes_per_sec}")?);
             while let Some(piece) = lines.try_next().await? {

@@ -50,11 +50,20 @@ impl<'a> Streams<'a> {
             self.stream_id = id;
         }
         let registry = self.registry;
-        let stream = self.open.entry(stream_type).or_insert_with_key(|stream_type| Stream {
-            version: 0,
-            position: 0,
-            folded: registry.stream(stream_type).map(|aggregate| (aggregate, aggregate.initial())),
-            claims: BTreeSet::new(),
+        let stream = self.open.entry(stream_type).or_insert_with_key(|stream_type| {
+            let aggregate = registry.stream(stream_type);
+            if aggregate.is_none() {
+                let detail = format!(
+                    "stream {id} is of type `{stream_type}`, which this program does not know; a newer one may"
+                );
+                report.fault("events", detail);
+            }
+            Stream {
+                version: 0,
+                position: 0,
+                folded: aggregate.map(|aggregate| (aggregate, aggregate.initial())),
+                claims: BTreeSet::new(),
+            }
         });
         let position: i64 = row.get(3);
         if version != stream.version + 1 {
