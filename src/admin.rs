@@ -281,6 +281,7 @@ impl Admin {
             Ok(_) => Ok(()),
             Err(rebuild::Error::Unknown(_)) => {
                 let folder = self.folders.iter().find(|folder| newer && folder.name == projection);
+                let folder = folder.map(|folder| (folder, &*self.registry));
                 rebuild::start(&self.read, id, projection, folder, options).await?;
                 Ok(())
             }

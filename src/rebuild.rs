@@ -8,15 +8,18 @@ mod compare;
 mod run;
 mod steps;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 pub use compare::{Comparison, SetApart, TableComparison};
 use deadpool_postgres::{Pool, Transaction};
 pub use run::run;
 use serde::{Deserialize, Serialize};
-use tokio_postgres::{Row, error::SqlState};
+use tokio_postgres::{Row, error::SqlState, types::ToSql};
 use uuid::Uuid;
 
 use crate::{
+    aggregate::Registry,
     json::RawJson,
     log::LogReader,
     postgres,
@@ -207,16 +210,20 @@ pub async fn start(
     read: &Pool,
     id: Uuid,
     projection: &str,
-    folder: Option<&Folder>,
+    folder: Option<(&Folder, &Registry)>,
     options: Options,
 ) -> Result<Rebuild, Error> {
     let client = read.get().await.map_err(postgres::Error::from)?;
     let unknown = || Error::UnknownProjection(projection.to_owned());
     let live: i32 = client.query_opt(LIVE, &[&projection]).await?.ok_or_else(unknown)?.get(0);
-    let files = folder.filter(|folder| folder.version > live).map(|folder| RawJson::of(folder.files()));
+    let folder = folder.filter(|(folder, _)| folder.version > live);
+    let files = folder.map(|(folder, _)| RawJson::of(folder.files()));
+    let made_for = folder.map_or_else(BTreeMap::new, |(folder, registry)| folder.made_for(registry));
+    let made_for = RawJson::of(&made_for);
     let most = options.max_events_per_second.map(|most| i32::try_from(most).unwrap_or(i32::MAX));
     let (workers, swap) = (i32::from(options.workers), options.swap.as_str());
-    match client.query_opt(START, &[&id, &projection, &files, &workers, &most, &swap]).await {
+    let parameters: [&(dyn ToSql + Sync); 7] = [&id, &projection, &files, &workers, &most, &swap, &made_for];
+    match client.query_opt(START, &parameters).await {
         Ok(row) => Ok(Rebuild::of(&row.ok_or_else(unknown)?)),
         Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
             Err(Error::AlreadyRunning(projection.to_owned()))

@@ -3,6 +3,8 @@
 
 #[path = "upcast/lamp.rs"]
 mod lamp;
+#[path = "upcast/old_lamp.rs"]
+mod old_lamp;
 #[allow(dead_code, reason = "the projectors' tests use the rest")]
 #[path = "projector/stage.rs"]
 mod stage;
@@ -15,9 +17,11 @@ use annals::{
     command::Error,
     json::RawJson,
     log::{Append, Expected, Version},
-    projector::Folder,
+    projector::{Folder, Status},
+    rebuild,
 };
 use lamp::Lamp;
+use old_lamp::OldLamp;
 use serde_json::{Value, json};
 use stage::Stage;
 use support::{Told, append_to, done, kafka_brokers, registry, request, topic, until};
@@ -146,4 +150,46 @@ fn every_version_of_every_event_has_a_sample_that_decodes() {
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
     assert_eq!(recorded, wanted, "a version that was ever written stays readable");
+}
+
+/// What knew the lamp's first version alone.
+fn old_lamps() -> Registry {
+    Registry::new(vec![erase::<OldLamp>()])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_program_leaves_what_is_made_for_newer_events_to_newer_ones() {
+    let mut stage = stage().await;
+    let lamps = Folder::load(Path::new("tests/upcast/lamps")).expect("it loads");
+    let mut files = lamps.files().clone();
+    let newer = files["projection.toml"].replace("version = 1", "version = 2");
+    files.insert("projection.toml".into(), newer);
+    let newer = Folder::parse(files).expect("it loads");
+    let id = Uuid::now_v7();
+    stage.append(switched(id, &[(1, r#"{"on":true}"#)])).await;
+    let current = stage.process(&[&lamps], &[]).await;
+    stage.folded("lamps").await;
+    current.stop().await;
+    // Versions side by side: the older program finds a read model and a rebuild of the newer one's.
+    stage.registry = old_lamps;
+    let old = stage.process(&[&lamps], &[]).await;
+    let reason = old.stands_still("lamps").await;
+    assert!(reason.contains("in a newer form than this program knows"), "{reason}");
+    stage.append(switched(Uuid::now_v7(), &[(1, r#"{"on":true}"#)])).await;
+    let pool = stage.database.pool();
+    let options = rebuild::Options::default();
+    let begun = rebuild::start(&pool, Uuid::now_v7(), "lamps", Some((&newer, &self::lamps())), options).await;
+    let begun = begun.expect("it begins").id;
+    let carried = || async { rebuild::get(&pool, begun).await.expect("known") };
+    // Begun by nobody though the older program looks for some every 50 ms; the newer one takes it at once.
+    stage.registry = self::lamps;
+    let current = stage.process(&[&newer], &[]).await;
+    until("it is done", || async { carried().await.state == rebuild::State::Done }).await;
+    stage.folded("lamps").await;
+    let rows = stage.rows("lamps").await;
+    assert_eq!(rows.len(), 2);
+    assert!(rows.values().all(|row| row["state"] == "on" && row["brightness"] == 10), "{rows:?}");
+    assert!(matches!(old.status("lamps"), Status::Waiting { .. }));
+    current.stop().await;
+    old.stop().await;
 }

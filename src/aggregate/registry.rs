@@ -1,6 +1,6 @@
 //! All aggregates by name: which one takes a command, and which one can read an event.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{AnyAggregate, CommandType, DecodeError};
 use crate::json::RawJson;
@@ -64,6 +64,12 @@ impl Registry {
 
     pub fn aggregates(&self) -> impl Iterator<Item = &dyn AnyAggregate> {
         self.aggregates.iter().map(|aggregate| &**aggregate)
+    }
+
+    /// Today's schema version of every event, by its type.
+    pub fn schema_versions(&self) -> BTreeMap<&'static str, i32> {
+        let events = self.aggregates().flat_map(AnyAggregate::events);
+        events.map(|event| (event.name, event.schema_version)).collect()
     }
 
     /// An event's data as of today's schema version, for any reader of the log or a topic.

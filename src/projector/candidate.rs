@@ -139,8 +139,7 @@ pub(crate) async fn make(
     if let Some(fault) = faults.first() {
         return Err(Error::Refused(fault.to_string()));
     }
-    let fingerprint = folder.fingerprint(&deps.registry);
-    Ok(generation::create_next(transaction, &folder, &fingerprint).await?)
+    Ok(generation::create_next(transaction, &folder, &deps.registry).await?)
 }
 
 impl Candidate {

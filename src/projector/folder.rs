@@ -199,6 +199,13 @@ impl Folder {
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The schema version of each event that it folds, as this program knows them.
+    pub(crate) fn made_for(&self, registry: &Registry) -> BTreeMap<&'static str, i32> {
+        let mut versions = registry.schema_versions();
+        versions.retain(|event, _| self.events.iter().any(|own| own == event));
+        versions
+    }
+
     /// The SQL that makes its tables.
     pub(super) fn table_sql(&self) -> &str {
         &self.files[TABLE]

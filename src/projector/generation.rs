@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::{Pool, Transaction};
-use tokio_postgres::{Row, error::SqlState};
+use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use super::{
     Deps,
     folder::{Fault, Folder, statement_file},
     sql::{Identifier, fill},
 };
-use crate::{json::RawJson, postgres};
+use crate::{aggregate::Registry, json::RawJson, postgres};
 
 const LOCK: &str = include_str!("generation/lock.sql");
 const FOLLOWING: &str = include_str!("generation/following.sql");
@@ -41,6 +41,8 @@ pub(super) struct Generation {
     pub(super) folder: Folder,
     /// For each event type the statement over `events`.
     pub(super) statements: BTreeMap<String, String>,
+    /// The schema version of each event that it was made for.
+    made_for: BTreeMap<String, i32>,
 }
 
 /// Why a projection has no generation to work on.
@@ -69,8 +71,7 @@ pub(super) async fn open(deps: &Deps, folder: &Folder) -> Result<Vec<Generation>
         Some(live) => refuse_changed(&live.folder, folder)?,
         None => {
             transaction.execute(INSERT_PROJECTION, &[&folder.name, &FIRST]).await?;
-            let fingerprint = folder.fingerprint(&deps.registry);
-            let first = create(&transaction, folder, FIRST, &fingerprint, true).await?;
+            let first = create(&transaction, folder, FIRST, &deps.registry, true).await?;
             index(&transaction, &first).await?;
             generations.push(first);
         }
@@ -106,17 +107,17 @@ pub(super) async fn find(
 ) -> Result<Option<(Generation, bool)>, Error> {
     let client = pool.get().await.map_err(postgres::Error::from)?;
     let row = client.query_opt(STORED, &[&projection, &number]).await?;
-    row.map(|row| Ok((stored(&row)?, row.get(4)))).transpose()
+    row.map(|row| Ok((stored(&row)?, row.get(5)))).transpose()
 }
 
 /// Makes the next generation of a projection, which follows nothing yet and has no indexes; under the projection's lock.
 pub(super) async fn create_next(
     transaction: &Transaction<'_>,
     folder: &Folder,
-    fingerprint: &str,
+    registry: &Registry,
 ) -> Result<i32, Error> {
     let number: i32 = transaction.query_one(NEXT, &[&folder.name]).await?.get(0);
-    Ok(create(transaction, folder, number, fingerprint, false).await?.number)
+    Ok(create(transaction, folder, number, registry, false).await?.number)
 }
 
 /// The stream types that some of these generations read.
@@ -141,7 +142,9 @@ fn stored(row: &Row) -> Result<Generation, Error> {
     let files = files.parse().map_err(|error| unfit(error.to_string()))?;
     let folder = Folder::parse(files)
         .map_err(|faults| unfit(faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")))?;
-    Ok(Generation::new(number, schema, folder))
+    let made_for: RawJson = row.get(4);
+    let made_for = made_for.parse().map_err(|error| unfit(error.to_string()))?;
+    Ok(Generation::new(number, schema, folder, made_for))
 }
 
 /// A folder of another version is for a rebuild; until then, and after going back, the stored one is worked with.
@@ -169,15 +172,17 @@ async fn create(
     transaction: &Transaction<'_>,
     folder: &Folder,
     number: i32,
-    fingerprint: &str,
+    registry: &Registry,
     follows: bool,
 ) -> Result<Generation, Error> {
     let schema = format!("projection_{}_{number}", folder.name);
-    let generation = Generation::new(number, schema, folder.clone());
-    let (files, schema) = (RawJson::of(folder.files()), &generation.schema);
-    transaction
-        .execute(INSERT, &[&folder.name, &number, schema, &folder.version, &fingerprint, &files, &follows])
-        .await?;
+    let made_for = RawJson::of(&folder.made_for(registry));
+    let generation = Generation::new(number, schema, folder.clone(), BTreeMap::new());
+    let (files, schema, fingerprint) =
+        (RawJson::of(folder.files()), &generation.schema, folder.fingerprint(registry));
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&folder.name, &number, schema, &folder.version, &fingerprint, &files, &follows, &made_for];
+    transaction.execute(INSERT, &parameters).await?;
     let schema = Identifier::new(schema);
     transaction.batch_execute(&fill(CREATE_SCHEMA, &[("schema", schema.as_str())])).await?;
     transaction.batch_execute(folder.table_sql()).await.map_err(|error| fault("table.sql", error))?;
@@ -209,10 +214,19 @@ fn is_about_the_sql(state: &SqlState) -> bool {
 }
 
 impl Generation {
-    fn new(number: i32, schema: String, folder: Folder) -> Self {
+    fn new(number: i32, schema: String, folder: Folder, made_for: BTreeMap<String, i32>) -> Self {
         let over = |event: &String| Some((event.clone(), folder.statement(event)?.over_events(&schema)));
         let statements = folder.events.iter().filter_map(over).collect();
-        Self { number, schema, folder, statements }
+        Self { number, schema, folder, statements, made_for }
+    }
+
+    /// An event that it reads in a newer form than this program knows.
+    pub(super) fn newer_event(&self, registry: &Registry) -> Option<&str> {
+        let known = registry.schema_versions();
+        let is_newer = |(event, version): &(&String, &i32)| {
+            known.get(event.as_str()).is_none_or(|known| known < version)
+        };
+        self.made_for.iter().find(is_newer).map(|(event, _)| event.as_str())
     }
 
     /// Lets Postgres read every statement: unknown columns and wrong types show now, not at the first event.

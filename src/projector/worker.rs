@@ -77,6 +77,10 @@ enum Interruption {
     ConsumerEnded,
     #[error("the projection's generations read other streams now")]
     SourceChanged,
+    #[error(
+        "generation {generation} reads `{event}` in a newer form than this program knows: a newer program feeds it"
+    )]
+    Newer { generation: i32, event: String },
 }
 
 impl From<generation::Error> for Interruption {
@@ -120,6 +124,11 @@ impl Worker {
             return Err(Interruption::Refused(faults.join("; ")));
         }
         let generations = generation::open(&self.deps, &self.folder).await?;
+        for generation in &generations {
+            if let Some(event) = generation.newer_event(&self.deps.registry) {
+                return Err(Interruption::Newer { generation: generation.number, event: event.to_owned() });
+            }
+        }
         // Before the head, beyond which another worker may come meanwhile.
         let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
         let head = self.deps.reader.head().await?;

@@ -141,7 +141,8 @@ impl Carrier {
 
     async fn claim(&self) -> Result<Option<Rebuild>, Error> {
         let lease = self.lease().as_secs_f64();
-        let row = self.client().await?.query_opt(CLAIM, &[&self.holder, &lease]).await?;
+        let known = RawJson::of(&self.deps.registry.schema_versions());
+        let row = self.client().await?.query_opt(CLAIM, &[&self.holder, &lease, &known]).await?;
         Ok(row.as_ref().map(Rebuild::of))
     }
 
@@ -155,8 +156,9 @@ impl Carrier {
         let workers = i32::from(super::Options::default().workers);
         for folder in folders {
             let (id, files) = (Uuid::now_v7(), RawJson::of(folder.files()));
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-                [&id, &folder.name, &folder.version, &files, &workers];
+            let made_for = RawJson::of(&folder.made_for(&self.deps.registry));
+            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+                [&id, &folder.name, &folder.version, &files, &workers, &made_for];
             let statement = client.prepare_cached(START_NEWER).await?;
             if client.execute(&statement, &parameters).await? > 0 {
                 info!(projection = folder.name, version = folder.version, "a new version: a rebuild begins");

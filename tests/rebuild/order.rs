@@ -58,7 +58,14 @@ async fn a_rebuild_keeps_the_order_of_the_log_beside_live_events() {
     });
     let newer = sequence(2, &["order.created", "counter.created", "counter.incremented"], "global");
     let pool = stage.database.pool();
-    let begun = rebuild::start(&pool, Uuid::now_v7(), "sequence", Some(&newer), Options::default()).await;
+    let begun = rebuild::start(
+        &pool,
+        Uuid::now_v7(),
+        "sequence",
+        Some((&newer, &crate::support::registry())),
+        Options::default(),
+    )
+    .await;
     stage.reaches(begun.expect("it begins").id, State::Done).await;
     ends.store(true, Ordering::Relaxed);
     writing.await.expect("written");
@@ -79,7 +86,14 @@ async fn a_model_without_the_order_of_the_log_cannot_get_it_by_a_rebuild() {
     stage.append(append("order.created", ORDER)).await;
     stage.folded("sequence").await;
     let (pool, newer) = (stage.database.pool(), sequence(2, &["order.created"], "global"));
-    let begun = rebuild::start(&pool, Uuid::now_v7(), "sequence", Some(&newer), Options::default()).await;
+    let begun = rebuild::start(
+        &pool,
+        Uuid::now_v7(),
+        "sequence",
+        Some((&newer, &crate::support::registry())),
+        Options::default(),
+    )
+    .await;
     let failed = stage.reaches(begun.expect("it begins").id, State::Failed).await;
     assert!(failed.error.is_some_and(|error| error.contains("under another name")));
     process.stop().await;
