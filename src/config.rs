@@ -198,6 +198,8 @@ pub struct Reads {
     /// Wait for a `Consistency-Token` when the request names none.
     pub wait_default: Duration,
     pub wait_max: Duration,
+    /// Bytes of rows on a page of a list; one more row ends it.
+    pub page_bytes_max: usize,
     /// Rows that a named query of a read model may return.
     pub query_rows_max: usize,
     /// Requests that may wait for a projection at once; one more is refused as overloaded.
@@ -262,6 +264,7 @@ impl Config {
                 statement_timeout: from.millis("read_statement_timeout_ms", 5_000, 10..=600_000),
                 wait_default: from.millis("read_wait_default_ms", 2_000, 0..=30_000),
                 wait_max: from.millis("read_wait_max_ms", 30_000, 0..=30_000),
+                page_bytes_max: from.ranged("read_page_bytes_max", 8 << 20, 1_024..=256 << 20),
                 query_rows_max: from.ranged("read_query_rows_max", 1_000, 1..=100_000),
                 waiters_max: from.ranged("read_waiters_max", 1_000, 1..=1_000_000),
                 relay_age_max: from.millis("read_relay_age_max_ms", 100, 1..=60_000),

@@ -181,7 +181,7 @@ impl ReadModels {
             let Some(snapshot) = self.open(&mut client, &reached).await? else {
                 continue;
             };
-            return snapshot.list(query).await;
+            return snapshot.list(query, self.0.limits.page_bytes_max).await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! Pages of rows: filtered and sorted by what the folder allows, continued by key and never by counting rows.
 
+use tokio_postgres::Row;
+
 use super::{Answer, Catalog, Error, cursor::Cursor, parameter::Given, snapshot::Snapshot};
 use crate::{
     json::RawJson,
@@ -114,7 +116,8 @@ fn filter(parameter: &str, value: &str) -> Option<Filter> {
 }
 
 impl Snapshot<'_> {
-    pub(super) async fn list(&self, query: &ListQuery) -> Result<Answer<Page>, Error> {
+    /// A page, of fewer rows than asked for where they come to `bytes_max`.
+    pub(super) async fn list(&self, query: &ListQuery, bytes_max: usize) -> Result<Answer<Page>, Error> {
         let catalog = self.catalog;
         let order = Order::new(catalog, &query.sort)?;
         let text = order.text();
@@ -158,18 +161,20 @@ impl Snapshot<'_> {
                 ("conditions", &conditions.join(" and ")),
                 ("order", &order.each(|column, direction| format!("r.{column} {direction}"))),
                 ("limit", &(limit + 1).to_string()),
+                ("bytes", &bytes_max.to_string()),
             ],
         );
         let rows = self.rows(&sql, &given).await?;
-        let next = (rows.len() > limit).then(|| {
-            let last = &rows[limit - 1];
+        let rows = &rows[..rows.len().min(limit)];
+        let is_more = |last: &&Row| last.get::<_, i64>("$rows") > rows.len() as i64;
+        let next = rows.last().filter(is_more).map(|last| {
             let values = (1..=order.columns.len())
                 .map(|index| last.get::<_, Option<String>>(index).unwrap_or_default());
             let read_model = catalog.folder.name.clone();
             Cursor { read_model, generation: catalog.generation, sort: text, values: values.collect() }
                 .encode()
         });
-        let items = rows.iter().take(limit).map(|row| row.get(0)).collect();
+        let items = rows.iter().map(|row| row.get(0)).collect();
         Ok(self.answer(Page { items, next }))
     }
 }
