@@ -20,6 +20,7 @@ use annals::{
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use telemetry::Telemetry;
+use tokio::time::Instant;
 
 /// An event-sourced backend: an append-only log in Postgres, relayed to Kafka, folded into read models.
 ///
@@ -139,12 +140,16 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Ok(telemetry) => telemetry,
         Err(error) => return ended(Err(error)),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(execute(cli.command, config)),
-        Err(error) => Err(error.into()),
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ended(Err(error.into())),
     };
-    ended(result)
+    let patience = config.shutdown_timeout;
+    let result = runtime.block_on(execute(cli.command, config));
+    // Threads may be blocked, as by brokers that do not answer.
+    let left = result.as_ref().map_or(patience, |deadline| deadline.duration_since(Instant::now()));
+    runtime.shutdown_timeout(left);
+    ended(result.map(drop))
 }
 
 fn ended(result: anyhow::Result<()>) -> ExitCode {
@@ -161,10 +166,12 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
+/// Does what is asked; tells until when what is left may take.
+async fn execute(command: Command, config: Config) -> anyhow::Result<Instant> {
+    let patience = config.shutdown_timeout;
     match command {
-        Command::Serve(options) => serve::run(config, options.roles()).await,
-        Command::Worker => serve::run(config, vec![Role::Projector]).await,
+        Command::Serve(options) => return serve::run(config, options.roles()).await,
+        Command::Worker => return serve::run(config, vec![Role::Projector]).await,
         Command::Migrate { new_incarnation: false } => migrate(&config).await,
         Command::Migrate { new_incarnation: true } => {
             println!("{}", begin_incarnation(&config).await?);
@@ -182,5 +189,6 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,
         Command::Bench(Bench::Relay(options)) => bench::relay::run(config, options).await,
         Command::Openapi { .. } | Command::Asyncapi | Command::Completions { .. } => Ok(()),
-    }
+    }?;
+    Ok(Instant::now() + patience)
 }
