@@ -22,10 +22,10 @@ pub use self::schema::{begin_incarnation, migrate};
 use crate::{
     admin::Admin,
     aggregate::Registry,
-    api,
+    api::{self, auth::keys},
     audit::{Audit, index},
     command::{Commands, background, topic},
-    config::{Config, Databases},
+    config::{Auth, Config, Databases},
     domain,
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
     postgres,
@@ -290,6 +290,9 @@ impl Process {
             keys: self.few(4)?,
             open,
         };
+        if matches!(self.config.auth, Auth::Keys) && !keys::any(&self.writer).await? {
+            warn!("no API key works yet: `annals keys create NAME --role admin` makes one");
+        }
         listening(address);
         api::serve(deps, &self.config, listener, shutdown).await;
         Ok(())

@@ -188,6 +188,25 @@ async fn the_first_key_is_made_on_the_command_line() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_key_is_told_how_to_make_one() {
+    let (database, folder) = (Database::new().await, tempfile::tempdir().expect("a folder"));
+    let settings = [("auth", "keys")];
+    let path = folder.path().join("log");
+    let hints = |settings: &[(&str, &str)]| {
+        let log = std::fs::File::create(&path).expect("a file");
+        drop(Process::serve_logging(&database, settings, log));
+        let said = std::fs::read_to_string(&path).expect("a log");
+        said.matches("`annals keys create NAME --role admin` makes one").count()
+    };
+    assert_eq!((hints(&settings), hints(&[])), (1, 0), "with keys, and with `dev`");
+    let create = ["keys", "create", "ops", "--role", "admin", "--json"];
+    let made: Value = Process::run(&database, &create, &settings).parse().expect("JSON");
+    assert_eq!(hints(&settings), 0);
+    Process::run(&database, &["keys", "revoke", made["id"].as_str().expect("an id")], &settings);
+    assert_eq!(hints(&settings), 1, "a key that was revoked is none");
+}
+
 /// Ends it, and tells how long that takes.
 async fn time_to_end(annals: &mut Process) -> Duration {
     let began = Instant::now();
