@@ -156,12 +156,13 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let is_wrong_use = error.is::<command::NoJson>();
             match error.downcast_ref::<command::Refused>() {
                 // For machines: nothing but the problem.
                 Some(refused) => eprintln!("{refused}"),
                 None => eprintln!("annals: {error:#}"),
             }
-            ExitCode::FAILURE
+            if is_wrong_use { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

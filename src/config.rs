@@ -20,6 +20,9 @@ pub use command::{Command, CommandTopic};
 pub use kafka::{KafkaSecurity, Sasl};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
+use tracing_subscriber::EnvFilter;
+
+use crate::postgres;
 
 /// Room for a record's key and headers; they repeat what is bounded elsewhere, and come to 1 kB or so.
 const HEADERS_BYTES_MAX: usize = 64 << 10;
@@ -273,6 +276,9 @@ impl Config {
                 "`dev` has fixed keys and is refused unless `listen` is a loopback address".into(),
             );
         }
+        if let Err(error) = EnvFilter::try_new(&config.log.filter) {
+            from.fault("log", format!("{error}: a filter is like `info,annals::relay=debug`"));
+        }
         if config.log.otlp_endpoint.as_ref().is_some_and(|endpoint| !endpoint.starts_with("http://")) {
             from.fault("otlp_endpoint", "begins with http://, as http://127.0.0.1:4318 does".into());
         }
@@ -282,9 +288,9 @@ impl Config {
 }
 
 fn databases(from: &mut Sources) -> Databases {
-    let shared: Option<SecretString> = from.secret("database_url");
+    let shared = url(from, "database_url");
     let missing = || SecretString::from(String::new());
-    let mut role = |name: &'static str| from.secret(name).or_else(|| shared.clone());
+    let mut role = |name: &'static str| url(from, name).or_else(|| shared.clone());
     let migrator = role("migrator_url");
     let urls = [role("writer_url"), role("projector_url"), role("reader_url")];
     if urls.iter().any(Option::is_none) {
@@ -300,11 +306,20 @@ fn databases(from: &mut Sources) -> Databases {
         writer,
         projector,
         reader,
-        read_models: from.secret("read_models_url"),
+        read_models: url(from, "read_models_url"),
         pool_size: from.ranged("pool_size", 16, 2..=1_000),
         pool_wait: from.millis("pool_wait_ms", 5_000, 10..=60_000),
         tcp_user_timeout: from.millis("tcp_user_timeout_ms", 5_000, 100..=600_000),
     }
+}
+
+/// A database's URL, checked as far as that goes without the database.
+fn url(from: &mut Sources, name: &'static str) -> Option<SecretString> {
+    let url = from.secret(name)?;
+    if let Err(error) = postgres::session(&url, Duration::ZERO) {
+        from.fault(name, error.to_string());
+    }
+    Some(url)
 }
 
 fn append(from: &mut Sources, partitions: i32) -> Append {

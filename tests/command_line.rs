@@ -47,7 +47,8 @@ async fn a_no_is_a_problem_on_stderr_and_exit_code_1() {
     assert_eq!(kind(&["order.confirm", "--id", unknown, "--if-match", "3"]), "/problems/version-mismatch");
     let invalid = problem(&["project.create", "--json", r#"{"name": " "}"#]);
     assert_eq!((&invalid["status"], &invalid["errors"][0]["pointer"]), (&422.into(), &"/name".into()));
-    assert!(fail(&["project.create", "--json", "{"]).starts_with("annals: --json is no JSON"));
+    let (code, said) = Process::fail(&database, &["command", "project.create", "--json", "{"], &[]);
+    assert!(code == Some(2) && said.starts_with("annals: --json is no JSON"), "{said}");
     assert!(database.events().await.is_empty());
 }
 
