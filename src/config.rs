@@ -71,6 +71,8 @@ pub struct Databases {
     pub reader: SecretString,
     /// Where read models live when that is not the log's database.
     pub read_models: Option<SecretString>,
+    /// Who migrates the read models' database, when that is not `migrator`.
+    pub read_models_migrator: Option<SecretString>,
     /// Connections per role and process.
     pub pool_size: usize,
     /// How long to wait for a pooled connection.
@@ -301,12 +303,14 @@ fn databases(from: &mut Sources) -> Databases {
         );
     }
     let [writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));
+    let read_models = url(from, "read_models_url");
     Databases {
         migrator,
         writer,
         projector,
         reader,
-        read_models: url(from, "read_models_url"),
+        read_models_migrator: url(from, "read_models_migrator_url").or_else(|| read_models.clone()),
+        read_models,
         pool_size: from.ranged("pool_size", 16, 2..=1_000),
         pool_wait: from.millis("pool_wait_ms", 5_000, 10..=60_000),
         tcp_user_timeout: from.millis("tcp_user_timeout_ms", 5_000, 100..=600_000),

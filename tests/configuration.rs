@@ -17,6 +17,7 @@ async fn every_fault_is_told_before_anything_starts() {
         ("projector_url", &format!("postgres://u:{SECRET}@h/d?sslkey=/k")),
         ("reader_url", &format!("postgres://u:{SECRET}@h/d?sslrootcert=/nonexistent")),
         ("read_models_url", &format!("mysql://u:{SECRET}@h/d")),
+        ("read_models_migrator_url", &format!("postgresql://u:{SECRET}@h/d?mood=good")),
         ("pool_size", "0"),
     ];
     let (code, said) = Process::fail(&database, &["keys", "list"], &settings);
@@ -31,6 +32,7 @@ async fn every_fault_is_told_before_anything_starts() {
         ("PROJECTOR_URL", "`sslcert` and `sslkey` go together"),
         ("READER_URL", "/nonexistent"),
         ("READ_MODELS_URL", "begin with postgres://"),
+        ("READ_MODELS_MIGRATOR_URL", "`mood`"),
         ("POOL_SIZE", "not within"),
     ] {
         let line = said.lines().find(|line| line.contains(&format!("(ANNALS_{name})")));

@@ -34,10 +34,12 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     let databases = &config.databases;
     let migrator =
         databases.migrator.as_ref().context("no URL of the migrator is configured: set migrator_url")?;
-    let read_models = databases.read_models.as_ref().unwrap_or(migrator);
+    let read_models_migrator = databases.read_models_migrator.as_ref().unwrap_or(migrator);
     let log = postgres::migrate_log(migrator, databases.tcp_user_timeout).await?;
-    let read = postgres::migrate_read_models(read_models, databases.tcp_user_timeout).await?;
-    for applied in log.iter().chain(&read) {
+    let read_models = postgres::migrate_read_models(read_models_migrator, databases.tcp_user_timeout).await;
+    let read_models = read_models
+        .context("the read models' database was not migrated; read_models_migrator_url names who may")?;
+    for applied in log.iter().chain(&read_models) {
         info!(migration = applied, "applied");
     }
     Ok(())
