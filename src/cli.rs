@@ -8,6 +8,7 @@ mod keys;
 mod projections;
 mod relay;
 mod serve;
+mod set;
 mod telemetry;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -18,20 +19,27 @@ use annals::{
     domain,
     serve::{Role, begin_incarnation, folders, migrate},
 };
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use telemetry::Telemetry;
 use tokio::time::Instant;
 
 /// An event-sourced backend: an append-only log in Postgres, relayed to Kafka, folded into read models.
 ///
-/// Settings come from annals.toml, from ANNALS_… variables and from flags, later ones winning; `annals config` shows
+/// Settings come from annals.toml, from ANNALS_… variables and from --set, later ones winning; `annals config` shows
 /// what is in force.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Example:\n  annals serve --role relay --set relay_mode=low-latency"
+)]
 pub(crate) struct Cli {
     /// The configuration file; annals.toml where it exists.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// What was given with `--set`.
+    #[arg(skip)]
+    settings: Vec<(String, String)>,
     #[command(subcommand)]
     command: Command,
 }
@@ -110,6 +118,20 @@ enum Bench {
     Relay(bench::relay::Options),
 }
 
+impl Cli {
+    /// Reads the command line; where that is wrong, the process ends here.
+    pub(crate) fn read() -> Self {
+        let matches = Self::program().get_matches();
+        let settings = set::given(&matches);
+        Self::from_arg_matches(&matches).map_or_else(|error| error.exit(), |read| Self { settings, ..read })
+    }
+
+    /// What it may look like.
+    fn program() -> clap::Command {
+        set::add(Self::command())
+    }
+}
+
 /// Runs the command; its errors go to stderr.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     // These need no configuration.
@@ -123,12 +145,12 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         }
         Command::Projections(command) if command.is_offline() => return ended(command.offline()),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "annals", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut Cli::program(), "annals", &mut std::io::stdout());
             return ExitCode::SUCCESS;
         }
         _ => {}
     }
-    let config = match Config::load(cli.config, vec![]) {
+    let config = match Config::load(cli.config, cli.settings) {
         Ok(config) => config,
         Err(faults) => {
             eprintln!("annals: {faults}");

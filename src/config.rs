@@ -212,22 +212,16 @@ pub struct Reads {
 
 impl Config {
     /// Reads the file, if any, the environment and `flags` (by setting name) and checks it all.
-    pub fn load(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> Result<Self, Faults> {
+    pub fn load(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Result<Self, Faults> {
         Self::from_sources(Sources::read(file, flags)?)
     }
 
     /// Checks what `sources` hold; every fault is reported, not only the first.
     pub fn from_sources(mut from: Sources) -> Result<Self, Faults> {
         let security = KafkaSecurity::read(&mut from);
-        let kafka = from.optional("kafka_brokers").map(|brokers: String| Kafka {
-            brokers,
-            security,
-            topic_prefix: String::new(),
-            partitions: 0,
-            replication: from.ranged("kafka_replication", -1, -1..=32),
-            record_bytes_max: 0,
-            request_timeout: from.millis("kafka_request_timeout_ms", 5_000, 100..=60_000),
-        });
+        let brokers: Option<String> = from.optional("kafka_brokers");
+        let replication = from.ranged("kafka_replication", -1, -1..=32);
+        let request_timeout = from.millis("kafka_request_timeout_ms", 5_000, 100..=60_000);
         let topic_prefix: String = from.value("topic_prefix", "annals".into());
         if !is_topic_prefix(&topic_prefix) {
             from.fault("topic_prefix", "1 to 100 of a-z, A-Z, 0-9, '.', '_' and '-'".into());
@@ -238,11 +232,14 @@ impl Config {
             listen: from.value("listen", SocketAddr::from(([127, 0, 0, 1], 8080))),
             metrics_listen: from.optional("metrics_listen"),
             databases: databases(&mut from),
-            kafka: kafka.map(|kafka| Kafka {
+            kafka: brokers.map(|brokers| Kafka {
+                brokers,
+                security,
                 topic_prefix,
                 partitions,
+                replication,
                 record_bytes_max: record_bytes_max(append.event_bytes_max),
-                ..kafka
+                request_timeout,
             }),
             projections_dir: PathBuf::from(from.value("projections_dir", "projections".to_owned())),
             auth: Auth::read(&mut from),
