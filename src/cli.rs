@@ -5,6 +5,7 @@ mod audit;
 mod command;
 mod configuration;
 mod keys;
+mod migrate;
 mod projections;
 mod relay;
 mod serve;
@@ -17,7 +18,7 @@ use annals::{
     api, asyncapi, bench,
     config::Config,
     domain,
-    serve::{Role, begin_incarnation, folders, migrate},
+    serve::{Role, folders},
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use telemetry::Telemetry;
@@ -54,22 +55,24 @@ enum Command {
     Worker,
     /// Brings the database's schema up to date.
     #[command(after_help = "Example:\n  ANNALS_DATABASE_URL=postgres://… annals migrate")]
-    Migrate {
-        /// After a restore from a backup: gives the log a new identity, deletes its topics and drops its read models,
-        /// all of which are made again from the log. Stop every server first.
-        #[arg(long)]
-        new_incarnation: bool,
-    },
+    Migrate(migrate::Options),
     /// Prints the OpenAPI document, with the read models of the projection folders.
     #[command(after_help = "Example:\n  annals openapi > openapi.yaml")]
     Openapi {
         /// The folder of projection folders.
         #[arg(long, value_name = "DIR", default_value = "projections")]
         projections: PathBuf,
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
     },
     /// Prints the AsyncAPI document: topics, and the records in them.
     #[command(after_help = "Example:\n  annals asyncapi > asyncapi.yaml")]
-    Asyncapi,
+    Asyncapi {
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -136,11 +139,17 @@ impl Cli {
 pub(crate) fn run(cli: Cli) -> ExitCode {
     // These need no configuration.
     match cli.command {
-        Command::Openapi { projections } => {
-            return ended(folders(&projections).map(|folders| print!("{}", api::document::yaml(&folders))));
+        Command::Openapi { projections, json } => {
+            return ended(folders(&projections).map(|folders| match json {
+                true => println!("{}", api::document::of_program(&folders)),
+                false => print!("{}", api::document::yaml(&folders)),
+            }));
         }
-        Command::Asyncapi => {
-            print!("{}", asyncapi::yaml(&domain::registry()));
+        Command::Asyncapi { json } => {
+            match json {
+                true => println!("{}", asyncapi::document(&domain::registry())),
+                false => print!("{}", asyncapi::yaml(&domain::registry())),
+            }
             return ExitCode::SUCCESS;
         }
         Command::Projections(command) if command.is_offline() => return ended(command.offline()),
@@ -195,11 +204,7 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<Instant> {
     match command {
         Command::Serve(options) => return serve::run(config, options.roles()).await,
         Command::Worker => return serve::run(config, vec![Role::Projector]).await,
-        Command::Migrate { new_incarnation: false } => migrate(&config).await,
-        Command::Migrate { new_incarnation: true } => {
-            println!("{}", begin_incarnation(&config).await?);
-            Ok(())
-        }
+        Command::Migrate(options) => migrate::run(&config, options).await,
         Command::Execute(options) => command::run(config, options).await,
         Command::Projections(command) => projections::run(config, command).await,
         Command::Keys(keys) => keys::run(config, keys).await,
@@ -211,7 +216,39 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<Instant> {
         Command::Bench(Bench::Growth(options)) => bench::growth::run(config, options).await,
         Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,
         Command::Bench(Bench::Relay(options)) => bench::relay::run(config, options).await,
-        Command::Openapi { .. } | Command::Asyncapi | Command::Completions { .. } => Ok(()),
+        Command::Openapi { .. } | Command::Asyncapi { .. } | Command::Completions { .. } => Ok(()),
     }?;
     Ok(Instant::now() + patience)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They serve until they are ended, print a script, or measure for people.
+    const FOR_PEOPLE: [&str; 4] = ["serve", "worker", "completions", "bench "];
+
+    /// The commands without others below them, by name.
+    fn leaves(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
+        if !command.has_subcommands() {
+            return vec![(name.to_owned(), command.clone())];
+        }
+        let below = command.get_subcommands();
+        below.flat_map(|below| leaves(below, format!("{name} {}", below.get_name()).trim())).collect()
+    }
+
+    #[test]
+    fn every_command_has_an_example_and_speaks_to_machines() {
+        let program = Cli::program();
+        program.clone().debug_assert();
+        let example = |command: &clap::Command| command.get_after_help().map(ToString::to_string);
+        assert!(example(&program).expect("an example").contains("--set "));
+        for (name, command) in leaves(&program, "") {
+            let example = example(&command).unwrap_or_default();
+            assert!(example.contains(&format!("annals {name}")), "{name}: {example}");
+            let speaks = command.get_arguments().any(|argument| argument.get_long() == Some("json"));
+            let is_for_people = FOR_PEOPLE.iter().any(|other| name.starts_with(other));
+            assert!(speaks != is_for_people, "{name}: --json {speaks}");
+        }
+    }
 }
