@@ -5,9 +5,11 @@ mod audit;
 mod command;
 mod configuration;
 mod keys;
+mod migrate;
 mod projections;
 mod relay;
 mod serve;
+mod set;
 mod telemetry;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -16,21 +18,29 @@ use annals::{
     api, asyncapi, bench,
     config::Config,
     domain,
-    serve::{Role, begin_incarnation, folders, migrate},
+    serve::{Role, folders},
 };
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use telemetry::Telemetry;
+use tokio::time::Instant;
 
 /// An event-sourced backend: an append-only log in Postgres, relayed to Kafka, folded into read models.
 ///
-/// Settings come from annals.toml, from ANNALS_… variables and from flags, later ones winning; `annals config` shows
+/// Settings come from annals.toml, from ANNALS_… variables and from --set, later ones winning; `annals config` shows
 /// what is in force.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Example:\n  annals serve --role relay --set relay_mode=low-latency"
+)]
 pub(crate) struct Cli {
     /// The configuration file; annals.toml where it exists.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// What was given with `--set`.
+    #[arg(skip)]
+    settings: Vec<(String, String)>,
     #[command(subcommand)]
     command: Command,
 }
@@ -45,22 +55,24 @@ enum Command {
     Worker,
     /// Brings the database's schema up to date.
     #[command(after_help = "Example:\n  ANNALS_DATABASE_URL=postgres://… annals migrate")]
-    Migrate {
-        /// After a restore from a backup: gives the log a new identity, deletes its topics and drops its read models,
-        /// all of which are made again from the log. Stop every server first.
-        #[arg(long)]
-        new_incarnation: bool,
-    },
+    Migrate(migrate::Options),
     /// Prints the OpenAPI document, with the read models of the projection folders.
     #[command(after_help = "Example:\n  annals openapi > openapi.yaml")]
     Openapi {
         /// The folder of projection folders.
         #[arg(long, value_name = "DIR", default_value = "projections")]
         projections: PathBuf,
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
     },
     /// Prints the AsyncAPI document: topics, and the records in them.
     #[command(after_help = "Example:\n  annals asyncapi > asyncapi.yaml")]
-    Asyncapi,
+    Asyncapi {
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -109,25 +121,45 @@ enum Bench {
     Relay(bench::relay::Options),
 }
 
+impl Cli {
+    /// Reads the command line; where that is wrong, the process ends here.
+    pub(crate) fn read() -> Self {
+        let matches = Self::program().get_matches();
+        let settings = set::given(&matches);
+        Self::from_arg_matches(&matches).map_or_else(|error| error.exit(), |read| Self { settings, ..read })
+    }
+
+    /// What it may look like.
+    fn program() -> clap::Command {
+        set::add(Self::command())
+    }
+}
+
 /// Runs the command; its errors go to stderr.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     // These need no configuration.
     match cli.command {
-        Command::Openapi { projections } => {
-            return ended(folders(&projections).map(|folders| print!("{}", api::document::yaml(&folders))));
+        Command::Openapi { projections, json } => {
+            return ended(folders(&projections).map(|folders| match json {
+                true => println!("{}", api::document::of_program(&folders)),
+                false => print!("{}", api::document::yaml(&folders)),
+            }));
         }
-        Command::Asyncapi => {
-            print!("{}", asyncapi::yaml(&domain::registry()));
+        Command::Asyncapi { json } => {
+            match json {
+                true => println!("{}", asyncapi::document(&domain::registry())),
+                false => print!("{}", asyncapi::yaml(&domain::registry())),
+            }
             return ExitCode::SUCCESS;
         }
         Command::Projections(command) if command.is_offline() => return ended(command.offline()),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "annals", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut Cli::program(), "annals", &mut std::io::stdout());
             return ExitCode::SUCCESS;
         }
         _ => {}
     }
-    let config = match Config::load(cli.config, vec![]) {
+    let config = match Config::load(cli.config, cli.settings) {
         Ok(config) => config,
         Err(faults) => {
             eprintln!("annals: {faults}");
@@ -139,37 +171,40 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Ok(telemetry) => telemetry,
         Err(error) => return ended(Err(error)),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(execute(cli.command, config)),
-        Err(error) => Err(error.into()),
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ended(Err(error.into())),
     };
-    ended(result)
+    let patience = config.shutdown_timeout;
+    let result = runtime.block_on(execute(cli.command, config));
+    // Threads may be blocked, as by brokers that do not answer.
+    let left = result.as_ref().map_or(patience, |deadline| deadline.duration_since(Instant::now()));
+    runtime.shutdown_timeout(left);
+    ended(result.map(drop))
 }
 
 fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            let is_wrong_use = error.is::<command::NoJson>();
             match error.downcast_ref::<command::Refused>() {
                 // For machines: nothing but the problem.
                 Some(refused) => eprintln!("{refused}"),
                 None => eprintln!("annals: {error:#}"),
             }
-            ExitCode::FAILURE
+            if is_wrong_use { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
 
-async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
+/// Does what is asked; tells until when what is left may take.
+async fn execute(command: Command, config: Config) -> anyhow::Result<Instant> {
+    let patience = config.shutdown_timeout;
     match command {
-        Command::Serve(options) => serve::run(config, options.roles()).await,
-        Command::Worker => serve::run(config, vec![Role::Projector]).await,
-        Command::Migrate { new_incarnation: false } => migrate(&config).await,
-        Command::Migrate { new_incarnation: true } => {
-            println!("{}", begin_incarnation(&config).await?);
-            Ok(())
-        }
+        Command::Serve(options) => return serve::run(config, options.roles()).await,
+        Command::Worker => return serve::run(config, vec![Role::Projector]).await,
+        Command::Migrate(options) => migrate::run(&config, options).await,
         Command::Execute(options) => command::run(config, options).await,
         Command::Projections(command) => projections::run(config, command).await,
         Command::Keys(keys) => keys::run(config, keys).await,
@@ -181,6 +216,39 @@ async fn execute(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Bench(Bench::Growth(options)) => bench::growth::run(config, options).await,
         Command::Bench(Bench::Command(options)) => bench::command::run(config, options).await,
         Command::Bench(Bench::Relay(options)) => bench::relay::run(config, options).await,
-        Command::Openapi { .. } | Command::Asyncapi | Command::Completions { .. } => Ok(()),
+        Command::Openapi { .. } | Command::Asyncapi { .. } | Command::Completions { .. } => Ok(()),
+    }?;
+    Ok(Instant::now() + patience)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They serve until they are ended, print a script, or measure for people.
+    const FOR_PEOPLE: [&str; 4] = ["serve", "worker", "completions", "bench "];
+
+    /// The commands without others below them, by name.
+    fn leaves(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
+        if !command.has_subcommands() {
+            return vec![(name.to_owned(), command.clone())];
+        }
+        let below = command.get_subcommands();
+        below.flat_map(|below| leaves(below, format!("{name} {}", below.get_name()).trim())).collect()
+    }
+
+    #[test]
+    fn every_command_has_an_example_and_speaks_to_machines() {
+        let program = Cli::program();
+        program.clone().debug_assert();
+        let example = |command: &clap::Command| command.get_after_help().map(ToString::to_string);
+        assert!(example(&program).expect("an example").contains("--set "));
+        for (name, command) in leaves(&program, "") {
+            let example = example(&command).unwrap_or_default();
+            assert!(example.contains(&format!("annals {name}")), "{name}: {example}");
+            let speaks = command.get_arguments().any(|argument| argument.get_long() == Some("json"));
+            let is_for_people = FOR_PEOPLE.iter().any(|other| name.starts_with(other));
+            assert!(speaks != is_for_people, "{name}: --json {speaks}");
+        }
     }
 }

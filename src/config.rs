@@ -20,6 +20,9 @@ pub use command::{Command, CommandTopic};
 pub use kafka::{KafkaSecurity, Sasl};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
+use tracing_subscriber::EnvFilter;
+
+use crate::postgres;
 
 /// Room for a record's key and headers; they repeat what is bounded elsewhere, and come to 1 kB or so.
 const HEADERS_BYTES_MAX: usize = 64 << 10;
@@ -68,6 +71,8 @@ pub struct Databases {
     pub reader: SecretString,
     /// Where read models live when that is not the log's database.
     pub read_models: Option<SecretString>,
+    /// Who migrates the read models' database, when that is not `migrator`.
+    pub read_models_migrator: Option<SecretString>,
     /// Connections per role and process.
     pub pool_size: usize,
     /// How long to wait for a pooled connection.
@@ -211,22 +216,16 @@ pub struct Reads {
 
 impl Config {
     /// Reads the file, if any, the environment and `flags` (by setting name) and checks it all.
-    pub fn load(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> Result<Self, Faults> {
+    pub fn load(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Result<Self, Faults> {
         Self::from_sources(Sources::read(file, flags)?)
     }
 
     /// Checks what `sources` hold; every fault is reported, not only the first.
     pub fn from_sources(mut from: Sources) -> Result<Self, Faults> {
         let security = KafkaSecurity::read(&mut from);
-        let kafka = from.optional("kafka_brokers").map(|brokers: String| Kafka {
-            brokers,
-            security,
-            topic_prefix: String::new(),
-            partitions: 0,
-            replication: from.ranged("kafka_replication", -1, -1..=32),
-            record_bytes_max: 0,
-            request_timeout: from.millis("kafka_request_timeout_ms", 5_000, 100..=60_000),
-        });
+        let brokers: Option<String> = from.optional("kafka_brokers");
+        let replication = from.ranged("kafka_replication", -1, -1..=32);
+        let request_timeout = from.millis("kafka_request_timeout_ms", 5_000, 100..=60_000);
         let topic_prefix: String = from.value("topic_prefix", "annals".into());
         if !is_topic_prefix(&topic_prefix) {
             from.fault("topic_prefix", "1 to 100 of a-z, A-Z, 0-9, '.', '_' and '-'".into());
@@ -237,11 +236,14 @@ impl Config {
             listen: from.value("listen", SocketAddr::from(([127, 0, 0, 1], 8080))),
             metrics_listen: from.optional("metrics_listen"),
             databases: databases(&mut from),
-            kafka: kafka.map(|kafka| Kafka {
+            kafka: brokers.map(|brokers| Kafka {
+                brokers,
+                security,
                 topic_prefix,
                 partitions,
+                replication,
                 record_bytes_max: record_bytes_max(append.event_bytes_max),
-                ..kafka
+                request_timeout,
             }),
             projections_dir: PathBuf::from(from.value("projections_dir", "projections".to_owned())),
             auth: Auth::read(&mut from),
@@ -278,6 +280,9 @@ impl Config {
                 "`dev` has fixed keys and is refused unless `listen` is a loopback address".into(),
             );
         }
+        if let Err(error) = EnvFilter::try_new(&config.log.filter) {
+            from.fault("log", format!("{error}: a filter is like `info,annals::relay=debug`"));
+        }
         if config.log.otlp_endpoint.as_ref().is_some_and(|endpoint| !endpoint.starts_with("http://")) {
             from.fault("otlp_endpoint", "begins with http://, as http://127.0.0.1:4318 does".into());
         }
@@ -287,9 +292,9 @@ impl Config {
 }
 
 fn databases(from: &mut Sources) -> Databases {
-    let shared: Option<SecretString> = from.secret("database_url");
+    let shared = url(from, "database_url");
     let missing = || SecretString::from(String::new());
-    let mut role = |name: &'static str| from.secret(name).or_else(|| shared.clone());
+    let mut role = |name: &'static str| url(from, name).or_else(|| shared.clone());
     let migrator = role("migrator_url");
     let urls = [role("writer_url"), role("projector_url"), role("reader_url")];
     if urls.iter().any(Option::is_none) {
@@ -300,16 +305,27 @@ fn databases(from: &mut Sources) -> Databases {
         );
     }
     let [writer, projector, reader] = urls.map(|url| url.unwrap_or_else(missing));
+    let read_models = url(from, "read_models_url");
     Databases {
         migrator,
         writer,
         projector,
         reader,
-        read_models: from.secret("read_models_url"),
+        read_models_migrator: url(from, "read_models_migrator_url").or_else(|| read_models.clone()),
+        read_models,
         pool_size: from.ranged("pool_size", 16, 2..=1_000),
         pool_wait: from.millis("pool_wait_ms", 5_000, 10..=60_000),
         tcp_user_timeout: from.millis("tcp_user_timeout_ms", 5_000, 100..=600_000),
     }
+}
+
+/// A database's URL, checked as far as that goes without the database.
+fn url(from: &mut Sources, name: &'static str) -> Option<SecretString> {
+    let url = from.secret(name)?;
+    if let Err(error) = postgres::session(&url, Duration::ZERO) {
+        from.fault(name, error.to_string());
+    }
+    Some(url)
 }
 
 fn append(from: &mut Sources, partitions: i32) -> Append {

@@ -22,8 +22,12 @@ use crate::{config::Databases, tls};
 /// Why a database could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the database URL is not valid: {0}")]
-    Url(#[source] tokio_postgres::Error),
+    #[error(
+        "the database URL does not begin with postgres:// or postgresql://, as postgres://user@host/database does"
+    )]
+    NoUrl,
+    #[error("the database URL is not valid: {}", told(.0))]
+    Url(tokio_postgres::Error),
     #[error(
         "`sslmode={0}` in the database URL is none of disable, allow, prefer, require, verify-ca and verify-full"
     )]
@@ -93,7 +97,7 @@ impl Error {
                 Failure::Fatal
             }
             Self::Connect(_) | Self::Silent => Failure::Transient,
-            Self::Url(_) | Self::SslMode(_) | Self::Tls(_) | Self::Pool(_) => Failure::Fatal,
+            Self::NoUrl | Self::Url(_) | Self::SslMode(_) | Self::Tls(_) | Self::Pool(_) => Failure::Fatal,
         }
     }
 }

@@ -11,8 +11,9 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, ensure};
 use deadpool_postgres::Pool;
+use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio::{net::TcpListener, sync::watch, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
@@ -21,10 +22,10 @@ pub use self::schema::{begin_incarnation, migrate};
 use crate::{
     admin::Admin,
     aggregate::Registry,
-    api,
+    api::{self, auth::keys},
     audit::{Audit, index},
     command::{Commands, background, topic},
-    config::{Config, Databases},
+    config::{Auth, Config, Databases},
     domain,
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
     postgres,
@@ -69,13 +70,17 @@ struct Process {
     shutdown: CancellationToken,
 }
 
-/// Runs these parts until `shutdown`; returns when all have ended. `listening` is told the API's address.
+/// Runs these parts until `shutdown`; returns when all have ended, with the time by which the process has to. `listening` is
+/// told the API's address.
 pub async fn run(
     config: Config,
     roles: &[Role],
     shutdown: CancellationToken,
     listening: impl FnOnce(SocketAddr),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<time::Instant> {
+    let patience = config.shutdown_timeout;
+    let deadline = shutdown.clone().cancelled_owned().map(move |()| time::Instant::now() + patience);
+    let deadline = tokio::spawn(deadline);
     schema::prepare(&config).await?;
     let folders = folders(&config.projections_dir)?;
     let writer = postgres::pool(&config.databases.writer, &config.databases)?;
@@ -117,8 +122,9 @@ pub async fn run(
         process.observe(None)?;
         shutdown.cancelled().await;
     }
-    process.end().await;
-    Ok(())
+    let deadline = deadline.await?;
+    process.end(deadline).await;
+    Ok(deadline)
 }
 
 /// The command pipeline alone, for one command from the command line. Servers hear of it by their slow poll.
@@ -284,6 +290,9 @@ impl Process {
             keys: self.few(4)?,
             open,
         };
+        if matches!(self.config.auth, Auth::Keys) && !keys::any(&self.writer).await? {
+            warn!("no API key works yet: `annals keys create NAME --role admin` makes one");
+        }
         listening(address);
         api::serve(deps, &self.config, listener, shutdown).await;
         Ok(())
@@ -352,10 +361,10 @@ impl Process {
     }
 
     /// Ends what is left, within its time.
-    async fn end(self) {
+    async fn end(self, deadline: time::Instant) {
         self.shutdown.cancel();
         self.tasks.close();
-        if timeout(self.config.shutdown_timeout, self.tasks.wait()).await.is_err() {
+        if time::timeout_at(deadline, self.tasks.wait()).await.is_err() {
             warn!(left = self.tasks.len(), "the time for the shutdown is over; what is left is cut off");
         }
     }

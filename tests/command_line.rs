@@ -2,7 +2,7 @@
 
 mod support;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Database, process::Process, until};
 
 fn told(printed: &str) -> Value {
@@ -47,8 +47,53 @@ async fn a_no_is_a_problem_on_stderr_and_exit_code_1() {
     assert_eq!(kind(&["order.confirm", "--id", unknown, "--if-match", "3"]), "/problems/version-mismatch");
     let invalid = problem(&["project.create", "--json", r#"{"name": " "}"#]);
     assert_eq!((&invalid["status"], &invalid["errors"][0]["pointer"]), (&422.into(), &"/name".into()));
-    assert!(fail(&["project.create", "--json", "{"]).starts_with("annals: --json is no JSON"));
+    let (code, said) = Process::fail(&database, &["command", "project.create", "--json", "{"], &[]);
+    assert!(code == Some(2) && said.starts_with("annals: --json is no JSON"), "{said}");
     assert!(database.events().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_are_told_what_was_done() {
+    let (database, dir) = (Database::empty().await, tempfile::tempdir().expect("made"));
+    let dir = dir.path().to_str().expect("UTF-8");
+    let run = |arguments: &[&str]| told(&Process::run(&database, &[arguments, &["--json"]].concat(), &[]));
+    let migrated = run(&["migrate"]);
+    assert!(
+        ["log", "read_models"].iter().all(|of| migrated[of].as_array().is_some_and(|all| !all.is_empty()))
+    );
+    let again = run(&["migrate", "--new-incarnation"]);
+    assert_eq!((&again["log"], &again["read_models"]), (&json!([]), &json!([])));
+    assert_eq!(again["log_id"], json!(database.identity().await.log_id));
+    assert_eq!(run(&["openapi"])["info"]["title"], "Annals");
+    assert_eq!(run(&["asyncapi"])["channels"]["order"]["address"], "{prefix}.order");
+
+    let made = run(&["projections", "new", "shipments", "--projections", dir]);
+    assert_eq!((&made["name"], made["files"].as_array().map(Vec::len)), (&json!("shipments"), Some(3)));
+    let key = run(&["keys", "create", "shop", "--role", "consumer"]);
+    let revoked = run(&["keys", "revoke", key["id"].as_str().expect("an id")]);
+    assert_eq!((&revoked["id"], &revoked["state"]), (&key["id"], &json!("revoked")));
+
+    let annals = Process::serve(&database, &[], &[]);
+    let projection =
+        |action: &str, options: &[&str]| run(&[&["projections", action, "orders"], options].concat());
+    until("there is a read model", || async {
+        run(&["projections", "list"]).as_array().is_some_and(|all| all.len() > 1)
+    })
+    .await;
+    assert_eq!(projection("show", &[])["projection"], "orders");
+    assert_eq!(projection("pause", &[])["state"], "paused");
+    assert_eq!(projection("resume", &[])["state"], "running");
+    assert_eq!(projection("rebuild", &["--manual"])[0]["state"], "waiting");
+    assert_eq!(projection("cancel", &[])["projection"], "orders");
+    let generation = || projection("show", &[])["generation"].as_i64().expect("a number");
+    let before = generation();
+    projection("rebuild", &["--manual"]);
+    assert!(projection("swap", &[])["id"].is_string(), "the rebuild");
+    until("it is swapped", || async { generation() > before }).await;
+    assert_eq!(projection("rollback", &[])["generation"], before);
+    drop(annals);
+    let exported = Process::run(&database, &["audit", "export", "--json"], &[]);
+    assert!(exported.lines().map(told).all(|line| line.is_object()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

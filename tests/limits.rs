@@ -70,6 +70,26 @@ async fn a_request_that_takes_too_long_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_calls_is_found_out_within_the_same_time() {
+    let database = Database::new().await;
+    let keys = [("auth", "keys"), ("api_request_timeout_ms", "100")];
+    let by_key = Server::without_projections(&database, &keys).await;
+    let by_name = Server::without_projections(&database, &keys[1..]).await;
+    let mut locker = database.client().await;
+    let lock = locker.transaction().await.expect("begun");
+    lock.batch_execute("lock table log.api_keys, log.access in access exclusive mode").await.expect("locked");
+    let key = format!("annals_{}", "A".repeat(43));
+    for request in [
+        by_key.anonymous(Method::GET, "/api/orders").bearer_auth(key),
+        by_name.anonymous(Method::GET, "/api/audit/events").bearer_auth("dev-auditor"),
+    ] {
+        let late = timeout(PATIENCE, Answer::of(request)).await.expect("it answers in time");
+        assert_eq!((late.status.as_u16(), late.problem().as_str()), (503, "overloaded"));
+        assert_eq!(late.header("retry-after"), Some("1"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_beyond_the_room_wait_until_there_is_some() {
     let database = Database::new().await;
     let server = Server::without_projections(&database, &[("api_connections_max", "1")]).await;

@@ -189,6 +189,74 @@ async fn the_first_key_is_made_on_the_command_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_key_is_told_how_to_make_one() {
+    let (database, folder) = (Database::new().await, tempfile::tempdir().expect("a folder"));
+    let settings = [("auth", "keys")];
+    let path = folder.path().join("log");
+    let hints = |settings: &[(&str, &str)]| {
+        let log = std::fs::File::create(&path).expect("a file");
+        drop(Process::serve_logging(&database, settings, log));
+        let said = std::fs::read_to_string(&path).expect("a log");
+        said.matches("`annals keys create NAME --role admin` makes one").count()
+    };
+    assert_eq!((hints(&settings), hints(&[])), (1, 0), "with keys, and with `dev`");
+    let create = ["keys", "create", "ops", "--role", "admin", "--json"];
+    let made: Value = Process::run(&database, &create, &settings).parse().expect("JSON");
+    assert_eq!(hints(&settings), 0);
+    Process::run(&database, &["keys", "revoke", made["id"].as_str().expect("an id")], &settings);
+    assert_eq!(hints(&settings), 1, "a key that was revoked is none");
+}
+
+/// Ends it, and tells how long that takes.
+async fn time_to_end(annals: &mut Process) -> Duration {
+    let began = Instant::now();
+    annals.signal("TERM");
+    assert_eq!(annals.end().await, Some(0));
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_end_is_cut_off_in_time() {
+    let database = Database::new().await;
+    let mut annals = Process::serve(&database, &[], &[("shutdown_timeout_seconds", "3")]);
+    let client = Client::new();
+    let mut locker = database.client().await;
+    let lock = locker.transaction().await.expect("begun");
+    lock.batch_execute("lock table log.events in access exclusive mode").await.expect("locked");
+    let asking = client.post(format!("{}/api/orders", annals.url)).bearer_auth("dev-consumer");
+    let asking = asking.header("Content-Type", "application/json").body(support::ORDER).send();
+    let waiting = database.client().await;
+    let ending = async {
+        until("the request and its append wait", || async {
+            let row = waiting.query_one(include_str!("support/waits.sql"), &[&"log.append"]).await;
+            row.expect("a row").get(0)
+        })
+        .await;
+        time_to_end(&mut annals).await
+    };
+    let (cut_off, time) = tokio::join!(asking, ending);
+    assert!(cut_off.is_err_and(|error| !error.is_connect()), "the request is cut off");
+    assert!(time < Duration::from_secs(5), "once the time for both, not for each: {time:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn brokers_that_do_not_answer_are_not_waited_for_at_the_end() {
+    let database = Database::new().await;
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let brokers = mute.local_addr().expect("bound").to_string();
+    let settings = [
+        ("kafka_brokers", &*brokers),
+        ("kafka_request_timeout_ms", "60000"),
+        ("command_topic_principal", "shop"),
+        ("shutdown_timeout_seconds", "1"),
+    ];
+    let mut annals = Process::serve(&database, &["--role", "api"], &settings);
+    let _asked = mute.accept().expect("it asks for the command topic");
+    let time = time_to_end(&mut annals).await;
+    assert!(time < Duration::from_secs(10), "{time:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_orderly_end_answers_what_was_accepted() {
     let database = Database::new().await;
     let mut annals = Process::serve(&database, &[], &[]);

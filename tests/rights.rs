@@ -80,9 +80,11 @@ async fn migrated() -> Logins {
 }
 
 fn run(logins: &Logins, arguments: &[&str], parts: &[&str]) -> String {
-    let settings = logins.settings(parts);
-    let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    Process::run(logins.database(), arguments, &settings)
+    Process::run(logins.database(), arguments, &borrowed(&logins.settings(parts)))
+}
+
+fn borrowed(settings: &[(String, String)]) -> Vec<(&str, &str)> {
+    settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 /// Whether the rights allow a statement, whatever else is wrong with it; it is undone. A view cannot be truncated.
@@ -183,6 +185,33 @@ async fn nobody_becomes_more_than_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn read_models_elsewhere_are_migrated_by_a_login_of_their_own() {
+    let mut logins = Logins::new().await;
+    let [migrator, read_models] = logins.part_read_models().await;
+    let settings = |parts: &[&str], more: &[&(String, String)]| {
+        let mut settings = logins.settings(parts);
+        settings.extend(more.iter().map(|setting| (*setting).clone()));
+        settings
+    };
+    let migrate = settings(&PARTS, &[&read_models]);
+    let (code, said) = Process::fail(logins.database(), &["migrate"], &borrowed(&migrate));
+    assert!(code == Some(1) && said.contains("read_models_migrator_url names who may"), "{said}");
+    let migrate = settings(&PARTS, &[&read_models, &migrator]);
+    Process::run(logins.database(), &["migrate"], &borrowed(&migrate));
+    let serve = settings(&PARTS[1..], &[&read_models]);
+    let server = Process::serve(logins.database(), &[], &borrowed(&serve));
+    let http = reqwest::Client::new();
+    let request = |method, path: &str| {
+        http.request(method, format!("{}{path}", server.url)).bearer_auth("dev-consumer")
+    };
+    let created = Answer::of(request(Method::POST, "/api/orders").json(&order())).await;
+    let token = created.header("consistency-token").expect("a token");
+    let read = request(Method::GET, created.header("location").expect("a location"));
+    let row = Answer::of(read.header("consistency-token", token).header("prefer", "wait=30")).await;
+    assert_eq!((row.status, &row.json()["status"]), (StatusCode::OK, &Value::from("created")), "{row:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_whole_program_runs_on_four_logins() {
     let logins = migrated().await;
     let parts = ["writer", "projector", "reader"];
@@ -198,8 +227,7 @@ async fn the_whole_program_runs_on_four_logins() {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
-    let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let mut server = Process::serve(logins.database(), &[], &settings);
+    let mut server = Process::serve(logins.database(), &[], &borrowed(&settings));
     let http = reqwest::Client::new();
     let request =
         |method, path: &str| http.request(method, format!("{}{path}", server.url)).bearer_auth(key.trim());

@@ -82,7 +82,19 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
 }
 
 impl<E: Endpoint<Output = Response>> Edge<E> {
-    async fn answer(&self, mut request: Request) -> Result<Response, Problem> {
+    /// The answer, unless it takes too long to begin.
+    async fn answer(&self, request: Request) -> Result<Response, Problem> {
+        let late = |_| {
+            Problem::overloaded(
+                "The request took too long. Whether a command was carried out is not known; the same \
+                 Idempotency-Key tells.",
+            )
+        };
+        timeout(self.limits.request_timeout, self.admit(request)).await.map_err(late)?
+    }
+
+    /// Lets those in who may, and asks the routes.
+    async fn admit(&self, mut request: Request) -> Result<Response, Problem> {
         if let Some(response) = self.cors.preflight(&request) {
             return Ok(response);
         }
@@ -101,14 +113,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             request.set_data(caller);
         }
         request.set_data(self.core.clone());
-        let late = |_| {
-            Problem::overloaded(
-                "The request took too long. Whether a command was carried out is not known; the same \
-                 Idempotency-Key tells.",
-            )
-        };
-        let answer = timeout(self.limits.request_timeout, self.routes.call(request)).await.map_err(late)?;
-        answer.map_err(Problem::of)
+        self.routes.call(request).await.map_err(Problem::of)
     }
 
     /// The framework's own bounds are wider, and told without a body.

@@ -34,6 +34,9 @@ pub(crate) enum Audit {
         /// ndjson or csv.
         #[arg(long, default_value = "ndjson")]
         format: Format,
+        /// As JSON, for machines: the format ndjson, an object a line.
+        #[arg(long, conflicts_with = "format")]
+        json: bool,
         /// Recorded at or after.
         #[arg(long)]
         from: Option<DateTime<Utc>>,
@@ -54,7 +57,7 @@ pub(crate) async fn run(config: Config, command: Audit) -> anyhow::Result<()> {
     let audit = auditing(&config)?;
     match command {
         Audit::Verify { json } => verify(audit, json).await,
-        Audit::Export { format, from, to, stream_type, actor, output } => {
+        Audit::Export { format, json: _, from, to, stream_type, actor, output } => {
             let filter = Filter { from, to, stream_type, actor, ..Filter::default() };
             // First, so that a refusal leaves the file as it is.
             let mut lines = pin!(audit.export(filter, format).await?);

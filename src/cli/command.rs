@@ -7,7 +7,6 @@ use annals::{
     log::Version,
     serve::{folders, pipeline},
 };
-use anyhow::Context;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -37,9 +36,14 @@ pub(crate) struct Options {
 #[error("{0:#}")]
 pub(crate) struct Refused(Value);
 
+/// A body that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("--json is no JSON: {0}")]
+pub(crate) struct NoJson(#[from] serde_json::Error);
+
 /// Carries a command out, straight on the database, and prints what became of it; the problem goes to stderr.
 pub(crate) async fn run(config: Config, options: Options) -> anyhow::Result<()> {
-    let body: Value = serde_json::from_str(&options.json).context("--json is no JSON")?;
+    let body: Value = serde_json::from_str(&options.json).map_err(NoJson)?;
     let document = api::document::of_program(&folders(&config.projections_dir)?);
     let contract = api::contract(&document, config.body_limit_bytes);
     let commands = pipeline(&config).await?;

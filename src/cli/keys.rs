@@ -43,7 +43,12 @@ pub(crate) enum Keys {
     },
     /// Revokes a key for good.
     #[command(after_help = "Example:\n  annals keys revoke 01990a3c-…")]
-    Revoke { id: Uuid },
+    Revoke {
+        id: Uuid,
+        /// As JSON, for machines.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(crate) async fn run(config: Config, command: Keys) -> anyhow::Result<()> {
@@ -75,12 +80,16 @@ pub(crate) async fn run(config: Config, command: Keys) -> anyhow::Result<()> {
                 println!("{}  {:<8} {:<28} {}", key.id, state(&key), roles(&key).join(","), key.name);
             }
         }
-        Keys::Revoke { id } => {
+        Keys::Revoke { id, json } => {
             let admin = admin(&config, vec![]).await?;
             ensure!(
                 keys::revoke(&admin, &asker("keys revoke"), id).await?,
                 "there is no key {id} that still works; `annals keys list` shows all"
             );
+            if json {
+                let revoked = listed().await?.into_iter().find(|key| key.id == id);
+                println!("{}", as_json(&revoked.context("a key revoked just now is not there")?));
+            }
         }
     }
     Ok(())

@@ -34,7 +34,7 @@ pub(crate) enum Projections {
     },
     /// Shows a read model: its generations, its place in the log, its rebuilds.
     #[command(after_help = "Example:\n  annals projections show orders")]
-    Show { name: String },
+    Show(Named),
     /// Makes a folder that works, to begin with.
     #[command(after_help = "Example:\n  annals projections new shipments --event order.shipped")]
     New(folders::New),
@@ -43,12 +43,7 @@ pub(crate) enum Projections {
     Check(folders::Check),
     /// Builds a read model beside the one that serves, compares the two and drops it.
     #[command(after_help = "Example:\n  annals projections verify orders")]
-    Verify {
-        name: String,
-        /// As JSON, for machines.
-        #[arg(long)]
-        json: bool,
-    },
+    Verify(Named),
     /// Builds a read model anew from the whole log while the present one serves, and swaps it in.
     #[command(after_help = "Example:\n  annals projections rebuild orders --max-events-per-second 20000")]
     Rebuild(building::Rebuilding),
@@ -60,21 +55,16 @@ pub(crate) enum Projections {
     Resume(Target),
     /// Ends the rebuild of a read model and drops what it made.
     #[command(after_help = "Example:\n  annals projections cancel orders")]
-    Cancel { name: String },
+    Cancel(Named),
     /// Lets the rebuilt generation serve that waits for it.
     #[command(after_help = "Example:\n  annals projections swap orders")]
-    Swap { name: String },
+    Swap(Named),
     /// Lets the generation that served before serve again, as fresh as the present one.
     #[command(after_help = "Example:\n  annals projections rollback orders")]
-    Rollback { name: String },
+    Rollback(Named),
     /// Lists the events that a read model has set apart.
     #[command(after_help = "Example:\n  annals projections parked orders")]
-    Parked {
-        name: String,
-        /// As JSON, for machines.
-        #[arg(long)]
-        json: bool,
-    },
+    Parked(Named),
     /// Folds the events of a stream that is set apart, in order, as far as that goes now.
     #[command(after_help = "Example:\n  annals projections retry orders order/01990a3c-…")]
     Retry(parked::Apart),
@@ -83,9 +73,19 @@ pub(crate) enum Projections {
     Skip(parked::Apart),
 }
 
+/// A read model.
+#[derive(clap::Args)]
+pub(crate) struct Named {
+    name: String,
+    /// As JSON, for machines.
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(clap::Args)]
 pub(crate) struct Target {
-    name: String,
+    #[command(flatten)]
+    named: Named,
     #[arg(long)]
     rebuild: bool,
 }
@@ -112,36 +112,38 @@ pub(crate) async fn run(config: Config, command: Projections) -> anyhow::Result<
     let read = postgres::pool(read, databases)?;
     match command {
         Projections::List { json } => list(&config, &read, json).await,
-        Projections::Show { name } => {
+        // For people too.
+        Projections::Show(Named { name, json: _ }) => {
             let rebuilds = rebuild::list(&read, Some(&name)).await?;
             let mut shown = serde_json::to_value(one(&read, &name).await?)?;
             shown["lag"] = serde_json::to_value(lags(&config, &read).await?.remove(&name))?;
             shown["rebuilds"] = serde_json::to_value(rebuilds)?;
             print_json(&shown)
         }
-        Projections::Verify { name, json } => building::verify(&config, &read, &name, json).await,
+        Projections::Verify(Named { name, json }) => building::verify(&config, &read, &name, json).await,
         Projections::Rebuild(asked) => building::anew(&config, &read, asked).await,
-        Projections::Parked { name, json } => parked::list(&read, &name, json).await,
+        Projections::Parked(Named { name, json }) => parked::list(&read, &name, json).await,
         Projections::Retry(asked) => parked::mend(&config, asked, false).await,
         Projections::Skip(asked) => parked::mend(&config, asked, true).await,
-        Projections::Pause(Target { name, rebuild }) => {
+        Projections::Pause(Target { named, rebuild }) => {
             let action = if rebuild { Action::PauseRebuild } else { Action::Pause };
-            act(&config, &read, &name, action).await
+            act(&config, &read, named, action).await
         }
-        Projections::Resume(Target { name, rebuild }) => {
+        Projections::Resume(Target { named, rebuild }) => {
             let action = if rebuild { Action::ResumeRebuild } else { Action::Resume };
-            act(&config, &read, &name, action).await
+            act(&config, &read, named, action).await
         }
-        Projections::Cancel { name } => act(&config, &read, &name, Action::CancelRebuild).await,
-        Projections::Swap { name } => act(&config, &read, &name, Action::SwapRebuild).await,
-        Projections::Rollback { name } => act(&config, &read, &name, Action::RollBack).await,
+        Projections::Cancel(named) => act(&config, &read, named, Action::CancelRebuild).await,
+        Projections::Swap(named) => act(&config, &read, named, Action::SwapRebuild).await,
+        Projections::Rollback(named) => act(&config, &read, named, Action::RollBack).await,
         Projections::New(_) | Projections::Check(_) => Ok(()),
     }
 }
 
 /// Does something about a read model, or about the rebuild of it that has not ended, and tells how it stands then.
-async fn act(config: &Config, read: &Pool, name: &str, action: Action) -> anyhow::Result<()> {
+async fn act(config: &Config, read: &Pool, named: Named, action: Action) -> anyhow::Result<()> {
     use Action::{CancelRebuild, PauseRebuild, ResumeRebuild, SwapRebuild};
+    let Named { name, json } = &named;
     one(read, name).await?;
     let rebuild = match action {
         PauseRebuild | ResumeRebuild | CancelRebuild | SwapRebuild => Some(unfinished(read, name).await?.id),
@@ -150,9 +152,18 @@ async fn act(config: &Config, read: &Pool, name: &str, action: Action) -> anyhow
     let asker = asker("projections");
     admin(config, vec![]).await?.act(&asker, action, name, rebuild, Value::Null).await?;
     match rebuild {
-        Some(id) => println!("rebuild {id} of {name}: {}", rebuild::get(read, id).await?.state),
+        Some(id) => {
+            let rebuild = rebuild::get(read, id).await?;
+            if *json {
+                return print_json(&rebuild);
+            }
+            println!("rebuild {id} of {name}: {}", rebuild.state);
+        }
         None => {
             let known = one(read, name).await?;
+            if *json {
+                return print_json(&known);
+            }
             println!("{name}: {}, generation {} serves", state(&known), known.generation);
         }
     }

@@ -6,7 +6,10 @@ use annals::{
     config::Config,
     serve::{self, Role},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -23,8 +26,8 @@ impl Options {
     }
 }
 
-/// Runs until SIGTERM or SIGINT.
-pub(crate) async fn run(config: Config, roles: Vec<Role>) -> anyhow::Result<()> {
+/// Runs until SIGTERM or SIGINT; tells until when the process may take to end.
+pub(crate) async fn run(config: Config, roles: Vec<Role>) -> anyhow::Result<Instant> {
     let shutdown = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let told = shutdown.clone();

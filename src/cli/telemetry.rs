@@ -46,7 +46,8 @@ impl Drop for Telemetry {
 
 /// stdout is for results.
 fn log(output: &LogOutput) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let filter = EnvFilter::try_new(&output.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // The configuration has checked it.
+    let filter = EnvFilter::new(&output.filter);
     let log = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());

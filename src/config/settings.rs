@@ -67,7 +67,7 @@ pub struct Sources {
 
 impl Sources {
     /// Reads the file, the environment and the flags, later ones winning.
-    pub fn read(file: Option<PathBuf>, flags: Vec<(&'static str, String)>) -> Result<Self, Faults> {
+    pub fn read(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Result<Self, Faults> {
         let mut sources = Self::default();
         sources.read_file(file)?;
         // What is not UTF-8 is none of ours.
@@ -83,7 +83,7 @@ impl Sources {
                 sources.values.insert(name.to_lowercase(), (value, Origin::Environment));
             }
         }
-        sources.extend(flags.into_iter().map(|(name, value)| (name, value, Origin::Flag)));
+        sources.extend(flags.iter().map(|(name, value)| (name.as_str(), value.clone(), Origin::Flag)));
         Ok(sources)
     }
 
@@ -227,7 +227,7 @@ impl Sources {
     /// in the file or as a flag.
     pub fn finish(mut self) -> Result<Vec<Shown>, Faults> {
         for (name, (_, origin)) in std::mem::take(&mut self.values) {
-            if origin == Origin::File {
+            if origin != Origin::Environment {
                 self.fault(&name, "there is no such setting".into());
             }
         }

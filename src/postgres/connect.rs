@@ -74,9 +74,16 @@ enum Checks {
     ChainAndName,
 }
 
-/// Takes what concerns TLS out of a URL.
+/// Takes what concerns TLS out of a URL. The driver's other form, `host=… sslmode=…`, is refused: what it says of TLS would
+/// not be seen here.
 fn split(url: &str) -> Result<(String, Wanted), Error> {
-    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(Error::NoUrl);
+    }
+    // A `?` before the `@` is the password's.
+    let place = url.find('@').unwrap_or(0);
+    let end = url[place..].find('?').map_or(url.len(), |at| place + at);
+    let (base, query) = (&url[..end], url[end..].trim_start_matches('?'));
     let (mut rest, mut mode, mut authorities, mut own) = (Vec::new(), "prefer", None, (None, None));
     let path = |file| Some(PathBuf::from(&*percent_decode_str(file).decode_utf8_lossy()));
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {

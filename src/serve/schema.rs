@@ -1,6 +1,7 @@
 //! The schema a process needs before its parts run, and a log that becomes another one.
 
 use anyhow::Context;
+use serde::Serialize;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -12,6 +13,13 @@ use crate::{
     postgres, projector,
 };
 
+/// The migrations that were applied now.
+#[derive(Debug, Serialize)]
+pub struct Applied {
+    pub log: Vec<String>,
+    pub read_models: Vec<String>,
+}
+
 /// Migrates when this process may, otherwise checks.
 pub(super) async fn prepare(config: &Config) -> anyhow::Result<()> {
     let databases = &config.databases;
@@ -21,7 +29,8 @@ pub(super) async fn prepare(config: &Config) -> anyhow::Result<()> {
         );
     }
     if databases.migrator.is_some() {
-        return migrate(config).await;
+        migrate(config).await?;
+        return Ok(());
     }
     postgres::check_log(&postgres::pool(&databases.writer, databases)?).await?;
     let read_models = databases.read_models.as_ref().unwrap_or(&databases.projector);
@@ -30,23 +39,25 @@ pub(super) async fn prepare(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Brings the log's and the read models' schemas up to date.
-pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+pub async fn migrate(config: &Config) -> anyhow::Result<Applied> {
     let databases = &config.databases;
     let migrator =
         databases.migrator.as_ref().context("no URL of the migrator is configured: set migrator_url")?;
-    let read_models = databases.read_models.as_ref().unwrap_or(migrator);
+    let read_models_migrator = databases.read_models_migrator.as_ref().unwrap_or(migrator);
     let log = postgres::migrate_log(migrator, databases.tcp_user_timeout).await?;
-    let read = postgres::migrate_read_models(read_models, databases.tcp_user_timeout).await?;
-    for applied in log.iter().chain(&read) {
+    let read_models = postgres::migrate_read_models(read_models_migrator, databases.tcp_user_timeout).await;
+    let read_models = read_models
+        .context("the read models' database was not migrated; read_models_migrator_url names who may")?;
+    for applied in log.iter().chain(&read_models) {
         info!(migration = applied, "applied");
     }
-    Ok(())
+    Ok(Applied { log, read_models })
 }
 
-/// Makes the log another one, after a restore that left it behind Kafka and the read models: its topics are deleted and
-/// sent anew, its read models are dropped and built anew. Every step may be done again. No server may run meanwhile.
+/// Makes the log, which is migrated, another one, after a restore that left it behind Kafka and the read models: its topics
+/// are deleted and sent anew, its read models are dropped and built anew. Every step may be done again. No server may run
+/// meanwhile.
 pub async fn begin_incarnation(config: &Config) -> anyhow::Result<Uuid> {
-    migrate(config).await?;
     let databases = &config.databases;
     let migrator =
         databases.migrator.as_ref().context("no URL of the migrator is configured: set migrator_url")?;

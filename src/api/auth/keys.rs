@@ -21,6 +21,7 @@ use crate::{
 };
 
 const LIST: &str = include_str!("key_list.sql");
+const ANY: &str = include_str!("key_any.sql");
 
 /// What every key begins with, so that leaked ones are found by their look.
 const PREFIX: &str = "annals_";
@@ -91,6 +92,12 @@ pub async fn list(pool: &Pool) -> Result<Vec<Key>, Error> {
     let client = pool.get().await.map_err(postgres::Error::from)?;
     let rows = client.query(LIST, &[]).await.map_err(postgres::Error::from)?;
     Ok(rows.iter().map(key).collect())
+}
+
+/// Whether there is a key that works.
+pub async fn any(pool: &Pool) -> Result<bool, Error> {
+    let client = pool.get().await.map_err(postgres::Error::from)?;
+    Ok(client.query_one(ANY, &[]).await.map_err(postgres::Error::from)?.get(0))
 }
 
 /// Revokes a key for good, an event of its own with who asked. `false`: there is no such key that still worked.

@@ -22,6 +22,9 @@ pub(crate) struct New {
     /// The folder of projection folders.
     #[arg(long, value_name = "DIR", default_value = "projections")]
     projections: PathBuf,
+    /// As JSON, for machines.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -52,13 +55,18 @@ pub(super) fn new(asked: &New) -> anyhow::Result<()> {
     ensure!(faults.is_empty(), "{}", told(&asked.name, &faults));
     let path = asked.projections.join(&asked.name);
     ensure!(!path.exists(), "{} is there already", path.display());
-    for (file, text) in files {
-        let file = path.join(file);
+    let files: Vec<_> = files.into_iter().map(|(file, text)| (path.join(file), text)).collect();
+    for (file, text) in &files {
         let dir = file.parent().context("each file is in the folder")?;
         fs::create_dir_all(dir)
-            .and_then(|()| fs::write(&file, text))
+            .and_then(|()| fs::write(file, text))
             .with_context(|| file.display().to_string())?;
-        println!("{}", file.display());
+    }
+    let made: Vec<_> = files.iter().map(|(file, _)| file.display().to_string()).collect();
+    if asked.json {
+        println!("{}", json!({ "name": asked.name, "files": made }));
+    } else {
+        println!("{}", made.join("\n"));
     }
     eprintln!("the next start of a server builds it");
     Ok(())

@@ -84,6 +84,9 @@ fn what_concerns_tls_is_taken_out() {
         ("postgres://h/d", SslMode::Prefer, Checks::Nothing)
     );
     assert!(matches!(split("postgres://h/d?sslmode=maybe"), Err(Error::SslMode(_))));
+    assert!(matches!(split("host=h dbname=d sslmode=require"), Err(Error::NoUrl)));
+    let (url, wanted) = split("postgresql://u:a?b=c@h/d?sslmode=require").unwrap();
+    assert_eq!((url.as_str(), wanted.mode), ("postgresql://u:a?b=c@h/d", SslMode::Require));
     let missing = "postgres://h/d?sslmode=verify-full&sslrootcert=/nonexistent".to_owned();
     assert!(matches!(session(&missing.into(), Duration::ZERO), Err(Error::Tls(_))));
 }

@@ -1,0 +1,34 @@
+//! `annals migrate`.
+
+use annals::{
+    config::Config,
+    serve::{begin_incarnation, migrate},
+};
+use serde_json::json;
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// After a restore from a backup: gives the log a new identity, deletes its topics and drops its read models,
+    /// all of which are made again from the log. Stop every server first.
+    #[arg(long)]
+    new_incarnation: bool,
+    /// As JSON, for machines.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Migrates; prints the log's new identity, if it gets one, and as JSON what was applied.
+pub(crate) async fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+    let mut done = serde_json::to_value(migrate(config).await?)?;
+    if options.new_incarnation {
+        let log_id = begin_incarnation(config).await?;
+        done["log_id"] = json!(log_id);
+        if !options.json {
+            println!("{log_id}");
+        }
+    }
+    if options.json {
+        println!("{done}");
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Settings as an operator gives them: where they come from, and what is told of those that are wrong.
+
+mod support;
+
+use annals::config::{Config, Sources};
+use serde_json::Value;
+use support::{Database, process::Process};
+
+const SECRET: &str = "sesame-4711";
+
+/// What `annals config` with these flags says of a setting: its value and where it comes from.
+fn shown(database: &Database, flags: &[&str], name: &str) -> (String, String) {
+    let printed = Process::run(database, flags, &[("relay_mode", "exactly-once")]);
+    let settings: Value = printed.parse().expect("JSON");
+    let mut settings = settings.as_array().expect("a list").iter();
+    let setting = settings.find(|setting| setting["name"] == name).expect("it is shown");
+    let text = |member: &str| setting[member].as_str().unwrap_or_default().to_owned();
+    (text("value"), text("origin"))
+}
+
+#[tokio::test]
+async fn a_flag_wins_wherever_it_stands() {
+    let database = Database::empty().await;
+    let flag = |value: &str| (value.to_owned(), "flag".to_owned());
+    let both = ["--set", "relay_mode=low-latency", "config", "--json", "--set", "pool_size=7"];
+    assert_eq!(shown(&database, &both, "relay_mode"), flag("low-latency"));
+    assert_eq!(shown(&database, &both, "pool_size"), flag("7"));
+    let twice = ["--set", "pool_size=7", "config", "--json", "--set", "pool_size=8"];
+    assert_eq!(shown(&database, &twice, "pool_size"), flag("8"), "the last one");
+    let none = shown(&database, &["config", "--json"], "relay_mode");
+    assert_eq!(none, ("exactly-once".to_owned(), "environment".to_owned()));
+}
+
+#[tokio::test]
+async fn a_flag_that_sets_nothing_is_wrong() {
+    let database = Database::empty().await;
+    let (code, said) = Process::fail(&database, &["config", "--set", "relay_mood=low-latency"], &[]);
+    assert!(code == Some(2) && said.contains("relay_mood") && said.contains("no such setting"), "{said}");
+    let (code, said) = Process::fail(&database, &["config", "--set", "relay_mode"], &[]);
+    assert!(code == Some(2) && said.contains("is not like relay_mode=low-latency"), "{said}");
+}
+
+#[tokio::test]
+async fn every_fault_is_told_before_anything_starts() {
+    let database = Database::empty().await;
+    let settings = [
+        ("log", "info,annals=loud"),
+        ("database_url", &format!("host=db password={SECRET} sslmode=require")),
+        ("migrator_url", &format!("postgres://u:{SECRET}@h:port/d")),
+        ("writer_url", &format!("postgres://u:{SECRET}@h/d?sslmode=maybe")),
+        ("projector_url", &format!("postgres://u:{SECRET}@h/d?sslkey=/k")),
+        ("reader_url", &format!("postgres://u:{SECRET}@h/d?sslrootcert=/nonexistent")),
+        ("read_models_url", &format!("mysql://u:{SECRET}@h/d")),
+        ("read_models_migrator_url", &format!("postgresql://u:{SECRET}@h/d?mood=good")),
+        ("pool_size", "0"),
+    ];
+    let (code, said) = Process::fail(&database, &["keys", "list"], &settings);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains(&format!("{} fault(s)", settings.len())), "{said}");
+    assert!(!said.contains(SECRET), "{said}");
+    for (name, sign) in [
+        ("LOG", "a filter is like `info,annals::relay=debug`"),
+        ("DATABASE_URL", "begin with postgres://"),
+        ("MIGRATOR_URL", "`port`"),
+        ("WRITER_URL", "`sslmode=maybe`"),
+        ("PROJECTOR_URL", "`sslcert` and `sslkey` go together"),
+        ("READER_URL", "/nonexistent"),
+        ("READ_MODELS_URL", "begin with postgres://"),
+        ("READ_MODELS_MIGRATOR_URL", "`mood`"),
+        ("POOL_SIZE", "not within"),
+    ] {
+        let line = said.lines().find(|line| line.contains(&format!("(ANNALS_{name})")));
+        assert!(line.is_some_and(|line| line.contains(sign)), "{name}: {said}");
+    }
+}
+
+#[test]
+fn what_belongs_to_kafka_is_known_without_it() {
+    let settings = [("database_url", "postgres://u@h/d"), ("kafka_replication", "3")];
+    let settings = settings.map(|(name, value)| (name, value.to_owned()));
+    assert!(Config::from_sources(Sources::of(settings)).is_ok_and(|config| config.kafka.is_none()));
+}
