@@ -14,7 +14,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
-use tokio_postgres::{Client, types::ToSql};
+use tokio_postgres::{Client, Statement, Transaction, types::ToSql};
 use tokio_util::sync::CancellationToken;
 
 use super::{Scratch, table::grouped};
@@ -33,6 +33,7 @@ const STREAM_TYPE: &str = include_str!("projection/stream_type.sql");
 const VACUUM: &str = include_str!("projection/vacuum.sql");
 const TABLES: &str = include_str!("projection/tables.sql");
 const CREATED: &str = include_str!("projection/created.sql");
+const AGAIN: &str = include_str!("projection/again.sql");
 const HANDLED: &str = include_str!("projection/handled.sql");
 const LATER: &str = include_str!("projection/later.sql");
 const AT_ONCE: &str = include_str!("projection/at_once.sql");
@@ -41,8 +42,10 @@ const UNLIKE: &str = include_str!("projection/unlike.sql");
 
 const EVENTS_PER_ORDER: u64 = 5;
 const POLL: Duration = Duration::from_millis(20);
-/// Events that the naive way reads at once, and handles in one transaction.
-const NAIVE_PAGE: u64 = 1_000;
+/// Events that the naive way reads at once.
+const NAIVE_PAGE: usize = 1_000;
+/// The part of those that is handled with a commit for each, which is slower still.
+const COMMITTED_SHARE: u64 = 10;
 
 /// What to measure.
 #[derive(Debug, Clone, clap::Args)]
@@ -84,7 +87,18 @@ async fn measure(config: &Config, options: &Options, scratch: &Scratch) -> anyho
     running.stop().await;
     client.batch_execute(TABLES).await?;
     let sample = options.one_by_one.min(events);
-    line("one statement per event (sample)", sample, one_by_one(&log, &mut client, sample).await?);
+    line(
+        "one statement per event (sample)",
+        sample,
+        one_by_one(&log, &mut client, sample, NAIVE_PAGE).await?,
+    );
+    client.batch_execute(AGAIN).await?;
+    let sample = sample / COMMITTED_SHARE;
+    line(
+        "one statement and commit per event (sample)",
+        sample,
+        one_by_one(&log, &mut client, sample, 1).await?,
+    );
     let began = Instant::now();
     client.execute(AT_ONCE, &[]).await?;
     client.batch_execute(INDEXES).await?;
@@ -110,37 +124,55 @@ fn line(way: &str, events: u64, elapsed: Duration) {
 }
 
 /// As most frameworks do it: events are read in pages, each is handled in the process by a statement of its own, and how
-/// far they are handled is noted with each page.
-async fn one_by_one(log: &LogReader, client: &mut Client, events: u64) -> anyhow::Result<Duration> {
+/// far they are handled is noted with each transaction, of `at_once` events.
+async fn one_by_one(
+    log: &LogReader,
+    client: &mut Client,
+    events: u64,
+    at_once: usize,
+) -> anyhow::Result<Duration> {
     let (created, later) = (client.prepare(CREATED).await?, client.prepare(LATER).await?);
     let handled = client.prepare(HANDLED).await?;
     let (began, mut at) = (Instant::now(), 0);
     while at < events {
-        let page = NAIVE_PAGE.min(events - at) as usize;
+        let page = NAIVE_PAGE.min((events - at) as usize);
         let page = log.after(Position(at as i64), None, page, usize::MAX).await?;
-        let transaction = client.transaction().await?;
-        for Event { position, event_type, stream_id, version, data, recorded_at, .. } in &page {
-            let data: Value = data.parse()?;
-            let number = |name: &str| data.get(name).map(Value::to_string);
-            let text = |name: &str| data.get(name).and_then(Value::as_str);
-            let id_first: &(dyn ToSql + Sync) = stream_id;
-            let rows = if event_type == "order.created" {
-                let (customer, total, external) = (text("customer_id"), number("total"), text("external_id"));
-                let values =
-                    [id_first, &customer, &total, &data["items"], &external, recorded_at, &version.0];
-                transaction.execute(&created, &values).await?
-            } else {
-                let (status, amount) = (event_type.trim_start_matches("order."), number("amount"));
-                let values = [id_first, &status, &amount, recorded_at, &version.0];
-                transaction.execute(&later, &values).await?
-            };
-            ensure!(rows == 1, "{rows} rows by the event at {position}");
+        for part in page.chunks(at_once) {
+            let transaction = client.transaction().await?;
+            for event in part {
+                handle(&transaction, &created, &later, event).await?;
+            }
+            at += part.len() as u64;
+            transaction.execute(&handled, &[&(at as i64)]).await?;
+            transaction.commit().await?;
         }
-        at += page.len() as u64;
-        transaction.execute(&handled, &[&(at as i64)]).await?;
-        transaction.commit().await?;
     }
     Ok(began.elapsed())
+}
+
+/// What an event changes, by a statement of its own.
+async fn handle(
+    transaction: &Transaction<'_>,
+    created: &Statement,
+    later: &Statement,
+    event: &Event,
+) -> anyhow::Result<()> {
+    let Event { position, event_type, stream_id, version, data, recorded_at, .. } = event;
+    let data: Value = data.parse()?;
+    let number = |name: &str| data.get(name).map(Value::to_string);
+    let text = |name: &str| data.get(name).and_then(Value::as_str);
+    let id_first: &(dyn ToSql + Sync) = stream_id;
+    let rows = if event_type == "order.created" {
+        let (customer, total, external) = (text("customer_id"), number("total"), text("external_id"));
+        let values = [id_first, &customer, &total, &data["items"], &external, recorded_at, &version.0];
+        transaction.execute(created, &values).await?
+    } else {
+        let (status, amount) = (event_type.trim_start_matches("order."), number("amount"));
+        let values = [id_first, &status, &amount, recorded_at, &version.0];
+        transaction.execute(later, &values).await?
+    };
+    ensure!(rows == 1, "{rows} rows by the event at {position}");
+    Ok(())
 }
 
 /// Projectors of one read model on the scratch database.
