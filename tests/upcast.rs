@@ -181,7 +181,14 @@ async fn an_older_program_leaves_what_is_made_for_newer_events_to_newer_ones() {
     let begun = rebuild::start(&pool, Uuid::now_v7(), "lamps", Some((&newer, &self::lamps())), options).await;
     let begun = begun.expect("it begins").id;
     let carried = || async { rebuild::get(&pool, begun).await.expect("known") };
-    // Begun by nobody though the older program looks for some every 50 ms; the newer one takes it at once.
+    let client = stage.database.client().await;
+    let claim = |known| {
+        let (client, id) = (&client, Uuid::now_v7());
+        async move {
+            client.query(include_str!("../src/rebuild/claim.sql"), &[&id, &0.0, &known]).await.expect("asked")
+        }
+    };
+    assert!(claim(json!({"lamp.switched": 2})).await.is_empty() && !carried().await.is_carried());
     stage.registry = self::lamps;
     let current = stage.process(&[&newer], &[]).await;
     until("it is done", || async { carried().await.state == rebuild::State::Done }).await;
