@@ -95,11 +95,11 @@ fn core(request: &Request) -> &Arc<Core> {
     request.data().expect("the outer layer puts it there")
 }
 
-/// Serves until `shutdown`, then answers what it had taken on, for at most `shutdown_timeout`. The caller binds the
-/// listener, and so knows its address.
+/// Serves until `shutdown`, then answers what it had taken on, for three quarters of `shutdown_timeout`: the rest is for those
+/// who carry events on. The caller binds the listener, and so knows its address.
 pub async fn serve(deps: Deps, config: &Config, listener: TcpListener, shutdown: CancellationToken) {
     let app = app(deps, config, shutdown.clone());
-    listen::serve(app, listener, &config.api, config.shutdown_timeout, shutdown).await;
+    listen::serve(app, listener, &config.api, config.shutdown_timeout * 3 / 4, shutdown).await;
 }
 
 /// Serves health and metrics alone until `shutdown`: for those who watch processes, whatever part of the program they run.

@@ -124,19 +124,6 @@ pub enum Error {
     Record(String),
 }
 
-impl Error {
-    /// Whether it says nothing of the command: the log is away or busy, or a newer program has to go on.
-    fn may_pass(&self) -> bool {
-        use log::Error::{Closed, Database, Overloaded, Unknown};
-        matches!(
-            self,
-            Self::Database(_)
-                | Self::Unreadable(_)
-                | Self::Log(Overloaded | Unknown(_) | Database(_) | Closed)
-        )
-    }
-}
-
 /// Carries commands out. Cheap to clone.
 #[derive(Clone)]
 pub struct Commands(Arc<Deps>);

@@ -137,13 +137,21 @@ pub fn reading_pool(
     databases: &Databases,
     statement_timeout: Duration,
 ) -> Result<Pool, Error> {
+    let options = "-c role=annals_reader -c default_transaction_read_only=on";
+    bounded_pool(url, databases, statement_timeout, options)
+}
+
+/// A pool whose sessions begin with `options` and give a statement up after `statement_timeout`.
+pub fn bounded_pool(
+    url: &SecretString,
+    databases: &Databases,
+    statement_timeout: Duration,
+    options: &str,
+) -> Result<Pool, Error> {
     let (mut config, tls) = session(url, databases.tcp_user_timeout)?;
-    let reads_only = format!(
-        "{} -c role=annals_reader -c default_transaction_read_only=on -c statement_timeout={}ms",
-        config.get_options().unwrap_or_default(),
-        statement_timeout.as_millis(),
-    );
-    config.options(reads_only);
+    let before = config.get_options().unwrap_or_default();
+    let options = format!("{before} {options} -c statement_timeout={}ms", statement_timeout.as_millis());
+    config.options(options);
     build(config, tls, databases)
 }
 

@@ -7,7 +7,7 @@ mod health;
 mod observe;
 mod schema;
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use deadpool_postgres::Pool;
@@ -81,7 +81,10 @@ pub async fn run(
     let patience = config.shutdown_timeout;
     let deadline = shutdown.clone().cancelled_owned().map(move |()| time::Instant::now() + patience);
     let deadline = tokio::spawn(deadline);
-    schema::prepare(&config).await?;
+    let Some(prepared) = shutdown.run_until_cancelled(schema::prepare(&config)).await else {
+        return Ok(deadline.await?);
+    };
+    prepared?;
     let folders = folders(&config.projections_dir)?;
     let writer = postgres::pool(&config.databases.writer, &config.databases)?;
     let identity = Identity::read(&writer).await.context("the log cannot be read")?;
@@ -188,7 +191,7 @@ impl Process {
         let deps = relay::Deps {
             reader: self.log(postgres::pool(&databases.writer, databases)?),
             // The lease must not wait behind the commands and readers of this process.
-            writer: self.few(4)?,
+            writer: self.few(4, self.config.relay.lease_ttl)?,
             identity: self.identity.clone(),
             head: self.head.clone(),
             status: self.relay_status.clone(),
@@ -287,7 +290,7 @@ impl Process {
             commands,
             folders,
             // Guesses must not take the connections of commands and readers.
-            keys: self.few(4)?,
+            keys: self.few(4, self.config.api.request_timeout)?,
             open,
         };
         if matches!(self.config.auth, Auth::Keys) && !keys::any(&self.writer).await? {
@@ -334,7 +337,7 @@ impl Process {
         let topic = kafka.and(self.config.command_topic.principal.as_ref());
         let topic = topic.filter(|_| roles.contains(&Role::Api));
         let parts = health::Parts {
-            log: self.few(1)?,
+            log: self.few(1, health::PATIENCE)?,
             relay: relay.map(|_| self.relay_status.subscribe()),
             topic: topic.map(|_| self.topic_status.subscribe()),
             projections: roles.contains(&Role::Projector).then(|| self.progress.clone()),
@@ -354,10 +357,10 @@ impl Process {
         Ok(())
     }
 
-    /// A few connections of the writer for one part alone.
-    fn few(&self, pool_size: usize) -> anyhow::Result<Pool> {
+    /// A few connections of the writer for one part alone, with an end to each statement.
+    fn few(&self, pool_size: usize, time_max: Duration) -> anyhow::Result<Pool> {
         let databases = Databases { pool_size, ..self.config.databases.clone() };
-        Ok(postgres::pool(&databases.writer, &databases)?)
+        Ok(postgres::bounded_pool(&databases.writer, &databases, time_max, "")?)
     }
 
     /// Ends what is left, within its time.

@@ -14,8 +14,10 @@ use uuid::Uuid;
 
 use super::{Answer, Commands, Deps, Error, Failure, Outcome, Prepared, Request, answer};
 use crate::{
+    aggregate::DecodeError,
     json::RawJson,
-    log::{Acceptance, Accepted, StreamId, Version},
+    log::{self, Acceptance, Accepted, StreamId, Version},
+    postgres,
 };
 
 /// What is kept of a request until it is done.
@@ -87,7 +89,7 @@ impl Deps {
         };
         let is_final = matches!(error, Error::VersionMismatch { .. } | Error::KeyReused);
         // A newer server may know what this one does not.
-        if error.may_pass() || !is_final && attempts < self.config.background_attempts_max {
+        if is_no_try(&error) || !is_final && attempts < self.config.background_attempts_max {
             warn!(%command_id, attempts, %error, "an accepted command failed; it will be tried again");
             return;
         }
@@ -100,6 +102,16 @@ impl Deps {
         if let Err(error) = self.rows.fail(command_id, &RawJson::of(&failure)).await {
             warn!(%command_id, %error, "it could not be marked as failed; it will be tried again");
         }
+    }
+}
+
+/// Whether it says nothing of the command: the log is away or busy, or only a newer program can read the stream.
+fn is_no_try(error: &Error) -> bool {
+    match error {
+        Error::Database(error) => error.failure() == postgres::Failure::Transient,
+        Error::Log(error) => matches!(error, log::Error::Overloaded | log::Error::Unknown(_)),
+        Error::Unreadable(error) => matches!(error, DecodeError::Newer { .. } | DecodeError::Unknown { .. }),
+        _ => false,
     }
 }
 

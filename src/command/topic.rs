@@ -291,7 +291,7 @@ impl Work {
             let error = match self.deps.contract.execute(&self.deps.commands, request.clone()).await {
                 Err(Error::Log(log::Error::Closed)) => return None,
                 Err(error @ Error::Conflict { .. }) if tries < conflicts_max => error,
-                Err(error) if error.may_pass() => error,
+                Err(error) if may_pass(&error) => error,
                 outcome => return Some(outcome),
             };
             warn!(command_id = ?request.command_id, %error, "a command of the topic waits");
@@ -299,4 +299,10 @@ impl Work {
         }
         None
     }
+}
+
+/// Whether the log is at fault, not the command.
+fn may_pass(error: &Error) -> bool {
+    use log::Error::{Database, Overloaded, Unknown};
+    matches!(error, Error::Database(_) | Error::Log(Overloaded | Unknown(_) | Database(_)))
 }

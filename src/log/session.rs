@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio_postgres::{Client, Config, Statement};
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::{Error, Outcome, batch::Waiting, statement};
 use crate::postgres;
 
 const WAIT_FOR_THE_DISK: &str = include_str!("wait_for_the_disk.sql");
+/// A server process that waits for a lock ends when its session was given up.
+const CHECK_CLIENT: &str = "-c client_connection_check_interval=5s";
 const FLUSH_COMMANDS: &str = include_str!("flush_commands.sql");
 
 /// When a batch's transaction counts as committed.
@@ -36,6 +39,8 @@ pub(super) struct Session {
 struct Connected {
     client: Client,
     append: Statement,
+    /// A session that is given up takes its connections with it, whatever they wait for.
+    _connection: AbortOnDropHandle<()>,
 }
 
 impl Session {
@@ -43,14 +48,18 @@ impl Session {
         url: &SecretString,
         tcp_user_timeout: Duration,
     ) -> Result<Self, postgres::Error> {
-        let (config, tls) = postgres::session(url, tcp_user_timeout)?;
+        let (mut config, tls) = postgres::session(url, tcp_user_timeout)?;
+        config.options(format!("{} {CHECK_CLIENT}", config.get_options().unwrap_or_default()));
         let mut lazy = config.clone();
         lazy.options(format!("{} -c synchronous_commit=off", config.get_options().unwrap_or_default()));
         let connected = async |config: Config| {
             let (client, connection) = config.connect(tls.clone()).await?;
-            tokio::spawn(connection);
+            let _connection = AbortOnDropHandle::new(tokio::spawn(async {
+                // Its end is seen by whoever asks on it.
+                let _ = connection.await;
+            }));
             let append = statement::prepare(&client).await?;
-            Ok::<_, tokio_postgres::Error>(Connected { client, append })
+            Ok::<_, tokio_postgres::Error>(Connected { client, append, _connection })
         };
         let (durable, lazy) = tokio::try_join!(connected(config), connected(lazy))?;
         durable.client.query(WAIT_FOR_THE_DISK, &[]).await?;
@@ -69,7 +78,7 @@ impl Session {
         new_partitions: i32,
         commit: Commit,
     ) -> Result<Vec<Result<Outcome, Error>>, postgres::Error> {
-        let Connected { client, append } = match commit {
+        let Connected { client, append, .. } = match commit {
             Commit::Durable => &self.durable,
             Commit::Lazy => &self.lazy,
         };

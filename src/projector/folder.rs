@@ -122,8 +122,20 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Makes a folder of its files, by their paths inside it: from a disk, or as a generation keeps them.
+    /// Makes a folder of its files, by their paths inside it.
     pub fn parse(files: BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
+        let (folder, faults) = Self::read(files)?;
+        if faults.is_empty() { Ok(folder) } else { Err(faults) }
+    }
+
+    /// Makes a folder of the files that a generation keeps. They were fit when it was made: rules that came later are for the next
+    /// one.
+    pub(crate) fn stored(files: BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
+        Ok(Self::read(files)?.0)
+    }
+
+    /// The folder, with what is against it; an error where there is none.
+    fn read(files: BTreeMap<String, String>) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
         let definition =
             files.get(DEFINITION).ok_or_else(|| vec![Fault::new(DEFINITION, "the file is missing")])?;
         let definition =
@@ -137,10 +149,7 @@ impl Folder {
         if definition.order == Order::Stream && definition.rows == Rows::Own {
             check.rows_are_own(TABLE);
         }
-        if !check.faults.is_empty() {
-            return Err(check.faults);
-        }
-        Ok(Self {
+        let folder = Self {
             table: definition.main_table().to_owned(),
             name: definition.name,
             version: definition.version,
@@ -156,7 +165,8 @@ impl Folder {
             statements,
             functions: check.functions,
             files,
-        })
+        };
+        Ok((folder, check.faults))
     }
 
     /// What the program's domains have against it: events that nobody writes.

@@ -140,7 +140,7 @@ fn stored(row: &Row) -> Result<Generation, Error> {
         Error::Refused(format!("the folder (version {version}) stored with generation {number}: {detail}"))
     };
     let files = files.parse().map_err(|error| unfit(error.to_string()))?;
-    let folder = Folder::parse(files)
+    let folder = Folder::stored(files)
         .map_err(|faults| unfit(faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")))?;
     let made_for: RawJson = row.get(4);
     let made_for = made_for.parse().map_err(|error| unfit(error.to_string()))?;

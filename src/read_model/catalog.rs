@@ -45,7 +45,7 @@ impl Catalog {
         };
         let (generation, schema, files): (i32, String, RawJson) = (row.get(0), row.get(1), row.get(2));
         let files: BTreeMap<String, String> = files.parse().unwrap_or_default();
-        let Ok(folder) = Folder::parse(files) else {
+        let Ok(folder) = Folder::stored(files) else {
             return Err(Error::Unknown(name.to_owned()));
         };
         let rows = client.query(COLUMNS, &[&schema, &folder.table]).await?;

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use deadpool_postgres::Pool;
 use tokio::{
     sync::{Mutex, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use crate::{
@@ -21,6 +21,8 @@ use crate::{
 
 /// How long an answer is given again.
 const MEMORY: Duration = Duration::from_secs(1);
+/// How long the log's database may take to answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The parts that run in this process, and the log they stand on.
 pub(super) struct Parts {
@@ -52,8 +54,16 @@ pub(super) fn check(parts: Parts) -> Check {
 }
 
 impl Parts {
+    /// How the log's schema is; the connection on which nothing comes is not asked again.
+    async fn schema(&self) -> Result<(), MigrationError> {
+        timeout(PATIENCE, postgres::check_log(&self.log)).await.unwrap_or_else(|_| {
+            self.log.retain(|_, _| false);
+            Err(postgres::Error::Silent.into())
+        })
+    }
+
     async fn dependencies(&self) -> Dependencies {
-        let (postgres, schema) = match postgres::check_log(&self.log).await {
+        let (postgres, schema) = match self.schema().await {
             Ok(()) => (Dependency::up(), Dependency::up()),
             Err(MigrationError::Database(_) | MigrationError::Statement(_)) => {
                 (Dependency::down("the log's database does not answer"), Dependency::up())

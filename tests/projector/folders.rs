@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use annals::projector::{Fault, Folder, Status};
 
 use crate::{
-    stage::{Stage, shipped, shipped_path},
+    stage::{Counters, Stage, shipped, shipped_path},
     support::until,
 };
 
@@ -230,4 +230,26 @@ fn what_is_harmless_is_let_pass() {
     let events = "insert into counters select e.stream_id, 0, e.version from events e \
                   on conflict (id) do update set version = excluded.version";
     changed("counters", &[("on/counter.created.sql", Some(events))]).expect("columns in the table's order");
+}
+
+#[tokio::test]
+async fn a_generation_lives_on_though_its_folder_would_be_refused_today() {
+    let stage = Stage::new().await;
+    stage.count(&mut Counters::new(3), 5).await;
+    let process = stage.process(&[&shipped("counters")], &[]).await;
+    stage.folded("counters").await;
+    process.stop().await;
+    // As if it had been made before unique indexes were refused there.
+    let client = stage.database.client().await;
+    let old = "update projections.generations set folder = folder || \
+               '{\"indexes.sql\": \"create unique index u on counters (id)\"}'";
+    assert_eq!(client.execute(old, &[]).await.expect("changed"), 1);
+    let definition = definition("version = 1", "version = 2");
+    let newer = changed("counters", &[("projection.toml", Some(&definition))]).expect("it loads");
+    let _process = stage.process(&[&newer], &[]).await;
+    until("a rebuild cures it", || async {
+        let live = "select live_generation from projections.projections";
+        client.query_one(live, &[]).await.expect("a row").get::<_, i32>(0) == 2
+    })
+    .await;
 }
