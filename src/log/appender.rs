@@ -196,7 +196,7 @@ impl AppenderTask {
         let (partitions, patience) = (self.limits.partitions, self.limits.resend_time_max);
         async move {
             let result = match session {
-                Ok(session) => within(patience, session.append(&batch, partitions, commit)).await,
+                Ok(session) => session.within(patience, session.append(&batch, partitions, commit)).await,
                 Err(error) => Err(error),
             };
             Sent { batch, started, commit, result: result.map_err(Unsettled::Failed) }
@@ -211,7 +211,7 @@ impl AppenderTask {
             commands.sort_unstable();
             commands.dedup();
             let flushed = match session {
-                Ok(session) => within(patience, session.flush(&commands)).await,
+                Ok(session) => session.within(patience, session.flush(&commands)).await,
                 Err(error) => Err(error),
             };
             let doubt = match flushed {
@@ -273,8 +273,6 @@ impl AppenderTask {
             .without_max_times()
             .build();
         let mut reason = unknown(met)?;
-        // It may be the one that does not answer any more.
-        self.session = None;
         loop {
             let wait = waits.next().unwrap_or(Duration::from_secs(1));
             if Instant::now() + wait >= deadline {
@@ -285,7 +283,7 @@ impl AppenderTask {
             let result = match self.session().await {
                 Ok(session) => {
                     let append = session.append(batch, self.limits.partitions, Commit::Durable);
-                    within(deadline - Instant::now(), append).await
+                    session.within(deadline - Instant::now(), append).await
                 }
                 Err(error) => Err(error),
             };
@@ -307,7 +305,8 @@ impl AppenderTask {
             return Ok(session.clone());
         }
         let connecting = Session::connect(&self.url, self.tcp_user_timeout);
-        let session = Arc::new(within(self.limits.resend_time_max, connecting).await?);
+        let session = timeout(self.limits.resend_time_max, connecting).await;
+        let session = Arc::new(session.map_err(|_| postgres::Error::Silent)??);
         self.session = Some(session.clone());
         Ok(session)
     }
@@ -321,14 +320,6 @@ impl AppenderTask {
             grow(&self.appended, last);
         }
     }
-}
-
-/// The outcome, unless it takes too long: a server that is frozen keeps its connections and answers nothing.
-async fn within<T>(
-    patience: Duration,
-    asking: impl Future<Output = Result<T, postgres::Error>>,
-) -> Result<T, postgres::Error> {
-    timeout(patience, asking).await.unwrap_or(Err(postgres::Error::Silent))
 }
 
 /// The commands whose rows show that the disk holds a batch: the last one it appended, behind all that it saw. Where it

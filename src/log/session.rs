@@ -5,9 +5,13 @@
 //! is found there is on the disk with all that was appended before it. Found again, because a crash may have come
 //! between, and a pooler may have hidden it.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use secrecy::SecretString;
+use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Statement};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -31,6 +35,8 @@ pub(super) enum Commit {
 
 /// The connections with their prepared statements.
 pub(super) struct Session {
+    /// Nothing came on it in time: the server may be frozen, which closes no connection.
+    is_silent: AtomicBool,
     durable: Connected,
     lazy: Connected,
     flush: Statement,
@@ -62,13 +68,28 @@ impl Session {
             Ok::<_, tokio_postgres::Error>(Connected { client, append, _connection })
         };
         let (durable, lazy) = tokio::try_join!(connected(config), connected(lazy))?;
-        durable.client.query(WAIT_FOR_THE_DISK, &[]).await?;
-        let flush = durable.client.prepare(FLUSH_COMMANDS).await?;
-        Ok(Self { durable, lazy, flush })
+        let client = &durable.client;
+        let ((), flush) =
+            tokio::try_join!(client.batch_execute(WAIT_FOR_THE_DISK), client.prepare(FLUSH_COMMANDS))?;
+        Ok(Self { is_silent: AtomicBool::new(false), durable, lazy, flush })
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.durable.client.is_closed() || self.lazy.client.is_closed()
+        self.is_silent.load(Ordering::Relaxed)
+            || self.durable.client.is_closed()
+            || self.lazy.client.is_closed()
+    }
+
+    /// What is asked on it, if that does not take too long; else nothing more is.
+    pub(super) async fn within<T>(
+        &self,
+        patience: Duration,
+        asking: impl Future<Output = Result<T, postgres::Error>>,
+    ) -> Result<T, postgres::Error> {
+        timeout(patience, asking).await.unwrap_or_else(|_| {
+            self.is_silent.store(true, Ordering::Relaxed);
+            Err(postgres::Error::Silent)
+        })
     }
 
     /// Sends a batch behind those that are on their way in the same manner, and reads its outcomes.
