@@ -37,6 +37,10 @@ impl Proxy {
                     let Ok(mut server) = TcpStream::connect(target).await else {
                         return;
                     };
+                    // As those at both ends do; else small packets wait for each other.
+                    for stream in [&client, &server] {
+                        stream.set_nodelay(true).expect("a TCP stream");
+                    }
                     tokio::select! {
                         _ = copy_bidirectional(&mut client, &mut server) => {}
                         _ = cuts.changed() => {}
