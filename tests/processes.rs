@@ -389,3 +389,18 @@ async fn a_migration_that_waits_for_a_table_does_not_hold_up_who_appends() {
     migrating.await.expect("no panic").expect("migrated");
     annals::postgres::check_log(&database.pool()).await.expect("it fits");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_to_migrate_can_be_ended() {
+    let database = Database::new().await;
+    let other = database.client().await;
+    other.batch_execute(include_str!("../src/postgres/migrate_lock.sql")).await.expect("locked");
+    let mut worker = Process::worker(&database, &[]);
+    until("it waits", || async {
+        let waits = "select exists (select from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database()))";
+        other.query_one(waits, &[]).await.expect("a row").get(0)
+    })
+    .await;
+    worker.signal("TERM");
+    assert_eq!(worker.end().await, Some(0));
+}

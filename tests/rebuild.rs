@@ -34,6 +34,11 @@ impl Stage {
             .expect("a rebuild begins")
     }
 
+    async fn start_from(&self, folder: &Folder) -> Rebuild {
+        let from = Some((folder, &support::registry()));
+        rebuild::start(&self.database.pool(), Uuid::now_v7(), "counters", from, MANUAL).await.expect("begins")
+    }
+
     /// Waits until a rebuild is in a state, and never beyond an end.
     async fn reaches(&self, id: Uuid, state: State) -> Rebuild {
         let pool = self.database.pool();
@@ -250,15 +255,7 @@ async fn a_candidate_that_fails_is_detached_and_the_live_one_goes_on() {
     )]);
     let process = stage.process(&[&folder], &[("projector_rebuild_on_new_version", "false")]).await;
     let pool = stage.database.pool();
-    let rebuild = rebuild::start(
-        &pool,
-        uuid::Uuid::now_v7(),
-        "counters",
-        Some((&folder, &support::registry())),
-        MANUAL,
-    )
-    .await
-    .expect("begins");
+    let rebuild = stage.start_from(&folder).await;
     stage.reaches(rebuild.id, State::Waiting).await;
     let much = ("counter.incremented", r#"{"by":50000}"#);
     stage.append(append_to(id, annals::log::Expected::Any, &[much])).await;
@@ -271,15 +268,7 @@ async fn a_candidate_that_fails_is_detached_and_the_live_one_goes_on() {
     until("what failed is dropped", async || stage.schemas().await == ["projection_counters_1"]).await;
 
     // From the beginning it fails too, and names the event.
-    let again = rebuild::start(
-        &pool,
-        uuid::Uuid::now_v7(),
-        "counters",
-        Some((&folder, &support::registry())),
-        MANUAL,
-    )
-    .await
-    .expect("begins");
+    let again = stage.start_from(&folder).await;
     let failed = stage.reaches(again.id, State::Failed).await;
     let reason = failed.error.expect("a reason");
     assert!(reason.contains("on/counter.incremented.sql failed at position 2"), "{reason}");
