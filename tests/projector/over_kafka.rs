@@ -1,7 +1,5 @@
 //! Projections that read Kafka: the same rows as from the log, whatever becomes of topics and workers.
 
-use std::time::Duration;
-
 use annals::{
     kafka,
     log::{Event, Position},
@@ -15,10 +13,7 @@ use rdkafka::{
     client::DefaultClientContext,
     producer::{BaseProducer, BaseRecord, Producer},
 };
-use tokio::{
-    net::TcpListener,
-    time::{Instant, sleep},
-};
+use tokio::net::TcpListener;
 
 use crate::{
     stage::{Counters, Stage, shipped},
@@ -53,12 +48,11 @@ async fn kafka_and_the_log_come_to_the_same_rows_and_take_turns() {
 /// from the log.
 async fn from_kafka(stage: &Stage, counters: &mut Counters) {
     let client = stage.database.client().await;
-    let deadline = Instant::now() + DEADLINE;
-    while client.query_one(HOLDERS, &[]).await.expect("a row").get::<_, i64>(0) == 0 {
-        assert!(Instant::now() < deadline, "no offsets are kept");
+    until("offsets are kept", async || {
         stage.count(counters, 1).await;
-        sleep(Duration::from_millis(20)).await;
-    }
+        client.query_one(HOLDERS, &[]).await.expect("a row").get::<_, i64>(0) > 0
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ pub mod server;
 pub mod stack;
 pub mod topic;
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use annals::{
     aggregate::{Registry, Rejection},
@@ -56,7 +56,7 @@ fn required(name: &str) -> String {
 ///
 /// # Panics
 /// When it does not within [`DEADLINE`].
-pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !condition().await {
         assert!(Instant::now() < deadline, "not within {DEADLINE:?}: {what}");

@@ -1,0 +1,48 @@
+//! Migrations beside what else goes on.
+
+mod support;
+
+use support::{DEADLINE, Database, process::Process, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_waits_for_a_table_does_not_hold_up_who_appends() {
+    let database = Database::new().await;
+    let mut client = database.client().await;
+    // The last ones, one of which needs the table of commands, are applied again.
+    let again = "delete from log.migrations where version >= 45; drop function log.settled()";
+    client.batch_execute(again).await.expect("forgotten");
+    let backup = client.transaction().await.expect("begun");
+    backup.batch_execute("lock table log.commands in access share mode").await.expect("locked");
+    let url = secrecy::SecretString::from(database.url.clone());
+    let migrating = tokio::spawn(async move { annals::postgres::migrate_log(&url, DEADLINE).await });
+    let (appender, _) = database.appender(&[]);
+    let other = database.client().await;
+    until("the migration has waited and given way", || async {
+        let waited =
+            "select exists (select from pg_locks where relation = 'log.commands'::regclass and not granted)";
+        other.query_one(waited, &[]).await.expect("a row").get(0)
+    })
+    .await;
+    let append = appender.append(support::append("order.created", support::ORDER));
+    tokio::time::timeout(DEADLINE, append).await.expect("not held up").expect("appended");
+    assert!(!migrating.is_finished());
+    drop(backup);
+    drop(client);
+    migrating.await.expect("no panic").expect("migrated");
+    annals::postgres::check_log(&database.pool()).await.expect("it fits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_to_migrate_can_be_ended() {
+    let database = Database::new().await;
+    let other = database.client().await;
+    other.batch_execute(include_str!("../src/postgres/migrate_lock.sql")).await.expect("locked");
+    let mut worker = Process::worker(&database, &[]);
+    until("it waits", || async {
+        let waits = "select exists (select from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database()))";
+        other.query_one(waits, &[]).await.expect("a row").get(0)
+    })
+    .await;
+    worker.signal("TERM");
+    assert_eq!(worker.end().await, Some(0));
+}
