@@ -1,4 +1,4 @@
-//! The domains, a folder each. A new one is its folder and one line in [`registry`] and [`apis`] each.
+//! The domains, a folder each. A new one is its folder, its `pub mod`, and a line in [`registry`] and [`apis`] each.
 //!
 //! A domain is pure: no clock, no randomness, nothing of SQL, Kafka or HTTP outside its `api.rs`.
 
@@ -9,10 +9,11 @@ pub mod counters;
 pub mod orders;
 pub mod projects;
 
-/// The domain that docs/add-a-domain.md builds, compiled as if it stood here.
+/// The domain that docs/add-a-domain.md builds, compiled as if it stood here. Not called `notes`: that is the name for whoever
+/// follows the page.
 #[cfg(test)]
 #[path = "../tests/add_a_domain/notes/mod.rs"]
-pub mod notes;
+pub mod notes_of_the_page;
 
 use poem_openapi::OpenApi;
 
@@ -37,7 +38,7 @@ pub(crate) fn apis() -> impl OpenApi {
 mod tests {
     use poem_openapi::OpenApiService;
 
-    use super::notes::{NoteCommand, NoteState, NotesApi};
+    use super::notes_of_the_page::{NoteCommand, NoteState, NotesApi};
 
     #[test]
     fn the_domain_of_the_page_has_routes() {

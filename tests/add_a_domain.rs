@@ -13,10 +13,12 @@ use std::{fs, path::Path};
 // A domain says `crate::aggregate`.
 use annals::aggregate;
 use annals::{
-    aggregate::{Registry, RejectionKind, erase},
+    aggregate::{Aggregate, Registry, RejectionKind, erase},
+    json::RawJson,
     projector::Folder,
 };
-use serde_json::json;
+use jsonschema::Draft;
+use serde_json::{Value, json};
 use stage::Stage;
 use support::{Told, request};
 use uuid::Uuid;
@@ -28,6 +30,8 @@ mod commands;
 mod events;
 #[path = "add_a_domain/notes/aggregate.rs"]
 mod note;
+#[path = "add_a_domain/notes/schemas.rs"]
+mod schemas;
 
 const FOLDER: &str = "tests/add_a_domain";
 
@@ -59,6 +63,23 @@ async fn the_page_s_domain_takes_commands_and_is_read() {
 }
 
 #[test]
+fn the_page_s_samples_are_as_its_schemas_say() {
+    let aggregate = registry();
+    let aggregate = aggregate.aggregates().next().expect("the notes");
+    for schema in note::Note::SCHEMAS {
+        let name = format!("{}.v{}", schema.event_type, schema.version);
+        let sample = fs::read_to_string(format!("{FOLDER}/samples/{name}.json")).expect("a sample");
+        let (described, data): (Value, Value) =
+            (schema.json.parse().expect("JSON"), sample.parse().expect("JSON"));
+        let described = jsonschema::options().with_draft(Draft::Draft7).build(&described).expect("a schema");
+        assert!(described.is_valid(&data), "{name}");
+        let data = RawJson::trusted(sample.trim());
+        let mut history = [(schema.event_type, schema.version, &data)].into_iter();
+        aggregate.fold(&aggregate.initial(), &mut history).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[test]
 fn the_page_shows_the_files_as_they_are() {
     let page = fs::read_to_string("docs/add-a-domain.md").expect("the page");
     let mut folders = vec![Path::new(FOLDER).to_owned()];
@@ -81,5 +102,5 @@ fn the_page_shows_the_files_as_they_are() {
             shown += 1;
         }
     }
-    assert_eq!(shown, 10);
+    assert_eq!(shown, 15);
 }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{commands::NoteCommand, events::NoteEvent};
-use crate::aggregate::{Aggregate, CommandType, EventType, Rejection, Violation};
+use super::{commands::NoteCommand, events::NoteEvent, schemas::SCHEMAS};
+use crate::aggregate::{Aggregate, CommandType, EventSchema, EventType, Rejection, Violation};
 
 /// The aggregate.
 pub struct Note;
@@ -30,6 +30,7 @@ impl Aggregate for Note {
         EventType { name: "note.written", schema_version: 1 },
         EventType { name: "note.archived", schema_version: 1 },
     ];
+    const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 
     type State = NoteState;
     type Command = NoteCommand;

@@ -7,7 +7,7 @@ use crate::api::{
     problem::Problem,
     read::{Read, Row},
     reply::{Created, Done},
-    sent::{Bare, Id, Sent},
+    sent::{Id, Sent},
 };
 
 /// The routes.
@@ -29,7 +29,7 @@ impl NotesApi {
 
     /// Archive a note
     #[oai(path = "/:id/archive", method = "post", operation_id = "archiveNote")]
-    async fn archive(&self, id: Id, archival: Bare) -> Result<Done<NoteChanged>, Problem> {
+    async fn archive(&self, id: Id, archival: Sent<ArchiveNote>) -> Result<Done<NoteChanged>, Problem> {
         archival.on(id, "note.archive").await
     }
 
@@ -46,6 +46,10 @@ struct WriteNote {
     #[oai(validator(min_length = 1, max_length = 500))]
     text: String,
 }
+
+/// Nothing has to be said.
+#[derive(Object)]
+struct ArchiveNote {}
 
 #[derive(Object)]
 struct NoteChanged {

@@ -4,6 +4,7 @@ mod aggregate;
 mod api;
 mod commands;
 mod events;
+mod schemas;
 
 pub use aggregate::{Note, NoteState};
 pub(crate) use api::NotesApi;
