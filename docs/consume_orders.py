@@ -8,7 +8,7 @@ import sqlite3
 import sys
 from decimal import Decimal
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 brokers, topic, database = sys.argv[1:]
 db = sqlite3.connect(database)
@@ -16,6 +16,7 @@ db.executescript("""
     create table if not exists checkpoint (part integer primary key, source text, position integer, next integer);
     create table if not exists orders (id text primary key, last_event text, version integer);
 """)
+reread = set()  # partitions that are read once more from their beginning
 
 
 def checkpoint(partition):
@@ -35,9 +36,16 @@ def take(record):
     if known not in (None, source):
         sys.exit(f"the topic is of another log now ({source}): delete {database}, and begin anew")
     if previous > last:
-        sys.exit(f"partition {partition}: what stands between positions {last} and {position} never came")
+        if partition in reread:
+            sys.exit(f"partition {partition}: what stands between positions {last} and {position} is lost")
+        # Perhaps the topic was sent again, and its offsets are others now: its beginning tells. What came before is skipped.
+        reread.add(partition)
+        with db:
+            db.execute("update checkpoint set next = 0 where part = ?", (partition,))
+        return consumer.seek(TopicPartition(topic, partition, OFFSET_BEGINNING))
     with db:  # what was made of the event, and that it was made: both or neither
         if position > last:
+            reread.discard(partition)
             order, event, version = record.key().decode(), headers["ce_type"], int(headers["ce_streamversion"])
             db.execute("insert or replace into orders values (?, ?, ?)", (order, event, version))
             print(position, event, order, json.loads(record.value(), parse_float=Decimal), flush=True)
