@@ -2,7 +2,8 @@
 //!
 //! Defaults < file < environment < flags, by one flat name per setting (`topic_prefix` in the file is
 //! `ANNALS_TOPIC_PREFIX` in the environment). Everything is read and checked before anything starts; all faults
-//! are reported at once. Every bound of the program has its name, its default and its reason here.
+//! are reported at once. What an operator may have to change has its name, its default and its range here; a bound that follows from the
+//! code around it is a constant there, with its reason.
 
 mod api;
 mod audit;
