@@ -1,7 +1,7 @@
-//! Makes true what admins did: their actions are events first, and this is what follows from each.
+//! Applies what admins' events request: each action is an event first, and this is what follows from it.
 //!
-//! Whoever appended the event makes it true at once. What a process left undone when it died [`Admin::run`] does again,
-//! where doing it twice does nothing: keys, and rebuilds, which have the id that the event names. The rest (pausing,
+//! Whoever appended the event applies it at once. What a process left undone when it died, [`Admin::run`] applies again,
+//! where applying it twice changes nothing: keys, and rebuilds, which have the id that the event names. The rest (pausing,
 //! swapping, going back) happens at once or not at all, and is asked for again by whoever got no answer.
 
 mod reconcile;

@@ -82,7 +82,7 @@ enum Command {
     /// Shows, checks, makes and rebuilds read models.
     #[command(subcommand)]
     Projections(projections::Projections),
-    /// Verifies the log, or takes its events away.
+    /// Verifies the log, or exports its events.
     #[command(subcommand)]
     Audit(audit::Audit),
     /// Carries a command out, straight on the database, and prints what became of it.

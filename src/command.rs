@@ -47,7 +47,7 @@ pub struct Request {
     /// The aggregate; `None` where the command begins one.
     pub stream_id: Option<Uuid>,
     pub body: Value,
-    /// What the caller sent, where the body holds more than that; a repeat is told by it. `None`: the body.
+    /// What the caller sent, if the body holds more; identifies repeats. `None`: the body.
     pub sent: Option<Value>,
     /// The authenticated caller.
     pub principal: String,

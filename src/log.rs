@@ -119,8 +119,8 @@ pub struct NewEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
     Exactly(Version),
-    /// At this version, by this event. Whoever decides on events that are still on their way says so by it: another one of
-    /// that version is not what was counted on.
+    /// At this version, with this last event; for decisions on events not stored yet. Another event of that version is a
+    /// conflict.
     Last(Version, Uuid),
     NoStream,
     Any,

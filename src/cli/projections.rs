@@ -35,7 +35,7 @@ pub(crate) enum Projections {
     /// Shows a read model: its generations, its place in the log, its rebuilds.
     #[command(after_help = "Example:\n  annals projections show orders")]
     Show(Named),
-    /// Makes a folder that works, to begin with.
+    /// Creates a working folder to start from.
     #[command(after_help = "Example:\n  annals projections new shipments --event order.shipped")]
     New(folders::New),
     /// Checks folders without a server; tells every fault.
@@ -47,19 +47,19 @@ pub(crate) enum Projections {
     /// Builds a read model anew from the whole log while the present one serves, and swaps it in.
     #[command(after_help = "Example:\n  annals projections rebuild orders --max-events-per-second 20000")]
     Rebuild(building::Rebuilding),
-    /// Lets a read model stand still, or with --rebuild only its rebuild.
+    /// Pauses a read model, or with --rebuild only its rebuild.
     #[command(after_help = "Example:\n  annals projections pause orders")]
     Pause(Target),
-    /// Lets it go on.
+    /// Lets it go on, also one that an event had stopped; with --rebuild its rebuild.
     #[command(after_help = "Example:\n  annals projections resume orders")]
     Resume(Target),
     /// Ends the rebuild of a read model and drops what it made.
     #[command(after_help = "Example:\n  annals projections cancel orders")]
     Cancel(Named),
-    /// Lets the rebuilt generation serve that waits for it.
+    /// Swaps in the rebuilt generation.
     #[command(after_help = "Example:\n  annals projections swap orders")]
     Swap(Named),
-    /// Lets the generation that served before serve again, as fresh as the present one.
+    /// Lets the previous generation serve again; it is as up to date as the present one.
     #[command(after_help = "Example:\n  annals projections rollback orders")]
     Rollback(Named),
     /// Lists the events that a read model has set apart.

@@ -53,7 +53,7 @@ impl Queued {
     fn is_disproved_by(&self, outcome: &Result<Outcome, log::Error>) -> bool {
         match outcome {
             Ok(Outcome::Appended { .. }) => false,
-            // A question was answered with the version that is known here.
+            // The version probe confirmed the cached version.
             Ok(Outcome::Conflict { actual }) if self.mismatch => *actual != self.before,
             Ok(Outcome::Conflict { .. }) | Err(_) => true,
             Ok(_) => self.changes,

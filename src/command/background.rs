@@ -105,7 +105,7 @@ impl Deps {
     }
 }
 
-/// Whether it says nothing of the command: the log is away or busy, or only a newer program can read the stream.
+/// Whether this failure does not count as an attempt: the log is away or busy, or only a newer program can read the stream.
 fn is_no_try(error: &Error) -> bool {
     match error {
         Error::Database(error) => error.failure() == postgres::Failure::Transient,

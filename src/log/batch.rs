@@ -1,8 +1,8 @@
 //! Which waiting appends go together.
 //!
 //! A batch never holds one command id, one (principal, key) or one claim twice: the second waits for the next batch, and
-//! so do all that follow it in its stream, so that a stream's order is kept. The same for an append that counts on another
-//! event than its predecessor in the batch leads to: `log.append` compares it with what is stored.
+//! so do all that follow it in its stream, so that a stream's order is kept. So does an append whose expected event is not
+//! its predecessor's last: `log.append` compares it with what is stored.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 

@@ -142,8 +142,7 @@ impl LogReader {
         Ok(head)
     }
 
-    /// A head beyond `at`, if there is one: not the newest, where one is known that comes up to what was `told`, and need not be
-    /// waited for.
+    /// A head beyond `at`, if there is one; possibly not the newest: a known durable one that covers `told` saves a flush.
     pub async fn head_beyond(&self, at: Position, told: Position) -> Result<Position, postgres::Error> {
         let known = self.known();
         if known > at && known >= told {

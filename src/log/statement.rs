@@ -50,7 +50,7 @@ impl<'a> Columns<'a> {
         let mut columns = Self::default();
         let mut written = HashSet::new();
         for (request, append) in (1..).zip(batch) {
-            // Behind a link of the same batch it counts on that one's last event: batches are made so.
+            // `batch::take` has already checked the expected event of later links.
             columns.push_request(append, written.contains(&append.stream));
             if !append.events.is_empty() {
                 written.insert(&append.stream);

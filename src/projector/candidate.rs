@@ -38,7 +38,7 @@ const CHUNKS_MAX: usize = 1;
 /// From how many batches on a scan is shared.
 const SHARED_BATCHES_MIN: i64 = 10;
 
-/// Why a generation does not get on.
+/// Why a candidate makes no progress.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Somebody has to mend the folder or an event.
@@ -259,8 +259,8 @@ impl Candidate {
         }
     }
 
-    /// What there is to load. The generation passes every stream type that those that follow read too, so that all have
-    /// the same checkpoints; what only it reads, it reads to the end, or, in the order of the log, as far as the others.
+    /// What there is to load. It also advances through stream types only the followers read, so that all have the same
+    /// checkpoints; what it alone reads, it reads to the end, or, in the order of the log, as far as the others.
     async fn stretch(&self) -> Result<Stretch, Error> {
         let name = &self.folder().name;
         let number = self.generations[0].number;

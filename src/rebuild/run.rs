@@ -1,4 +1,4 @@
-//! Carries rebuilds on: takes those that nobody works on, beats for them, drops what they leave behind.
+//! Runs rebuilds: claims idle ones, sends heartbeats, drops leftovers.
 //!
 //! Any number of processes may run this. A lease says who carries a rebuild on; who lost it can do no harm, since
 //! checkpoints move by compare-and-set and states change only for their holder.
@@ -65,7 +65,7 @@ impl Carrier {
         let mut clean_at = Instant::now();
         loop {
             if let Err(error) = self.round(folders, &mut carried).await {
-                warn!(%error, "rebuilds are not looked after; they go on by themselves");
+                warn!(%error, "rebuilds could not be polled; running ones continue");
             }
             if clean_at <= Instant::now() && !self.clean().await {
                 clean_at = Instant::now() + CLEAN_PAUSE;

@@ -105,7 +105,7 @@ async fn make(carrier: &Carrier, rebuild: &Rebuild) -> Result<(), Error> {
     Ok(transaction.commit().await?)
 }
 
-/// Makes the indexes. The rebuild's row is locked last: that takes long, and meanwhile it is beaten, paused and cancelled.
+/// Makes the indexes. The rebuild's row is locked last: indexing is slow, and heartbeats, pause and cancel need the row.
 async fn index(carrier: &Carrier, rebuild: &Rebuild, candidate: &Candidate) -> Result<(), Error> {
     let mut client = carrier.deps.read.get().await.map_err(postgres::Error::from)?;
     let transaction = client.transaction().await?;

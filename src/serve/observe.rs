@@ -1,4 +1,4 @@
-//! Metrics: how they are recorded, and those that nobody meets on the way and that are looked at from time to time.
+//! Metrics: how they are recorded, and gauges that are sampled periodically.
 
 use std::time::Duration;
 

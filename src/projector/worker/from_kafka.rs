@@ -190,8 +190,8 @@ struct Ahead {
 }
 
 impl Ahead {
-    /// What is to be read of the log for some partitions. A quiet one is not looked for in all of the log: what was sent to
-    /// it is folded, so it has nothing up to the relay's cursor.
+    /// What is to be read of the log for some partitions. A quiet partition is read from the relay's cursor only: what was
+    /// sent to it is folded, so there is nothing before.
     fn holes(&self, known: &Checkpoints, of: &BTreeSet<Partition>, head: Position) -> Vec<Hole> {
         let behind = known.iter().filter(|(partition, at)| of.contains(*partition) && **at < head);
         let hole = |(partition, at): (&Partition, &Position)| {
