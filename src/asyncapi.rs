@@ -1,7 +1,7 @@
 //! The AsyncAPI document: topics, keys, headers, and the data of each event in every version.
 //!
-//! Made of what the domains say of their events; what holds for all records is written once in `asyncapi/common.json`.
-//! The topics of commands and replies are no part of it: they are HTTP's operations over Kafka, as openapi.yaml has them.
+//! Built from what the domains say of their events; what holds for all records is written once in `asyncapi/common.json`. The
+//! topics of commands and replies are left out: what they carry is described by openapi.yaml.
 
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,7 @@
 //! What auditors ask of the log: its events, streams and commands, who asked before, and whether all of it holds.
 //!
-//! Leaves HTTP to `api`. The invariant: nothing here writes to the log it reads; each look is noted in `log.access`,
-//! before it is answered.
+//! Leaves HTTP to `api`. The invariant: nothing here writes an event; each request is noted in `log.access` before it is
+//! answered.
 
 mod access;
 mod commands;

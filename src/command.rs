@@ -1,7 +1,7 @@
 //! The one way of a command, wherever it comes from: check → fingerprint → load → decide → append → answer.
 //!
 //! Knows aggregates by their trait alone and nothing of HTTP. The invariant: a caller is told what the log stored, and a
-//! "no" was true at a version the stream had between request and answer.
+//! rejection was right at some version that the stream had between request and answer.
 
 mod attempt;
 pub mod background;

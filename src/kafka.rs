@@ -1,7 +1,8 @@
-//! What the relay and the projectors share about Kafka: names, partitions, the form of a record, client settings.
+//! What the relay, the projectors and the command topic share about Kafka: names, partitions, the form of a record, client
+//! settings.
 //!
-//! The only user of `rdkafka` beside the relay and the projectors' Kafka source. Keys and partitions are a function of
-//! the stream alone and the same in every mode, so that redelivery and switching between Kafka and the log are harmless.
+//! Besides these nobody uses `rdkafka`. Keys and partitions are a function of the stream alone and the same in every mode, so
+//! that redelivery and switching between Kafka and the log are harmless.
 
 mod contents;
 mod knock;

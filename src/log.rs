@@ -1,7 +1,8 @@
-//! The log: one order of all events, without gaps. The only module whose SQL touches it.
+//! The log: one order of all events, without gaps. The only module whose SQL writes events and commands; `audit` and `relay`
+//! have SQL of their own for what they read and for their own tables.
 //!
-//! Writing goes through [`Appender`] alone, which sends what arrives while a batch is in flight as the next one.
-//! Knows stream types by name and data as JSON; leaves domains to `command` and Kafka to `relay`.
+//! Writing goes through [`Appender`] alone: what arrives while a batch is on its way is sent together as the next one. Knows
+//! stream types by name and data as JSON; leaves domains to `command` and Kafka to `relay`.
 
 mod accepted;
 mod appender;

@@ -1,8 +1,8 @@
-//! Rebuilds: a new generation of a read model beside the one that serves, from the whole log, proven and swapped in.
+//! Rebuilds: a new generation of a read model beside the one that serves, from the whole log, compared and swapped in.
 //!
-//! Here stands what people ask for; [`run`] carries it on, in whatever process has time for it, and [`crate::projector`]
-//! does the folding. The invariant: what a rebuild has come to stands in the database alone, and each step of it is one
-//! transaction. So it goes on after any end of any process, and readers always get one whole generation.
+//! What people ask for is here; [`run`] carries it out, in any process with workers, and [`crate::projector`] does the folding.
+//! The invariant: the state of a rebuild is in the database alone, and each step of it is one transaction. So it goes on after
+//! any end of any process, and readers always get one whole generation.
 
 mod compare;
 mod run;

@@ -1,8 +1,8 @@
-//! Spans of what becomes of events after their commit: sent to Kafka, applied to a read model. Each goes on with the trace
-//! that its event carries (`metadata.traceparent`), where that is sampled.
+//! Spans of what becomes of events after their commit: sent to Kafka, applied to a read model. Each goes on with the trace that
+//! its event carries (`metadata.traceparent`), where that is sampled.
 //!
-//! Leaves to the command line who takes spans and where they go. The invariants: a span tells of what has come about, never
-//! of a try; where nobody takes spans, no event is looked at.
+//! Who takes spans, and where they go, is settled by the command line. The invariants: a span reports what has happened, never
+//! an attempt; where nobody takes spans, no event is looked at.
 
 use std::{collections::HashMap, sync::Arc, time::SystemTime};
 

@@ -1,8 +1,9 @@
-//! Topics against the log, asked for by an admin: noted, compared, and sent again where they differ and that is wanted.
+//! Reconciles topics on an admin's request: compares them with the log and, unless it is a dry run, has those that differ sent
+//! again.
 //!
-//! What was asked for and what came of it are the two events of one stream, so that any process can tell. One at a time
-//! over all processes: whoever compares holds an advisory lock in a session of its own, and both end with the process.
-//! What has no end although nobody holds the lock broke off, and is asked for again.
+//! The request and its result are two events of one stream, so that any process can tell how it stands. One runs at a time,
+//! over all processes: it holds an advisory lock in a session of its own, and both end with the process. A request without a
+//! result, while nobody holds the lock, was cut off and has to be made again.
 
 use deadpool_postgres::{ClientWrapper, Object};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! What admins ask for: an event first, with who asked, and then what follows from it. The same way for HTTP and for the
-//! command line.
+//! Requests of admins, over HTTP and from the command line alike: the event is appended first, with who asked, and then
+//! applied.
 
 use serde_json::{Value, json};
 use uuid::Uuid;

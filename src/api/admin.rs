@@ -1,7 +1,6 @@
 //! What admins may do over HTTP. Its shapes are described in `document/admin.json`.
 //!
-//! The invariant: an action is an event first, with its actor; what follows from it `crate::admin` makes true, and only
-//! then is it answered.
+//! The invariant: an action is an event first, with its actor; `crate::admin` applies it, and only then is it answered.
 
 mod keys;
 mod parked;

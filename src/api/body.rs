@@ -1,4 +1,4 @@
-//! Reading a body: its type, its size, its JSON. What it says is for `schema` and the domain to judge.
+//! Reads a body: its type, its size, its JSON. Whether its content is right is checked by `schema` and the domain.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Whether the program lives, and whether it should be sent requests.
 //!
-//! Degraded is still ready: a relay or a projection that stands does not keep commands from being stored.
+//! Degraded is still ready: while a relay or a projection stands still, commands are stored all the same.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,8 +1,8 @@
 //! The listener: connections of HTTP/1.1, from their beginning to their orderly end.
 //!
-//! Takes no more connections than it may hold; those beyond wait with the kernel, unanswered. A connection without the
-//! whole head of a request for too long is closed, and one that takes nothing of its answer, so a client that sends byte by
-//! byte or does not read holds none. Leaves everything else, the time for bodies and for answers to begin, to the app. HTTP/2 ends at the proxy, as TLS does.
+//! Takes no more connections than it may hold; those beyond wait in the kernel, unanswered. Closes a connection whose request's
+//! head does not arrive in time or whose answer is not read, so that slow clients hold none. Limits on bodies, and on the time
+//! until an answer begins, are the app's. HTTP/2 ends at the proxy, as TLS does.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! Query parameters, taken one by one; every fault in them, and every name that nobody takes, is told at once.
+//! Query parameters, taken one by one; every fault in them, and every unknown name, is told at once.
 
 use std::{ops::RangeInclusive, str::FromStr};
 

@@ -1,4 +1,4 @@
-//! A read as it comes over HTTP: what it must not be older than, which rows it asks for; and the rows as an answer.
+//! A read over HTTP: how fresh it has to be, which rows it asks for, and the rows as an answer.
 //!
 //! Leaves rows and waiting to `read_model`. The invariant: position, generation and rows of an answer are of one moment.
 

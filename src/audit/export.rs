@@ -1,4 +1,4 @@
-//! Events as lines to take away, with a digest of them at the end that shows later that nothing was changed.
+//! Exports events as lines. The last line holds a digest of them, by which a later export of the same range can be compared.
 
 use std::{fmt::Write, str::FromStr};
 

@@ -1,7 +1,7 @@
 //! Events as they come, for those who listen: the history after a position, and then what is appended.
 //!
-//! Positions have no gaps and become visible in their order, so history and presence are one and the same read: what
-//! comes after the last position given. Nothing is lost where they meet.
+//! Positions have no gaps and become visible in their order, so history and live events are read in the same way: as what comes
+//! after the last position that was sent. Nothing is lost between the two.
 
 use std::{sync::Arc, time::Duration};
 

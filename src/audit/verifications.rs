@@ -1,4 +1,4 @@
-//! Verifications in the background of a server: begun, looked after, and told of by any process.
+//! Verifications in the background of a server: started in one process, and reported by any.
 
 use std::{
     sync::{

@@ -1,9 +1,9 @@
-//! Computes again what must always hold of the log, and tells what does not.
+//! Checks anew what must always hold of the log, and reports what does not.
 //!
-//! Reads in one snapshot, so that what is appended meanwhile disturbs nothing. The rules: positions are 1, 2, 3 …;
-//! recorded_at never decreases along them; the auditors' index says of each event what the log says; nothing that follows
-//! the log has come beyond its end; a stream's versions are 1, 2, 3 … in the order of positions; every event can be read;
-//! claims are the fold of the events' claims; a command's row tells of its events.
+//! Reads in one snapshot, so that what is appended meanwhile disturbs nothing. The rules: positions are 1, 2, 3 …; recorded_at
+//! never decreases along them; the auditors' index says of each event what the log says; nothing that follows the log is ahead
+//! of its end; a stream's versions are 1, 2, 3 … in the order of positions; every event can be read; the claims held are those
+//! that the events lead to; a command's row agrees with its events.
 
 mod streams;
 

@@ -1,4 +1,4 @@
-//! What is appended to measure with: events as the domains write them, straight to the log.
+//! Data for measurements: events as the domains write them, appended straight to the log.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! One command on one stream: load, decide, append, and again while others are faster.
+//! One command on one stream: load, decide, append; and again, when another append to the stream came first.
 
 use serde_json::Value;
 use tokio::sync::oneshot;

@@ -1,7 +1,7 @@
-//! Accepted commands, carried out by whichever process comes first, and old answers, cleaned away.
+//! Carries out accepted commands, in whichever process takes them first, and deletes old answers.
 //!
-//! A command that was taken and not finished, because its process died or the log was away, comes due again after its
-//! lease and is taken again, a bounded number of times. Doing it twice is harmless: its id is appended once.
+//! A command that was taken and not finished, because its process died or the log was away, is due again after its lease, a
+//! bounded number of times. Doing it twice is harmless: its id is appended once.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! Aggregates kept in memory, and the order of commands on each.
 //!
-//! Commands on one aggregate are decided one after the other here, each on what its predecessor leads to, and queued in
-//! that order without waiting for the database: a chain. The log checks every link, by the event it counts on, so a state
-//! kept here can be wrong (another process appended) without a wrong answer: the link fails, the state is dropped and read
-//! again.
+//! Commands on one aggregate are decided here one after the other, each on the state that its predecessor leads to, and queued
+//! in that order without waiting for the database: a chain. Each link names the event that it expects to follow, and the log
+//! checks it. So a state kept here may be out of date (another process appended) without a wrong answer: the link fails, the
+//! state is dropped and read again.
 
 use std::sync::{
     Arc,

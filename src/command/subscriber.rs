@@ -1,8 +1,8 @@
 //! Subscribers within the process: each event that a command of this process led to, for whoever wants to react.
 //!
-//! The invariant: no subscriber is felt by a command. One that is slow misses events and is told how many, one that
-//! fails or panics goes on with the next event. Nothing is repeated after a restart: what must happen follows the log or
-//! a topic instead.
+//! The invariant: no subscriber slows a command down. One that is slow misses events and is told how many; one that fails or
+//! panics goes on with the next event. Nothing is repeated after a restart: whoever must not miss an event follows the log or a
+//! topic instead.
 
 use std::{error::Error, future::Future, panic::AssertUnwindSafe, sync::Arc};
 

@@ -1,7 +1,6 @@
 //! What admins do, as events: so auditors see who did what. A stream per key and per projection.
 //!
-//! Only the program itself sends these commands, for an admin whom it knows; `crate::admin` makes of each event what it
-//! says.
+//! Only the program itself sends these commands, for an admin whom it knows; `crate::admin` applies each event.
 
 mod aggregate;
 mod commands;

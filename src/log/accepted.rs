@@ -1,7 +1,7 @@
 //! Commands that are accepted now and done later, and the rows that say what became of commands.
 //!
-//! The invariant: a command is pending until the append that does it, or until it is given up; in either transaction
-//! its request is wiped.
+//! The invariant: a command is pending until it is carried out or given up, and the transaction that ends it deletes its
+//! request.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The log's head as it moves: told by the appender of this process, and by notifications for those of others.
 //!
-//! A notification is sent in a transaction of its own after the append's commit, because inside it would hold a lock of
-//! the whole cluster over the flush. It may be lost or late; who relies on the head polls slowly beside it.
+//! A notification is sent in a transaction of its own after the append's commit: inside it, a lock of the whole cluster would
+//! be held during the flush. It may be lost or late, so whoever relies on the head also polls, slowly.
 
 use std::{future::poll_fn, time::Duration};
 

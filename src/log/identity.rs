@@ -1,4 +1,4 @@
-//! Who the log is: what is bound to it can tell whether it still speaks of the same one.
+//! The log's identity, by which tokens, topics and checkpoints are recognised as this log's or another's.
 
 use std::fmt;
 

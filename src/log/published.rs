@@ -1,7 +1,7 @@
 //! What this process appends, told to whoever listens in it.
 //!
-//! The invariant: nobody who listens is waited for. Each has a bounded backlog; who falls behind it misses the oldest and
-//! learns how many. For what must not be missed there are the topics and the log itself.
+//! The invariant: a listener never holds up an append. Each has a bounded backlog; one that falls behind misses the oldest and
+//! learns how many. What must not be missed is read from the topics or the log itself.
 
 use std::sync::Arc;
 

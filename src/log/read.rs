@@ -1,8 +1,8 @@
 //! Reading the log: by position for the relay and the projectors, by stream for aggregates.
 //!
-//! Every read is bounded in events and in bytes, so that no history and no event size fills the memory. The invariant: no
-//! event is told before it is on the disk. The appender's commits may be seen earlier; where the last event that was read
-//! is newer than what is known to be there, it is looked at again in a transaction that waits for the disk.
+//! Every read is bounded in events and in bytes, so that no history and no event size fills the memory. The invariant: no event
+//! is handed out before it is on the disk. Commits may be visible earlier; when the last event read is newer than what is known
+//! to be durable, it is read again in a transaction that waits for the disk.
 
 use std::{
     collections::BTreeMap,

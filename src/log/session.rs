@@ -1,9 +1,9 @@
 //! Two connections on which batches are appended: one whose commits wait for the disk, and one whose commits do not.
 //!
-//! The invariant: what was appended without waiting is nobody's to know before [`Session::flush`] has found it again, in
-//! a transaction that did wait. Postgres writes commits to the disk in their order, and loses them from the end, so what
-//! is found there is on the disk with all that was appended before it. Found again, because a crash may have come
-//! between, and a pooler may have hidden it.
+//! The invariant: what was appended without waiting is reported to nobody before [`Session::flush`] has found it again, in a
+//! transaction that waited. Postgres writes commits to the disk in their order, and loses them from the end, so what is found
+//! is on the disk with all that was appended before it. It has to be found, because there may have been a crash in between, and
+//! a connection pooler may have hidden it.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},

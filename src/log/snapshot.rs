@@ -1,7 +1,7 @@
 //! States of long aggregates, kept so that loading need not fold the whole history.
 //!
-//! The invariant: a snapshot stands for events that are in the log, or it is not used. What follows it is read from the
-//! log, and what is decided on it is held against the stream's version by `log.append`.
+//! The invariant: a snapshot stands for events that are in the log, or it is not used. What follows it is read from the log,
+//! and `log.append` checks the stream's version for what is decided on it.
 
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! What to do about a connection that failed over TLS, for the person who wrote the database URL.
 //!
-//! Leaves what happened to the error itself. The invariant: no advice lowers the check that was asked for.
+//! What happened is said by the error itself. The invariant: no advice lowers the check that was asked for.
 
 use std::{error::Error, io};
 

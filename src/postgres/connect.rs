@@ -1,8 +1,8 @@
 //! How a session is made: the one place that reads a database URL and does TLS as it says.
 //!
-//! `sslmode`, `sslrootcert`, `sslcert` and `sslkey` mean what they mean to libpq (PostgreSQL documentation, 34.19): `prefer` and `require`
-//! encrypt and look at no certificate, unless authorities are named; `verify-ca` looks at the chain, `verify-full` at the name too.
-//! Without `sslrootcert` the last two trust the authorities of the system.
+//! `sslmode`, `sslrootcert`, `sslcert` and `sslkey` mean what they mean to libpq (PostgreSQL documentation, 34.19): `prefer`
+//! and `require` encrypt without checking the certificate, unless authorities are named; `verify-ca` checks who signed it,
+//! `verify-full` the name too. Without `sslrootcert` the last two trust the authorities of the system.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,8 +1,8 @@
 //! A generation in the making: loaded from the log, indexed, handed over to the projection's workers.
 //!
-//! Folds with the workers' own code, in big batches, from one scan of the log (see [`super::scan`]) that several lanes
-//! share, each a task. The invariant: it never comes further than the live generation, and from the hand-over on it stands
-//! exactly where that does. When to do what, and what becomes of it, is for [`crate::rebuild`].
+//! Folds with the workers' own code, in big batches, from one scan of the log (see [`super::scan`]) that several lanes share,
+//! each a task. The invariant: it is never ahead of the live generation, and from the hand-over on always at the same position.
+//! When each step is done is decided by [`crate::rebuild`].
 
 use std::sync::Arc;
 

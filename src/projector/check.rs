@@ -1,7 +1,7 @@
 //! What a folder's SQL must be before any database sees it: read by a real parser, all faults at once.
 //!
-//! The database has the last word when the generation is made; here stands what it would let pass and what would break
-//! a promise later: that the same events make the same rows, whenever and by whomever they are folded.
+//! Checked here is what the database would accept, but what would break a promise later: that the same events make the same
+//! rows, whenever and by whomever they are folded. The database checks the rest when the generation is made.
 
 mod purity;
 mod tables;

@@ -1,7 +1,7 @@
 //! Folds a chunk into a projection's tables: rows and checkpoints in one transaction.
 //!
-//! The one place where projections are written, whatever the events come from. The invariant: after each commit a
-//! partition's rows are the fold of exactly its events up to its checkpoint.
+//! The one place where projections are written, wherever the events come from. The invariant: after each commit a partition's
+//! rows are the fold of exactly its events up to its checkpoint.
 
 mod error;
 pub(super) mod fill;

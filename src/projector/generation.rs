@@ -1,7 +1,7 @@
 //! Generations: each build of a read model, in a schema of its own, with the folder it was made from.
 //!
-//! Makes the first one; the next ones are for [`super::candidate`]. The invariant: what a generation's rows were folded with is what is
-//! stored beside it, so a folder that changed without a new version is refused instead of being mixed in.
+//! Makes the first one; later ones are made by [`super::candidate`]. The invariant: a generation's rows were folded by the
+//! folder that is stored with it, so a folder that changed without a new version is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 

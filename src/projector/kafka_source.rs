@@ -1,9 +1,9 @@
-//! Kafka as a source: one consumer per projection, on a thread of its own. What arrives while the worker folds is gathered
-//! into one chunk, bounded, which the worker takes when it is ready for it.
+//! Kafka as a source: one consumer per projection, on a thread of its own. What arrives while the worker folds is gathered into
+//! one chunk, bounded, which the worker takes when it is ready for it.
 //!
-//! Group membership shares the partitions out; where each goes on is ours to say, from the checkpoints, and Kafka's own
-//! committed offsets are not used. Nothing depends on this source being right: what it repeats is skipped, what it
-//! loses is a hole that is filled from the log.
+//! The group shares the partitions out; where each begins is taken from the checkpoints, and Kafka's committed offsets are not
+//! used. Rows do not depend on this source being right: what it repeats is skipped, and what it misses is a hole that is filled
+//! from the log.
 
 mod group;
 

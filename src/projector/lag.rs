@@ -1,7 +1,7 @@
-//! How far each projection is behind the log, in events and in time, whoever works for it and wherever.
+//! How far each projection is behind the log, in events and in time, whatever process works for it.
 //!
-//! From the checkpoints and the log alone, so it is also told of a projection that nobody works for. Never too little; it
-//! may be too much by events that are folded already in other partitions.
+//! Computed from the checkpoints and the log alone, so it is also known of a projection that nobody works for. Never too low;
+//! it may be too high by events that are folded already in other partitions.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
-//! What the projections of this process have come to, for those who wait for them and for those who watch them.
+//! How far the projections of this process are, for those who wait for them and for those who watch them.
 //!
-//! Checkpoints only grow here, unless the database has lost them: a reader may merge in what it saw in the database beside
-//! what workers tell.
+//! Checkpoints only grow here, unless the database has lost some. Workers tell them, and a reader may add what it saw in the
+//! database.
 
 use std::{collections::BTreeMap, future::pending, sync::Arc};
 

@@ -1,8 +1,8 @@
-//! How far the relay is known to have come, and what that makes of a read model's checkpoints.
+//! What is known of the relay's progress, and up to where checkpoints make a read model complete.
 //!
-//! A partition to which nothing newer was sent stands still, while the read model is complete far beyond it. What is
-//! known of the relay is looked up before the rows are, and may be old: then an answer names an earlier position than it
-//! could, and never a later one.
+//! A partition to which nothing newer was sent stands still, while the read model is complete far beyond it. The relay's
+//! progress is looked up before the rows are, and may be old: then an answer names an earlier position than it could, and never
+//! a later one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,9 +1,9 @@
 //! Waiting until a read model has come as far as a caller wants to see.
 //!
-//! A read model has come to a position when everything up to it is sent and each partition has folded what was sent to
-//! it, so that a partition with nothing newer holds nobody up. Without a relay its workers say themselves how far they
-//! have read; so do those that read the log for readers who wait, before it is sent. Those who wait are woken by workers of
-//! this process; for those of others they poll, one for all.
+//! A read model has reached a position when everything up to it was sent to Kafka and each partition has folded what was sent
+//! to it; a partition with nothing newer holds nobody up. Without a relay the workers say how far they have read the log; so do
+//! those that read the log for waiting readers, ahead of the relay. Workers of this process wake those who wait; for workers of
+//! other processes one of those who wait polls for all.
 
 use std::{
     collections::BTreeMap,

@@ -1,8 +1,8 @@
 //! What two generations hold, table by table, in one snapshot.
 //!
-//! Exact, because whoever follows stands in every snapshot where the live one does. Sums of hashes tell equal tables; only
-//! where they differ are rows looked for. Streams that either has set apart cannot be alike in both: rows that name one of
-//! them are left out, and the streams are told.
+//! Generations that workers feed are at the same position in every snapshot. Tables with the same number of rows and the same
+//! sum of hashes count as equal; in others the rows that differ are looked for. Streams that either has set apart cannot be
+//! alike in both: rows that name one of them are left out, and the streams are told.
 
 use deadpool_postgres::{Pool, Transaction};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! The steps of one rebuild: make, load, index, catch up, hand over, compare, swap.
 //!
-//! What is to be done next is read from the database each time, so going on after a crash is the same as going on.
+//! Which step is next is read from the database each time, so going on after a crash needs nothing special.
 
 use std::{collections::BTreeMap, time::Duration};
 

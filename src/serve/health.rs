@@ -1,7 +1,7 @@
 //! How the parts of a process and what they stand on are, as `/health/ready` tells it.
 //!
-//! Anyone may ask, as often as they like: so it takes no connection of the commands', is looked up once a second at most,
-//! and tells nothing of what events say.
+//! Anyone may ask, as often as they like: so it has a connection of its own, is looked up once a second at most, and reveals
+//! nothing that events hold.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The schema a process needs before its parts run, and a log that becomes another one.
+//! Migrates or checks the schemas before the parts of a process run, and gives a restored log a new identity.
 
 use anyhow::Context;
 use serde::Serialize;

@@ -1,8 +1,8 @@
-//! Keys in the log's database: made, listed and revoked, the same way over HTTP and from the command line. A key is shown
-//! once; only its hash is kept. Leaves the rows to `crate::admin`, which makes them of events.
+//! Keys in the log's database: made, listed and revoked, the same way over HTTP and from the command line. A key is shown once;
+//! only its hash is kept. The rows are written by `crate::admin`, when it applies the events.
 //!
-//! A key has 256 random bits, so a plain SHA-256 recognises it and cannot be turned round; a slow hash is for what
-//! people think up.
+//! A key has 256 random bits, so a plain SHA-256 is safe: nobody can guess what it was made of. Slow hashes are for what people
+//! think up.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};

@@ -1,7 +1,8 @@
 //! Recognises keys, with a small memory in front of the database.
 //!
-//! What is remembered is good for one tick of the clock, so a revocation or an expiry takes effect on every process
-//! within `api.key_memory`, one second by default. Unknown keys are remembered too: guessing costs the database little.
+//! What is remembered is good until the next tick of a clock that ticks every `api.key_memory`, so a revocation or an expiry
+//! takes effect on every process within that time, one second by default. Unknown keys are remembered too: guessing costs the
+//! database little.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The events of one stream after the other: their versions, their places, and the claims they lead to.
+//! Goes through the events stream by stream: checks versions and positions, and which claims the events lead to.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Watching rebuilds until they end or wait for a person. They run in the servers: to stop watching stops nothing.
+//! Watches rebuilds until they end or wait for a person. They run in the servers; to stop watching does not stop them.
 
 use std::{io::IsTerminal, time::Duration};
 

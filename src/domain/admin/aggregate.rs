@@ -1,5 +1,5 @@
-//! The rules of what admins do: a key is created once and revoked once. What projections allow is for their state to say,
-//! which is not in the log.
+//! The rules of what admins do: a key is created once and revoked once. Whether an action on a projection is possible depends
+//! on the projection's own state, which is not in the log.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
