@@ -8,8 +8,8 @@ use serde_json::json;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// After a restore from a backup: gives the log a new identity, deletes its topics and drops its read models,
-    /// all of which are made again from the log. Stop every server first.
+    /// After a restore from a backup: gives the log a new identity, deletes its topics (where Kafka is configured) and drops
+    /// its read models, all of which are made again from the log. Stop every server first.
     #[arg(long)]
     new_incarnation: bool,
     /// As JSON, for machines.
