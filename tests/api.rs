@@ -150,6 +150,18 @@ async fn if_match_guards_a_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_is_not_found_whatever_version_is_wanted() {
+    let (_database, server) = server().await;
+    let made = server.post("/api/projects", &json!({"name": "a"})).await;
+    let path = made.header("location").expect("made").to_owned();
+    let delete = || Answer::of(server.request(Method::DELETE, &path).header("if-match", "\"1\""));
+    assert_eq!(delete().await.status, 204);
+    assert_eq!(delete().await.problem(), "not-found");
+    let unknown = server.request(Method::DELETE, "/api/projects/01990000-0000-7000-8000-000000000000");
+    assert_eq!(Answer::of(unknown.header("if-match", "\"3\"")).await.problem(), "not-found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_safe_and_traceable() {
     let (_database, server) = server().await;
     for path in ["/health/live", "/docs", "/api/nothing", "/openapi.json"] {

@@ -44,12 +44,16 @@ async fn a_no_is_a_problem_on_stderr_and_exit_code_1() {
     for admin in ["admin.create-key", "admin.revoke-key", "admin.act"] {
         assert_eq!(kind(&[admin, "--id", unknown]), "/problems/not-found");
     }
-    assert_eq!(kind(&["order.confirm", "--id", unknown, "--if-match", "3"]), "/problems/version-mismatch");
+    assert_eq!(kind(&["order.confirm", "--id", unknown, "--if-match", "3"]), "/problems/not-found");
+    let created =
+        told(&Process::run(&database, &["command", "counter.create", "--json", r#"{"code": "1"}"#], &[]));
+    let id = created["result"]["id"].as_str().expect("an id");
+    assert_eq!(kind(&["counter.increment", "--id", id, "--if-match", "3"]), "/problems/version-mismatch");
     let invalid = problem(&["project.create", "--json", r#"{"name": " "}"#]);
     assert_eq!((&invalid["status"], &invalid["errors"][0]["pointer"]), (&422.into(), &"/name".into()));
     let (code, said) = Process::fail(&database, &["command", "project.create", "--json", "{"], &[]);
     assert!(code == Some(2) && said.starts_with("annals: --json is no JSON"), "{said}");
-    assert!(database.events().await.is_empty());
+    assert_eq!(database.events().await.len(), 1, "what was created");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use super::{
     step::Step,
 };
 use crate::{
-    aggregate::{AnyAggregate, AnyState, Claim, CommandType, Decided, Decision, Rejection},
+    aggregate::{AnyAggregate, AnyState, Claim, CommandType, Decided, Decision, Rejection, RejectionKind},
     json::RawJson,
     log::{self, Append, Events, Expected, Metadata, NewEvent, Outcome, Status, StreamId, Version},
 };
@@ -46,6 +46,15 @@ struct Queued {
     changes: bool,
     /// Whether the caller's `If-Match` was not met, so that the append is only a question.
     mismatch: bool,
+}
+
+/// A decision that leaves the state as it is.
+fn nothing_done(decision: Decision, state: &AnyState) -> Decided {
+    Decided { decision, state: state.clone(), answer: Value::Null }
+}
+
+fn is_not_found(decision: &Decision) -> bool {
+    matches!(decision, Decision::Rejected(Rejection { kind: RejectionKind::NotFound, .. }))
 }
 
 impl Queued {
@@ -125,29 +134,23 @@ impl<'a> Attempt<'a> {
             Some(known) => known.clone(),
             None => slot.insert(self.load().await?).clone(),
         };
-        let mismatch = !self.is_wanted(version);
-        let (decision, after, result) = if mismatch {
-            (Decision::Accepted { events: vec![], claims: vec![] }, state.clone(), Value::Null)
-        } else if let Some(rejection) = refused {
-            (Decision::Rejected(rejection), state.clone(), Value::Null)
-        } else {
-            let _step = self.step("decide");
-            let decided = self.aggregate.decide(
-                &state,
-                self.command.name,
-                &self.request.body,
-                self.stream.id,
-                version.0,
-            );
-            let Decided { decision, state, answer } = decided.map_err(Error::Invalid)?;
-            (decision, state, answer)
+        let is_wanted = self.is_wanted(version);
+        let decided = match refused.filter(|_| is_wanted) {
+            Some(rejection) => nothing_done(Decision::Rejected(rejection), &state),
+            None => self.decide(&state, version)?,
+        };
+        // A precondition says nothing of what is not there (RFC 9110, section 13.2.1).
+        let mismatch = !is_wanted && !is_not_found(&decided.decision);
+        let Decided { decision, state: after, answer } = match mismatch {
+            true => nothing_done(Decision::Accepted { events: vec![], claims: vec![] }, &state),
+            false => decided,
         };
         let expected = match last {
             _ if mismatch => NEVER,
             Some(last) => Expected::Last(version, last),
             None => Expected::Exactly(version),
         };
-        let (append, told) = self.append(expected, decision, result);
+        let (append, told) = self.append(expected, decision, answer);
         let claims = append.claims.clone();
         let changes = !append.events.is_empty();
         let before = version;
@@ -156,6 +159,13 @@ impl<'a> Attempt<'a> {
         let outcome = self.deps.appender.enqueue(append)?;
         *slot = Some(Known { state: after.clone(), version, last, reading });
         Ok(Queued { outcome, told, claims, reading, before, state: after, changes, mismatch })
+    }
+
+    fn decide(&self, state: &AnyState, version: Version) -> Result<Decided, Error> {
+        let _step = self.step("decide");
+        let decided =
+            self.aggregate.decide(state, self.command.name, &self.request.body, self.stream.id, version.0);
+        decided.map_err(Error::Invalid)
     }
 
     fn step(&self, name: &'static str) -> Step<'a> {
