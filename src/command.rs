@@ -69,7 +69,7 @@ pub struct Answer {
     pub correlation_id: String,
     /// The stream's version after it, or the one a rejection was decided on.
     pub version: Version,
-    /// The last position it wrote; `None` where it wrote no event.
+    /// The last position it wrote; where it was done without an event, that of its stream's last one.
     pub position: Option<Position>,
     pub outcome: Outcome,
     /// Whether this is the first answer to an earlier request with the same key.
@@ -122,6 +122,21 @@ pub enum Error {
     Database(#[from] postgres::Error),
     #[error("what the log holds of the command cannot be read: {0}")]
     Record(String),
+}
+
+impl Error {
+    /// Whether it was refused as it came, or others were faster: nothing is broken.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::UnknownCommand(_)
+            | Self::Invalid(_)
+            | Self::KeyReused
+            | Self::VersionMismatch { .. }
+            | Self::Conflict { .. }
+            | Self::Log(log::Error::Unfit(_)) => true,
+            Self::Unreadable(_) | Self::Log(_) | Self::Database(_) | Self::Record(_) => false,
+        }
+    }
 }
 
 /// Carries commands out. Cheap to clone.
@@ -188,7 +203,7 @@ impl Commands {
         let span = tracing::info_span!("command", command = request.command);
         let carried_out = async move {
             let prepared = deps.prepare(request).await?;
-            deps.carry_out(&prepared).await
+            deps.placed(deps.carry_out(&prepared).await?).await
         };
         uninterrupted(carried_out.instrument(span)).await
     }
@@ -198,7 +213,7 @@ impl Commands {
         let deps = self.0.clone();
         uninterrupted(async move {
             let prepared = deps.prepare(request).await?;
-            deps.accept(prepared).await
+            deps.placed(deps.accept(prepared).await?).await
         })
         .await
     }
@@ -211,7 +226,10 @@ impl Commands {
     /// What became of a command of this principal; `None` where there is no such.
     pub async fn find(&self, command_id: Uuid, principal: &str) -> Result<Option<Answer>, Error> {
         let record = self.0.rows.find(command_id).await?;
-        record.filter(|record| record.principal == principal).map(answer).transpose()
+        match record.filter(|record| record.principal == principal) {
+            Some(record) => Ok(Some(self.0.placed(answer(record)?).await?)),
+            None => Ok(None),
+        }
     }
 }
 
@@ -256,6 +274,16 @@ impl Deps {
         Ok(Prepared { command_id, stream_id, fingerprint, request })
     }
 
+    /// The answer with a position also where nothing was written: a read that waits for it sees what was decided on.
+    async fn placed(&self, answer: Answer) -> Result<Answer, Error> {
+        if answer.position.is_some() || !matches!(answer.outcome, Outcome::Done(_)) {
+            return Ok(answer);
+        }
+        let before = Version(answer.version.0 - 1);
+        let last = self.reader.stream(&answer.stream, before, 1).await?.events.into_iter().next();
+        Ok(Answer { position: last.map(|last| last.position), ..answer })
+    }
+
     /// Loads, decides and appends.
     async fn carry_out(&self, prepared: &Prepared) -> Result<Answer, Error> {
         let request = &prepared.request;
@@ -269,6 +297,7 @@ impl Deps {
             Ok(Answer { replayed: true, .. }) => "replayed",
             Ok(Answer { outcome: Outcome::Done(_), .. }) => "done",
             Ok(_) => "rejected",
+            Err(error) if error.is_refusal() => "refused",
             Err(_) => "failed",
         };
         metrics::counter!("annals_commands_total", "command" => command.name, "outcome" => outcome)

@@ -51,7 +51,7 @@ pub struct Reply {
     /// The stream's version after it, or the one a rejection was decided on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
-    /// The last position it wrote.
+    /// The last position it wrote; where it was done without an event, that of its stream's last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
     /// With `done`.
