@@ -15,6 +15,7 @@ mod wait;
 
 use std::{
     collections::HashMap,
+    panic::resume_unwind,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -73,6 +74,11 @@ pub enum Error {
     Behind,
     #[error("too many requests wait for a read model")]
     Overloaded,
+    /// Each value can be read as what it is; what Postgres says of them together.
+    #[error("there is no answer for these values: {0}")]
+    NoAnswer(String),
+    #[error("the query gives more than {0} rows: ask for fewer by its parameters")]
+    TooManyRows(usize),
     #[error("the query took too long")]
     TooSlow,
     #[error(transparent)]
@@ -177,11 +183,17 @@ impl ReadModels {
     ) -> Result<Answer<Page>, Error> {
         loop {
             let reached = self.reach(name, freshness).await?;
-            let mut client = self.0.client().await?;
-            let Some(snapshot) = self.open(&mut client, &reached).await? else {
-                continue;
+            let (own, query) = (self.clone(), query.clone());
+            let page = async move {
+                let mut client = own.0.client().await?;
+                match own.open(&mut client, &reached).await? {
+                    Some(snapshot) => Ok(Some(snapshot.list(&query, own.0.limits.page_bytes_max).await?)),
+                    None => Ok(None),
+                }
             };
-            return snapshot.list(query, self.0.limits.page_bytes_max).await;
+            if let Some(answer) = uninterrupted(page).await? {
+                return Ok(answer);
+            }
         }
     }
 
@@ -195,11 +207,22 @@ impl ReadModels {
     ) -> Result<Answer<Vec<RawJson>>, Error> {
         loop {
             let reached = self.reach(name, freshness).await?;
-            let mut client = self.0.client().await?;
-            let Some(snapshot) = self.open(&mut client, &reached).await? else {
-                continue;
+            let (own, query) = (self.clone(), query.to_owned());
+            let parameters: Vec<(String, String)> =
+                parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let rows = async move {
+                let mut client = own.0.client().await?;
+                match own.open(&mut client, &reached).await? {
+                    Some(snapshot) => {
+                        let most = own.0.limits.query_rows_max;
+                        Ok(Some(snapshot.query(&query, &parameters, most).await?))
+                    }
+                    None => Ok(None),
+                }
             };
-            return snapshot.query(query, parameters, self.0.limits.query_rows_max).await;
+            if let Some(answer) = uninterrupted(rows).await? {
+                return Ok(answer);
+            }
         }
     }
 
@@ -258,5 +281,19 @@ impl ReadModels {
         let mut catalogs = self.0.catalogs.write().unwrap_or_else(PoisonError::into_inner);
         catalogs.insert(name.to_owned(), catalog.clone());
         Ok(catalog)
+    }
+}
+
+/// Reads to the end, for as long as a statement may take, even if the caller hangs up: else the pool would hand out a
+/// session that is still busy, to the next one who comes.
+async fn uninterrupted<T: Send + 'static>(
+    read: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::spawn(read).await {
+        Ok(read) => read,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Err(Error::Overloaded),
+        },
     }
 }

@@ -13,7 +13,7 @@ use annals::{
     trace::Spans,
 };
 use futures_util::future::join_all;
-use support::{DEADLINE, Database, append_to};
+use support::{DEADLINE, Database, append_to, until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -288,7 +288,7 @@ async fn a_session_that_reads_may_do_nothing_else() {
 
 #[tokio::test]
 async fn named_queries_take_typed_parameters() {
-    let stage = Stage::new(true, &[]).await;
+    let stage = Stage::new(true, &[("read_query_rows_max", "2")]).await;
     let mut now = Freshness::default();
     for name in ["Green Tea", "Black tea", "50%_off", "Coffee"] {
         let data = format!(r#"{{"name":"{name}"}}"#);
@@ -304,10 +304,35 @@ async fn named_queries_take_typed_parameters() {
         [r#""Black tea""#, r#""Green Tea""#]
     );
     assert_eq!(values(&search("%_").await.expect("rows").value, "name"), [r#""50%_off""#]);
+    assert!(matches!(search("e").await, Err(Error::TooManyRows(2))), "three; none is left out in silence");
     let missing = stage.models.query("projects", "search", &[], now).await;
     assert!(matches!(missing, Err(Error::BadParameter { name, .. }) if name == "text"));
     let unknown = stage.models.query("projects", "teas", &[], now).await;
     assert!(matches!(unknown, Err(Error::UnknownQuery(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_leaves_no_busy_session_to_the_next() {
+    let stage = Stage::new(true, &[("read_statement_timeout_ms", "300000")]).await;
+    let now = stage.order(Uuid::now_v7(), "c-1", "1.00").await;
+    stage.models.list("orders", &query(""), now).await.expect("a page");
+    let projects = async || stage.models.list("projects", &query(""), Freshness::default()).await;
+    projects().await.expect("a page");
+    let mut other = stage.database.client().await;
+    let lock = other.transaction().await.expect("begun");
+    lock.batch_execute("lock table projection_orders_1.orders").await.expect("locked");
+    let models = stage.models.clone();
+    let hung_up =
+        tokio::spawn(async move { models.list("orders", &query(""), Freshness::default()).await.map(drop) });
+    let blocked = "select exists (select from pg_stat_activity where datname = current_database() \
+                   and wait_event_type = 'Lock' and query like '%projection_orders_1%')";
+    // A transaction would see the same activity for ever.
+    let watching = stage.database.client().await;
+    until("it waits for the lock", async || watching.query_one(blocked, &[]).await.expect("told").get(0))
+        .await;
+    hung_up.abort();
+    assert!(hung_up.await.is_err_and(|error| error.is_cancelled()));
+    tokio::time::timeout(DEADLINE, projects()).await.expect("it does not wait for the lock").expect("a page");
 }
 
 #[tokio::test]

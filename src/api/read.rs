@@ -218,6 +218,9 @@ impl From<read_model::Error> for Problem {
                 Self::not_found(format!("{}.", capitalised(&error)))
             }
             Error::BadParameter { name, detail } => Self::invalid(vec![Fault::query(&name, detail)]),
+            Error::NoAnswer(_) | Error::TooManyRows(_) => {
+                Self::new(kind::VALIDATION_FAILED, format!("{}.", capitalised(&error)))
+            }
             Error::BadCursor(_) => Self::new(kind::MALFORMED, format!("{}.", capitalised(&error))),
             Error::Behind => Self::new(kind::PROJECTION_BEHIND, "The read model has not come that far yet."),
             Error::Overloaded => Self::overloaded("Too many requests wait for a read model."),

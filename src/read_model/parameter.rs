@@ -62,8 +62,8 @@ pub(super) fn split<'g>(given: &'g [Given<'_>]) -> (Vec<Type>, Vec<&'g (dyn ToSq
     given.iter().map(|given| (given.wire.clone(), &given.value as &(dyn ToSql + Sync))).unzip()
 }
 
-/// Tells which value Postgres cannot read, after a statement failed; the failure itself where it can read them all. Asks
-/// on the connection on which it failed: where all fail at once there is no other.
+/// Tells which value Postgres cannot read, after a statement failed; where it can read them all, that they are nothing to
+/// compute with. Asks on the connection on which it failed: where all fail at once there is no other.
 pub(super) async fn blame(
     client: &impl GenericClient,
     given: &[Given<'_>],
@@ -79,5 +79,10 @@ pub(super) async fn blame(
             return Error::BadParameter { name: parameter.name.to_owned(), detail };
         }
     }
-    failed.into()
+    match failed.as_db_error() {
+        Some(said) if given.iter().any(|parameter| parameter.value.0.is_some()) => {
+            Error::NoAnswer(said.message().to_owned())
+        }
+        _ => failed.into(),
+    }
 }

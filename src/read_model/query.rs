@@ -16,7 +16,7 @@ impl Snapshot<'_> {
     pub(super) async fn query(
         &self,
         name: &str,
-        parameters: &[(&str, &str)],
+        parameters: &[(String, String)],
         rows_max: usize,
     ) -> Result<Answer<Vec<RawJson>>, Error> {
         let query = self.catalog.folder.queries.get(name);
@@ -32,7 +32,7 @@ impl Snapshot<'_> {
         }
         let mut given = Vec::with_capacity(query.parameters.len());
         for declared in &query.parameters {
-            let value = parameters.iter().find(|(name, _)| *name == declared.name).map(|(_, value)| *value);
+            let value = parameters.iter().find(|(name, _)| *name == declared.name).map(|(_, value)| &**value);
             if value.is_none() && declared.required {
                 return Err(bad(&declared.name, "is missing"));
             }
@@ -44,8 +44,11 @@ impl Snapshot<'_> {
         }
         let path = format!("{}, pg_temp", self.catalog.schema);
         self.transaction.query_typed(SEARCH_PATH, &[(&path, Type::TEXT)]).await?;
-        let sql = fill(QUERY, &[("limit", &rows_max.to_string()), ("query", &query.sql)]);
+        let sql = fill(QUERY, &[("limit", &(rows_max + 1).to_string()), ("query", &query.sql)]);
         let rows = self.rows(&sql, &given).await?;
+        if rows.len() > rows_max {
+            return Err(Error::TooManyRows(rows_max));
+        }
         Ok(self.answer(rows.iter().map(|row| row.get(0)).collect()))
     }
 }

@@ -171,7 +171,10 @@ impl Definition {
             for parameter in &query.parameters {
                 let name = &parameter.name;
                 require(is_name(name), format!("parameter `{name}` {name_form}"));
-                require(name != TOKEN, format!("parameter `{name}` is one of every request"));
+                require(
+                    !RESERVED.contains(&name.as_str()),
+                    format!("parameter `{name}` is one of every request"),
+                );
             }
         }
         require(
