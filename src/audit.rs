@@ -84,6 +84,21 @@ pub struct Page<C> {
     pub next: Option<C>,
 }
 
+impl<C> Page<C> {
+    /// The first `limit` of these items, each with its place in the list. More than those show that it goes on.
+    pub fn cut(items: impl Iterator<Item = (C, RawJson)>, limit: usize) -> Self {
+        let mut page = Self { items: Vec::new(), next: None };
+        let mut items = items.peekable();
+        while page.items.len() < limit
+            && let Some((place, item)) = items.next()
+        {
+            page.items.push(item);
+            page.next = items.peek().is_some().then_some(place);
+        }
+        page
+    }
+}
+
 /// Answers auditors. Cheap to clone.
 #[derive(Clone)]
 pub struct Audit {

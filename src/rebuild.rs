@@ -249,10 +249,22 @@ pub async fn get(read: &Pool, id: Uuid) -> Result<Rebuild, Error> {
     Ok(Rebuild::of(&row.ok_or(Error::Unknown(id))?))
 }
 
-/// The rebuilds of a projection, or of all, newest first.
-pub async fn list(read: &Pool, projection: Option<&str>) -> Result<Vec<Rebuild>, Error> {
+/// The rebuilds of a projection, or of all, newest first, at most `limit`: those before another one, if one is named.
+pub async fn list(
+    read: &Pool,
+    projection: Option<&str>,
+    before: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<Rebuild>, Error> {
     let client = read.get().await.map_err(postgres::Error::from)?;
-    Ok(client.query(LIST, &[&projection]).await?.iter().map(Rebuild::of).collect())
+    let rows = client.query(LIST, &[&projection, &before, &(limit as i64)]).await?;
+    Ok(rows.iter().map(Rebuild::of).collect())
+}
+
+/// The rebuild of a projection that has not ended; there is one at most, and none is newer.
+pub async fn unfinished(read: &Pool, projection: &str) -> Result<Option<Rebuild>, Error> {
+    let newest = list(read, Some(projection), None, 1).await?.into_iter().next();
+    Ok(newest.filter(|rebuild| !rebuild.state.is_final()))
 }
 
 /// Holds a rebuild where it is.

@@ -127,7 +127,7 @@ async fn what_a_dead_process_left_undone_is_done() {
         annals::admin::Admin::new(commands, pool.clone(), pool.clone(), vec![], &database.config(&[]));
     tokio::spawn(admin.run(ending.clone()));
     until("the key is there", || async {
-        let keys = annals::api::auth::keys::list(&pool).await.expect("listed");
+        let keys = annals::api::auth::keys::list(&pool, None, 10).await.expect("listed");
         keys.iter().any(|key| key.id == answer.stream.id)
     })
     .await;

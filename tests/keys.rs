@@ -76,13 +76,13 @@ async fn a_key_works_until_it_is_revoked() {
     let metadata: serde_json::Value = event.metadata.parse().expect("JSON");
     assert_eq!(metadata["actor"], format!("key:{}", key.id));
 
-    assert!(keys::list(&pool).await.expect("listed")[0].last_used_at.is_some());
+    assert!(keys::list(&pool, None, 10).await.expect("listed")[0].last_used_at.is_some());
     assert!(keys.revoke(key.id).await);
     assert!(!keys.revoke(key.id).await, "only once");
     for server in &servers {
         until("every process refuses it", || async { status(server, secret, PATHS[0]).await == 401 }).await;
     }
-    let listed = keys::list(&pool).await.expect("listed");
+    let listed = keys::list(&pool, None, 10).await.expect("listed");
     assert_eq!(listed.iter().map(|key| key.revoked_at.is_some()).collect::<Vec<_>>(), [true]);
     let dump = database.client().await.query("select k::text from log.api_keys k", &[]).await.expect("rows");
     assert!(dump.iter().all(|row| !row.get::<_, &str>(0).contains(&secret[7..])), "the key is kept nowhere");
@@ -113,7 +113,7 @@ async fn odd_keys_are_not_made() {
     assert!(matches!(keys.make("n", &[], None).await, Err(Error::NoRole)));
     assert!(matches!(keys.make("n", &[Role::Admin], Some(past)).await, Err(Error::Expiry)));
     assert!(!keys.revoke(Uuid::now_v7()).await);
-    assert_eq!(json!(keys::list(&pool).await.expect("listed").len()), json!(0));
+    assert_eq!(json!(keys::list(&pool, None, 10).await.expect("listed").len()), json!(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

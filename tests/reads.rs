@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use support::{
     Database,
     server::{Answer, Server, order},
+    until,
 };
 use uuid::Uuid;
 
@@ -106,28 +107,103 @@ async fn lists_are_filtered_sorted_and_continued() {
         body["customer_id"] = if number < 5 { "a&b" } else { "c" }.into();
         last = token(&server.post("/api/orders", &body).await);
     }
-    let mut path = "/api/orders?customer_id=a%26b&status=created&sort=-created_at,id&limit=2".to_owned();
-    let mut seen = Vec::new();
-    loop {
-        let page = read(&server, &path, &last).await;
-        assert_eq!(page.status, StatusCode::OK, "{page:?}");
-        let json = page.json();
-        seen.extend(json["items"].as_array().expect("items").iter().map(|item| item["id"].clone()));
-        let Some(link) = page.header("link") else {
-            assert_eq!(json["next"], Value::Null);
-            break;
-        };
-        assert!(json["next"].is_string());
-        path = link
-            .strip_prefix('<')
-            .and_then(|link| link.strip_suffix(">; rel=\"next\""))
-            .expect("next")
-            .to_owned();
-    }
+    let path = "/api/orders?customer_id=a%26b&status=created&sort=-created_at,id&limit=2";
+    let mut seen = walk(path, "id", async |path| read(&server, &path, &last).await).await;
     assert_eq!(seen.len(), 5);
     seen.sort_by_key(Value::to_string);
     seen.dedup();
     assert_eq!(seen.len(), 5, "no row twice");
+}
+
+/// The values of a member on all pages of a list, in its order, and how each page leads to the next.
+async fn walk(path: &str, member: &str, get: impl AsyncFn(String) -> Answer) -> Vec<Value> {
+    let (mut path, mut seen) = (path.to_owned(), Vec::new());
+    loop {
+        let page = get(path).await;
+        assert_eq!(page.status, StatusCode::OK, "{page:?}");
+        let json = page.json();
+        seen.extend(json["items"].as_array().expect("items").iter().map(|item| item[member].clone()));
+        let Some(link) = page.header("link") else {
+            assert_eq!(json["next"], Value::Null);
+            return seen;
+        };
+        assert!(json["next"].is_string());
+        let next = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\""));
+        path = next.expect("next").to_owned();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_list_has_pages() {
+    let (_database, server) = server().await;
+    let by = async |key: &str, path: String| {
+        Answer::of(server.anonymous(Method::GET, &path).bearer_auth(key)).await
+    };
+    let post = |path: &str, body: Value| {
+        Answer::of(server.anonymous(Method::POST, path).bearer_auth("dev-admin").json(&body))
+    };
+    let mut made = Vec::new();
+    for name in ["one", "two", "three"] {
+        let key = post("/api/admin/keys", json!({"name": name, "roles": ["consumer"]})).await;
+        made.push(key.json()["id"].clone());
+    }
+    let keys = walk("/api/admin/keys?limit=2", "id", async |path| by("dev-admin", path).await).await;
+    assert_eq!(keys, made, "oldest first");
+    let names: Vec<Value> =
+        ["counters", "customer_summary", "daily_revenue", "order_timeline", "orders", "projects"]
+            .map(Value::from)
+            .into();
+    let all = walk("/api/read-models?limit=4", "name", async |path| by("dev-consumer", path).await).await;
+    assert_eq!(all, names);
+    let path = "/api/admin/projections?limit=5";
+    until("each has a generation", async || {
+        walk(path, "name", async |path| by("dev-admin", path).await).await == names
+    })
+    .await;
+    let mut rebuilds = Vec::new();
+    for _ in 0..3 {
+        let begun = post("/api/admin/projections/projects/rebuilds", json!({})).await;
+        assert_eq!(begun.status, StatusCode::ACCEPTED, "{begun:?}");
+        let path = begun.header("location").expect("a location");
+        assert_eq!(post(&format!("{path}/cancel"), json!({})).await.status, StatusCode::OK);
+        rebuilds.insert(0, begun.json()["id"].clone());
+    }
+    let path = "/api/admin/projections/projects/rebuilds?limit=1";
+    let listed = walk(path, "id", async |path| by("dev-admin", path).await).await;
+    assert_eq!(listed, rebuilds, "newest first");
+    for path in ["/api/admin/keys", "/api/admin/projections", path, "/api/read-models"] {
+        let key = if path.contains("admin") { "dev-admin" } else { "dev-consumer" };
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let odd = by(key, format!("{path}{separator}cursor=%25")).await;
+        assert_eq!((odd.status.as_u16(), odd.problem().as_str()), (400, "malformed"), "{path}");
+        let most = by(key, format!("{}?limit=501", path.split('?').next().expect("a path"))).await;
+        assert_eq!(most.faults(), ["limit"], "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_changes_nothing_has_a_token_too() {
+    let (_database, server) = server().await;
+    let made = server.post("/api/projects", &json!({"name": "a"})).await;
+    let path = made.header("location").expect("a location").to_owned();
+    let put = |key: &'static str| {
+        let request = server.request(Method::PUT, &path).header("idempotency-key", key);
+        Answer::of(request.json(&json!({"name": "a"})))
+    };
+    let (same, again) = (put("k").await, put("k").await);
+    assert_eq!(token(&same), token(&made), "what it was decided on");
+    assert_eq!(token(&again), token(&made));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(read(&server, &path, &token(&same)).await.json()["name"], "a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_cannot_be_answered_says_why() {
+    let (_database, server) = server().await;
+    let last = token(&server.post("/api/orders", &order()).await);
+    let path = "/api/read-models/daily_revenue/queries/rolling?days=3660&from=4713-11-24%20BC";
+    let before_time = read(&server, path, &last).await;
+    assert_eq!((before_time.status.as_u16(), before_time.problem().as_str()), (422, "validation-failed"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,7 @@ impl Stage {
     /// The only rebuild there is, once there is one.
     async fn the_rebuild(&self) -> Uuid {
         let pool = self.database.pool();
-        let list = async || rebuild::list(&pool, Some("counters")).await.expect("listed");
+        let list = async || rebuild::list(&pool, Some("counters"), None, 10).await.expect("listed");
         until("a rebuild begins", async || !list().await.is_empty()).await;
         list().await[0].id
     }
@@ -234,7 +234,7 @@ async fn a_higher_version_is_a_rebuild_by_itself_while_the_old_one_serves() {
     until("version 1 serves", async || stage.rows("counters").await.len() == 10).await;
     stage.assert_counted(&counters).await;
     assert_eq!(process.status("counters"), Status::Running);
-    assert_eq!(rebuild::list(&stage.database.pool(), None).await.expect("listed").len(), 1);
+    assert_eq!(rebuild::list(&stage.database.pool(), None, None, 10).await.expect("listed").len(), 1);
     process.stop().await;
 }
 

@@ -1,17 +1,19 @@
 //! The read models by their folders' names. A folder that is added is found here without a line of code.
 
+use std::sync::Arc;
+
 use percent_encoding::percent_decode_str;
 use poem::{
     EndpointExt, IntoResponse, Request, Response,
-    endpoint::{BoxEndpoint, make_sync},
+    endpoint::{BoxEndpoint, make},
     handler,
     http::Method,
 };
 use poem_openapi::OperationId;
 use serde_json::{Value, json};
 
-use super::{problem::Problem, read::Read, routes::Table};
-use crate::projector::Folder;
+use super::{audit, parameters::Parameters, problem::Problem, read::Read, routes::Table};
+use crate::{audit::Page, json::RawJson, projector::Folder};
 
 /// Where read models are found.
 pub(super) const COLLECTION: &str = "/api/read-models";
@@ -21,13 +23,22 @@ pub(super) fn add_routes(table: &mut Table, folders: &[Folder]) {
     let mut get = |path: &str, endpoint: BoxEndpoint<'static>| {
         table.entry(format!("{COLLECTION}{path}")).or_default().insert(Method::GET, endpoint);
     };
-    let all = json!({"items": folders.iter().map(described).collect::<Vec<_>>(), "next": null}).to_string();
-    let list =
-        make_sync(move |_| answered(all.clone().with_content_type("application/json"), "listReadModels"));
-    get("", list.boxed());
+    let all: Arc<Vec<_>> = Arc::new(
+        folders.iter().map(|folder| (folder.name.clone(), RawJson::of(&described(folder)))).collect(),
+    );
+    get("", make(move |request| list(request, all.clone())).map_to_response().boxed());
     get("/:name", page.map_to_response().boxed());
     get("/:name/:key", row.map_to_response().boxed());
     get("/:name/queries/:query", query.map_to_response().boxed());
+}
+
+/// What read models there are, by name.
+async fn list(request: Request, all: Arc<Vec<(String, RawJson)>>) -> poem::Result<Response> {
+    let mut parameters = Parameters::of(&request).await?;
+    let (after, limit) = (parameters.cursor::<String>()?, parameters.limit());
+    parameters.finish()?;
+    let further = all.iter().filter(|(name, _)| after.as_ref().is_none_or(|after| name > after));
+    Ok(audit::list(&request, "listReadModels", &Page::cut(further.cloned(), limit), String::clone))
 }
 
 #[handler]

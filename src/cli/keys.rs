@@ -51,10 +51,20 @@ pub(crate) enum Keys {
     },
 }
 
+const KEYS_PER_PAGE: usize = 500;
+
 pub(crate) async fn run(config: Config, command: Keys) -> anyhow::Result<()> {
     let listed = async || {
         let pool = postgres::pool(&config.databases.writer, &config.databases)?;
-        anyhow::Ok(keys::list(&pool).await?)
+        let mut all: Vec<Key> = Vec::new();
+        loop {
+            let last = all.last().map(|key| key.id);
+            let page = keys::list(&pool, last, KEYS_PER_PAGE).await?;
+            if page.is_empty() {
+                return anyhow::Ok(all);
+            }
+            all.extend(page);
+        }
     };
     match command {
         Keys::Create { name, roles, expires_at, json } => {

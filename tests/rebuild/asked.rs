@@ -71,7 +71,7 @@ async fn paused_it_stands_resumed_it_goes_on_cancelled_it_leaves_nothing() {
     let estimate = rebuild::estimate(&pool, &stage.database.reader(), "counters").await.expect("estimated");
     let head = stage.database.reader().head().await.expect("a head").0;
     assert!(estimate.events == head && estimate.bytes > 0 && estimate.seconds.is_none(), "{estimate:?}");
-    assert_eq!(rebuild::list(&pool, None).await.expect("listed"), []);
+    assert_eq!(rebuild::list(&pool, None, None, 10).await.expect("listed"), []);
     let slow = Options { max_events_per_second: Some(50), ..Options::default() };
     let rebuild = stage.start(slow).await;
     let now = async || rebuild::get(&pool, rebuild.id).await.expect("known");

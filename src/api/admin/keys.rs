@@ -11,21 +11,28 @@ use super::{answered, asker, core, valid};
 use crate::{
     aggregate::Violation,
     api::{
+        audit,
         auth::{
             self,
             keys::{self, Key, Made, Wanted},
         },
         headers,
+        parameters::Parameters,
         problem::{Fault, Problem},
         reply::IDEMPOTENCY_REPLAYED,
     },
+    audit::Page,
+    json::RawJson,
 };
 
 #[handler]
 pub(super) async fn list(request: &Request) -> poem::Result<Response> {
-    let keys = keys::list(core(request).admin.writer()).await.map_err(Problem::from)?;
-    let items: Vec<_> = keys.iter().map(shown).collect();
-    Ok(answered("listKeys", &json!({"items": items, "next": null})))
+    let mut parameters = Parameters::of(request).await?;
+    let (after, limit) = (parameters.cursor()?, parameters.limit());
+    parameters.finish()?;
+    let found = keys::list(core(request).admin.writer(), after, limit + 1).await.map_err(Problem::from)?;
+    let keys = found.iter().map(|key| (key.id, RawJson::of(&shown(key))));
+    Ok(audit::list(request, "listKeys", &Page::cut(keys, limit), Uuid::to_string))
 }
 
 #[handler]

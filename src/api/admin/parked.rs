@@ -21,12 +21,9 @@ pub(super) async fn list(request: &Request) -> poem::Result<Response> {
     let limit = parameters.limit();
     parameters.finish()?;
     known(request, &name).await?;
-    let mut found = core(request).admin.parked(&name, after, limit + 1).await.map_err(Problem::from)?;
-    let is_more = found.len() > limit;
-    found.truncate(limit);
-    let last = found.last().map(|parked| Position(parked.position));
-    let page = Page { items: found.iter().map(RawJson::of).collect(), next: last.filter(|_| is_more) };
-    Ok(audit::list(request, "listParked", &page, Position::to_string))
+    let found = core(request).admin.parked(&name, after, limit + 1).await.map_err(Problem::from)?;
+    let parked = found.iter().map(|parked| (Position(parked.position), RawJson::of(parked)));
+    Ok(audit::list(request, "listParked", &Page::cut(parked, limit), Position::to_string))
 }
 
 /// Tries a stream that is set apart again, with its first event or without.

@@ -4,21 +4,34 @@ use poem::{
     Body, Request, Response, handler,
     http::{StatusCode, header},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{PREFIX, answered, asker, core, valid};
 use crate::{
-    api::{headers, problem::Problem},
+    api::{audit, headers, parameters::Parameters, problem::Problem},
+    audit::Page,
     domain::admin::Action,
+    json::RawJson,
     rebuild::{self, Rebuild},
 };
 
 #[handler]
 pub(super) async fn list(request: &Request) -> poem::Result<Response> {
+    let mut parameters = Parameters::of(request).await?;
+    let (after, limit) = (parameters.cursor::<String>()?, parameters.limit());
+    parameters.finish()?;
     let found = core(request).admin.projections(None).await.map_err(Problem::from)?;
-    let items: Vec<Value> = found.iter().filter_map(|projection| projection.parse().ok()).collect();
-    Ok(answered("listProjections", &json!({"items": items, "next": null})))
+    let named = found.into_iter().filter_map(|shown| Some((shown.parse::<Named>().ok()?.name, shown)));
+    let further = named.filter(|(name, _)| after.as_ref().is_none_or(|after| name > after));
+    Ok(audit::list(request, "listProjections", &Page::cut(further, limit), String::clone))
+}
+
+/// What the cursor of the list is made of.
+#[derive(Deserialize)]
+struct Named {
+    name: String,
 }
 
 #[handler]
@@ -45,10 +58,14 @@ pub(super) async fn act(request: &Request) -> poem::Result<Response> {
 #[handler]
 pub(super) async fn rebuilds(request: &Request) -> poem::Result<Response> {
     let name: String = request.path_params().unwrap_or_default();
+    let mut parameters = Parameters::of(request).await?;
+    let (before, limit) = (parameters.cursor()?, parameters.limit());
+    parameters.finish()?;
     known(request, &name).await?;
-    let found = rebuild::list(core(request).admin.read(), Some(&name)).await.map_err(Problem::from)?;
-    let items: Vec<_> = found.iter().map(shown).collect();
-    Ok(answered("listRebuilds", &json!({"items": items, "next": null})))
+    let read = core(request).admin.read();
+    let found = rebuild::list(read, Some(&name), before, limit + 1).await.map_err(Problem::from)?;
+    let rebuilds = found.iter().map(|rebuild| (rebuild.id, RawJson::of(&shown(rebuild))));
+    Ok(audit::list(request, "listRebuilds", &Page::cut(rebuilds, limit), Uuid::to_string))
 }
 
 #[handler]
@@ -64,8 +81,7 @@ pub(super) async fn begin_rebuild(request: &Request, body: Body) -> poem::Result
         });
         return Ok(answered("requestRebuild", &told));
     }
-    let before = rebuild::list(read, Some(&name)).await.map_err(Problem::from)?;
-    if before.iter().any(|rebuild| !rebuild.state.is_final()) {
+    if rebuild::unfinished(read, &name).await.map_err(Problem::from)?.is_some() {
         return Err(Problem::from(rebuild::Error::AlreadyRunning(name)).into());
     }
     let id = Uuid::now_v7();

@@ -21,6 +21,7 @@ use crate::{
 };
 
 const LIST: &str = include_str!("key_list.sql");
+const GET: &str = include_str!("key_get.sql");
 const ANY: &str = include_str!("key_any.sql");
 
 /// What every key begins with, so that leaked ones are found by their look.
@@ -82,16 +83,21 @@ pub async fn create(
     let wanted = json!({"name": name, "roles": roles, "expires_at": wanted.expires_at});
     let secret = generate();
     let (id, replayed) = admin.create_key(asker, idempotency_key, wanted, &hex(&hash(&secret))).await?;
-    let made = list(admin.writer()).await?.into_iter().find(|key| key.id == id);
-    let key = made.ok_or(Error::Lost(id))?;
+    let key = get(admin.writer(), id).await?.ok_or(Error::Lost(id))?;
     Ok(Made { key, secret: (!replayed).then(|| secret.into()) })
 }
 
-/// All keys, revoked ones too, oldest first.
-pub async fn list(pool: &Pool) -> Result<Vec<Key>, Error> {
+/// Keys, revoked ones too, oldest first, at most `limit`: those after another one, if one is named.
+pub async fn list(pool: &Pool, after: Option<Uuid>, limit: usize) -> Result<Vec<Key>, Error> {
     let client = pool.get().await.map_err(postgres::Error::from)?;
-    let rows = client.query(LIST, &[]).await.map_err(postgres::Error::from)?;
+    let rows = client.query(LIST, &[&after, &(limit as i64)]).await.map_err(postgres::Error::from)?;
     Ok(rows.iter().map(key).collect())
+}
+
+async fn get(pool: &Pool, id: Uuid) -> Result<Option<Key>, Error> {
+    let client = pool.get().await.map_err(postgres::Error::from)?;
+    let row = client.query_opt(GET, &[&id]).await.map_err(postgres::Error::from)?;
+    Ok(row.as_ref().map(key))
 }
 
 /// Whether there is a key that works.
@@ -102,7 +108,7 @@ pub async fn any(pool: &Pool) -> Result<bool, Error> {
 
 /// Revokes a key for good, an event of its own with who asked. `false`: there is no such key that still worked.
 pub async fn revoke(admin: &Admin, asker: &Asker, id: Uuid) -> Result<bool, Error> {
-    if !list(admin.writer()).await?.iter().any(|key| key.id == id && key.revoked_at.is_none()) {
+    if get(admin.writer(), id).await?.is_none_or(|key| key.revoked_at.is_some()) {
         return Ok(false);
     }
     match admin.request(asker, "admin.revoke-key", Some(id), json!({})).await {

@@ -55,7 +55,7 @@ fn finish_operation(path: &str, operation: &mut Value) {
     let has_body = operation.get("requestBody").is_some();
     let is_command = answers_with(operation, "Consistency-Token");
     let is_read = answers_with(operation, "Annals-Generation");
-    let is_list = is_read && !has_id;
+    let is_list = is_read && answers_with(operation, "Link");
     let is_audit = role == Some(Role::Auditor);
     let is_action = role == Some(Role::Admin) && (has_body || operation["responses"].get("202").is_some());
 
@@ -68,16 +68,15 @@ fn finish_operation(path: &str, operation: &mut Value) {
         statuses.extend([400, 408, 413, 415, 422]);
     }
     if is_command {
-        parameters.extend(["IdempotencyKey", "PreferAsync", "Traceparent"]);
-        statuses.extend([409, 422]);
-        if has_id {
-            parameters.push("IfMatch");
-            statuses.push(412);
-        }
+        parameters.extend(["IdempotencyKey", "PreferAsync", "Traceparent", "IfMatch"]);
+        statuses.extend([409, 412, 422]);
     }
     if is_read {
         parameters.extend(["ConsistencyToken", "ConsistencyTokenInQuery", "PreferWait"]);
         statuses.push(400);
+        if !has_id {
+            statuses.push(422);
+        }
     }
     if is_action || operation["responses"].get("409").is_some() {
         statuses.push(409);
@@ -88,7 +87,6 @@ fn finish_operation(path: &str, operation: &mut Value) {
     }
     if is_list {
         parameters.extend(["Limit", "Sort", "Cursor"]);
-        statuses.push(422);
     }
     refer_to_headers(operation);
     let own = operation["parameters"].as_array().cloned().unwrap_or_default();

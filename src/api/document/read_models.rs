@@ -51,8 +51,14 @@ fn index() -> Value {
     properties.insert("queries".into(), json!({"type": "array", "items": {"type": "object"}}));
     let item = json!({"type": "object", "required": properties.keys().collect::<Vec<_>>(), "properties": properties});
     let content = json!({"application/json": {"schema": page_schema(&item)}});
-    let answer = json!({"description": "All of them.", "content": content, "headers": {}});
-    operation("listReadModels", "What read models there are", vec![], answer)
+    let answer = json!({"description": "By name.", "content": content, "headers": {"Link": {}}});
+    let page = ["Limit", "Cursor"].map(|name| json!({"$ref": format!("#/components/parameters/{name}")}));
+    let mut operation = operation("listReadModels", "What read models there are", page.into(), answer);
+    for status in [400, 422] {
+        operation["responses"][status.to_string()] =
+            json!({"$ref": format!("#/components/responses/Problem{status}")});
+    }
+    operation
 }
 
 fn list(folder: &Folder, columns: &[Column], rows: &Value) -> Value {
