@@ -39,8 +39,9 @@ use cors::Cors;
 use deadpool_postgres::Pool;
 use edge::Edge;
 pub use open::Open;
-use poem::{Endpoint, Request, Response};
+use poem::{Endpoint, EndpointExt, Request, Response};
 use poem_openapi::OpenApi;
+use problem::Problem;
 use rate::Rates;
 use schema::Schemas;
 use token::Tokens;
@@ -106,7 +107,10 @@ pub async fn serve(deps: Deps, config: &Config, listener: TcpListener, shutdown:
 pub async fn serve_open(open: Open, config: &Config, listener: TcpListener, shutdown: CancellationToken) {
     let mut table = HashMap::new();
     open.add_routes(&mut table);
-    let app = routes::assemble(table);
+    let app = routes::assemble(table).around(async |routes, request| {
+        let path = request.uri().path().to_owned();
+        Ok(routes.call(request).await.unwrap_or_else(|error| Problem::of(error).into_response(&path)))
+    });
     listen::serve(app, listener, &config.api, config.shutdown_timeout, shutdown).await;
 }
 

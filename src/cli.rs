@@ -16,9 +16,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use annals::{
     api, asyncapi, bench,
-    config::Config,
+    config::{Config, Faults},
     domain,
-    serve::{Role, folders},
+    serve::{Role, UnfitFolders, folders},
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use telemetry::Telemetry;
@@ -59,9 +59,9 @@ enum Command {
     /// Prints the OpenAPI document, with the read models of the projection folders.
     #[command(after_help = "Example:\n  annals openapi > openapi.yaml")]
     Openapi {
-        /// The folder of projection folders.
-        #[arg(long, value_name = "DIR", default_value = "projections")]
-        projections: PathBuf,
+        /// The folder of projection folders; else the configured one.
+        #[arg(long, value_name = "DIR")]
+        projections: Option<PathBuf>,
         /// As JSON, for machines.
         #[arg(long)]
         json: bool,
@@ -137,10 +137,15 @@ impl Cli {
 
 /// Runs the command; its errors go to stderr.
 pub(crate) fn run(cli: Cli) -> ExitCode {
-    // These need no configuration.
+    let dir = |asked: Option<PathBuf>| match asked {
+        Some(dir) => anyhow::Ok(dir),
+        None => Ok(Config::projections_dir(cli.config.clone(), cli.settings.clone())?),
+    };
+    // These need no database, and so no whole configuration.
     match cli.command {
         Command::Openapi { projections, json } => {
-            return ended(folders(&projections).map(|folders| match json {
+            let folders = dir(projections).and_then(|dir| Ok(folders(&dir)?));
+            return ended(folders.map(|folders| match json {
                 true => println!("{}", api::document::of_program(&folders)),
                 false => print!("{}", api::document::yaml(&folders)),
             }));
@@ -152,7 +157,12 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             }
             return ExitCode::SUCCESS;
         }
-        Command::Projections(command) if command.is_offline() => return ended(command.offline()),
+        Command::Projections(projections::Projections::New(new)) => {
+            return ended(dir(new.projections.clone()).and_then(|dir| projections::new(&new, &dir)));
+        }
+        Command::Projections(projections::Projections::Check(check)) => {
+            return ended(dir(check.projections.clone()).and_then(|dir| projections::check(&check, &dir)));
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::program(), "annals", &mut std::io::stdout());
             return ExitCode::SUCCESS;
@@ -187,7 +197,8 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let is_wrong_use = error.is::<command::NoJson>();
+            let is_wrong_use =
+                error.is::<command::NoJson>() || error.is::<UnfitFolders>() || error.is::<Faults>();
             match error.downcast_ref::<command::Refused>() {
                 // For machines: nothing but the problem.
                 Some(refused) => eprintln!("{refused}"),

@@ -3,13 +3,14 @@
 //! Ends in the order of the flow: the API first (nothing new comes in, what was accepted is answered), then those that
 //! carry events on. What they leave undone another process, or the next start, goes on with.
 
+mod folders;
 mod health;
 mod observe;
 mod schema;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use deadpool_postgres::Pool;
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -18,7 +19,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use self::observe::Watched;
-pub use self::schema::{begin_incarnation, migrate};
+pub use self::{
+    folders::{UnfitFolders, folders},
+    schema::{begin_incarnation, migrate},
+};
 use crate::{
     admin::Admin,
     aggregate::Registry,
@@ -81,11 +85,11 @@ pub async fn run(
     let patience = config.shutdown_timeout;
     let deadline = shutdown.clone().cancelled_owned().map(move |()| time::Instant::now() + patience);
     let deadline = tokio::spawn(deadline);
+    let folders = folders(&config.projections_dir)?;
     let Some(prepared) = shutdown.run_until_cancelled(schema::prepare(&config)).await else {
         return Ok(deadline.await?);
     };
     prepared?;
-    let folders = folders(&config.projections_dir)?;
     let writer = postgres::pool(&config.databases.writer, &config.databases)?;
     let identity = Identity::read(&writer).await.context("the log cannot be read")?;
     info!(log_id = %identity.log_id, "the log");
@@ -376,22 +380,4 @@ impl Process {
 async fn bind(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.with_context(|| format!("{address} cannot be listened on: choose another address with {variable}"))
-}
-
-/// The projection folders; every fault in any of them is told at once.
-pub fn folders(dir: &Path) -> anyhow::Result<Vec<Folder>> {
-    let loaded = Folder::load_all(dir)
-        .with_context(|| format!("{} cannot be read: set ANNALS_PROJECTIONS_DIR", dir.display()))?;
-    let mut folders = Vec::new();
-    let mut faults = Vec::new();
-    for (name, folder) in loaded {
-        match folder {
-            Ok(folder) => folders.push(folder),
-            Err(found) => faults.extend(
-                found.into_iter().map(|fault| format!("\n  {name}/{}: {}", fault.file, fault.detail)),
-            ),
-        }
-    }
-    ensure!(faults.is_empty(), "projection folders have faults:{}", faults.concat());
-    Ok(folders)
 }

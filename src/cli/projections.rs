@@ -18,6 +18,7 @@ use annals::{
 use anyhow::Context;
 use clap::Subcommand;
 use deadpool_postgres::Pool;
+pub(crate) use folders::{check, new};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -90,20 +91,8 @@ pub(crate) struct Target {
     rebuild: bool,
 }
 
-impl Projections {
-    /// Whether it needs neither configuration nor server.
-    pub(crate) fn is_offline(&self) -> bool {
-        matches!(self, Self::New(_) | Self::Check(_))
-    }
-
-    pub(crate) fn offline(self) -> anyhow::Result<()> {
-        match self {
-            Self::New(new) => folders::new(&new),
-            Self::Check(check) => folders::check(&check),
-            _ => Ok(()),
-        }
-    }
-}
+/// Rebuilds that `show` tells of, the newest ones.
+const REBUILDS_TOLD_MAX: usize = 50;
 
 /// Does what is asked, on the database.
 pub(crate) async fn run(config: Config, command: Projections) -> anyhow::Result<()> {
@@ -114,7 +103,7 @@ pub(crate) async fn run(config: Config, command: Projections) -> anyhow::Result<
         Projections::List { json } => list(&config, &read, json).await,
         // For people too.
         Projections::Show(Named { name, json: _ }) => {
-            let rebuilds = rebuild::list(&read, Some(&name)).await?;
+            let rebuilds = rebuild::list(&read, Some(&name), None, REBUILDS_TOLD_MAX).await?;
             let mut shown = serde_json::to_value(one(&read, &name).await?)?;
             shown["lag"] = serde_json::to_value(lags(&config, &read).await?.remove(&name))?;
             shown["rebuilds"] = serde_json::to_value(rebuilds)?;
@@ -222,8 +211,7 @@ async fn one(read: &Pool, name: &str) -> anyhow::Result<Overview> {
 
 /// The rebuild of a read model that has not ended.
 async fn unfinished(read: &Pool, name: &str) -> anyhow::Result<Rebuild> {
-    let rebuilds = rebuild::list(read, Some(name)).await?;
-    let found = rebuilds.into_iter().find(|rebuild| !rebuild.state.is_final());
+    let found = rebuild::unfinished(read, name).await?;
     found.with_context(|| format!("`{name}` is not being rebuilt"))
 }
 

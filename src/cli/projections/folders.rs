@@ -1,6 +1,10 @@
 //! Folders without a server: checking them, and making one to begin with.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use annals::{
     domain,
@@ -19,9 +23,9 @@ pub(crate) struct New {
     /// The event type it begins with.
     #[arg(long, value_name = "TYPE", default_value = "order.created")]
     event: String,
-    /// The folder of projection folders.
-    #[arg(long, value_name = "DIR", default_value = "projections")]
-    projections: PathBuf,
+    /// The folder of projection folders; else the configured one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) projections: Option<PathBuf>,
     /// As JSON, for machines.
     #[arg(long)]
     json: bool,
@@ -31,16 +35,16 @@ pub(crate) struct New {
 pub(crate) struct Check {
     /// These only.
     names: Vec<String>,
-    /// The folder of projection folders.
-    #[arg(long, value_name = "DIR", default_value = "projections")]
-    projections: PathBuf,
+    /// The folder of projection folders; else the configured one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) projections: Option<PathBuf>,
     /// As JSON, for machines.
     #[arg(long)]
     json: bool,
 }
 
 /// Makes a folder that passes the check.
-pub(super) fn new(asked: &New) -> anyhow::Result<()> {
+pub(crate) fn new(asked: &New, dir: &Path) -> anyhow::Result<()> {
     let stream = asked.event.split('.').next().unwrap_or_default();
     let filled = |template: &str| {
         let values = [("{{name}}", asked.name.as_str()), ("{{event}}", &asked.event), ("{{stream}}", stream)];
@@ -53,7 +57,7 @@ pub(super) fn new(asked: &New) -> anyhow::Result<()> {
     ]);
     let faults = Folder::parse(files.clone()).map_or_else(|faults| faults, |folder| against(&folder));
     ensure!(faults.is_empty(), "{}", told(&asked.name, &faults));
-    let path = asked.projections.join(&asked.name);
+    let path = dir.join(&asked.name);
     ensure!(!path.exists(), "{} is there already", path.display());
     let files: Vec<_> = files.into_iter().map(|(file, text)| (path.join(file), text)).collect();
     for (file, text) in &files {
@@ -73,8 +77,7 @@ pub(super) fn new(asked: &New) -> anyhow::Result<()> {
 }
 
 /// Tells every fault of every folder.
-pub(super) fn check(asked: &Check) -> anyhow::Result<()> {
-    let dir = &asked.projections;
+pub(crate) fn check(asked: &Check, dir: &Path) -> anyhow::Result<()> {
     let mut loaded = Folder::load_all(dir).with_context(|| dir.display().to_string())?;
     for name in &asked.names {
         ensure!(
