@@ -221,6 +221,11 @@ impl Config {
         Self::from_sources(Sources::read(file, flags)?)
     }
 
+    /// Where the projection folders are, whatever else may be set or missing.
+    pub fn projections_dir(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Result<PathBuf, Faults> {
+        Ok(projections_dir(&mut Sources::read(file, flags)?))
+    }
+
     /// Checks what `sources` hold; every fault is reported, not only the first.
     pub fn from_sources(mut from: Sources) -> Result<Self, Faults> {
         let security = KafkaSecurity::read(&mut from);
@@ -246,7 +251,7 @@ impl Config {
                 record_bytes_max: record_bytes_max(append.event_bytes_max),
                 request_timeout,
             }),
-            projections_dir: PathBuf::from(from.value("projections_dir", "projections".to_owned())),
+            projections_dir: projections_dir(&mut from),
             auth: Auth::read(&mut from),
             body_limit_bytes: from.ranged("body_limit", 1 << 20, 1_024..=64 << 20),
             cors_origins: from.list("cors_origins"),
@@ -268,7 +273,7 @@ impl Config {
                 wait_default: from.millis("read_wait_default_ms", 2_000, 0..=30_000),
                 wait_max: from.millis("read_wait_max_ms", 30_000, 0..=30_000),
                 page_bytes_max: from.ranged("read_page_bytes_max", 8 << 20, 1_024..=256 << 20),
-                query_rows_max: from.ranged("read_query_rows_max", 1_000, 1..=100_000),
+                query_rows_max: from.ranged("read_query_rows_max", 10_000, 1..=100_000),
                 waiters_max: from.ranged("read_waiters_max", 1_000, 1..=1_000_000),
                 relay_age_max: from.millis("read_relay_age_max_ms", 100, 1..=60_000),
             },
@@ -290,6 +295,10 @@ impl Config {
         let shown = from.finish()?;
         Ok(Config { shown, ..config })
     }
+}
+
+fn projections_dir(from: &mut Sources) -> PathBuf {
+    PathBuf::from(from.value("projections_dir", "projections".to_owned()))
 }
 
 fn databases(from: &mut Sources) -> Databases {

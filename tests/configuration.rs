@@ -2,7 +2,9 @@
 
 mod support;
 
-use annals::config::{Config, Sources};
+use std::collections::BTreeMap;
+
+use annals::config::{Config, Origin, Sources};
 use serde_json::Value;
 use support::{Database, process::Process};
 
@@ -16,6 +18,32 @@ fn shown(database: &Database, flags: &[&str], name: &str) -> (String, String) {
     let setting = settings.find(|setting| setting["name"] == name).expect("it is shown");
     let text = |member: &str| setting[member].as_str().unwrap_or_default().to_owned();
     (text("value"), text("origin"))
+}
+
+/// docs/settings.md, as rows of name, default and what it takes.
+#[test]
+fn the_page_of_settings_is_true() {
+    let page = include_str!("../docs/settings.md");
+    let rows: BTreeMap<&str, [&str; 2]> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .map(|line| {
+            let cells: Vec<_> = line.split(" | ").map(|cell| cell.trim_matches(['`', ' '])).collect();
+            assert!(cells.len() == 4 && cells[3].len() > 5, "{line}");
+            (cells[0], [cells[1], cells[2]])
+        })
+        .collect();
+    let needed = [("database_url", "postgres://user@127.0.0.1/annals".to_owned())];
+    let config = Config::from_sources(Sources::of(needed)).expect("valid");
+    let shown: BTreeMap<&str, [&str; 2]> = config
+        .shown
+        .iter()
+        .map(|shown| {
+            let default = shown.value.as_deref().filter(|_| shown.origin == Origin::Default);
+            (shown.name, [default.unwrap_or_default(), &shown.takes])
+        })
+        .collect();
+    assert_eq!(rows, shown);
 }
 
 #[tokio::test]

@@ -32,6 +32,8 @@ pub struct Shown {
     /// `None`: not set. Secrets read `(hidden)`.
     pub value: Option<String>,
     pub origin: Origin,
+    /// The values it takes, where they are bounded: `1 to 100`, or names separated by commas.
+    pub takes: String,
 }
 
 /// One thing wrong with the configuration.
@@ -138,7 +140,14 @@ impl Sources {
     }
 
     fn show(&mut self, name: &'static str, value: Option<String>, origin: Origin) {
-        self.shown.push(Shown { name, value, origin });
+        self.shown.push(Shown { name, value, origin, takes: String::new() });
+    }
+
+    /// Notes what the setting taken last takes.
+    fn bounded(&mut self, takes: String) {
+        if let Some(shown) = self.shown.last_mut() {
+            shown.takes = takes;
+        }
     }
 
     /// A setting that may be absent.
@@ -180,11 +189,12 @@ impl Sources {
         T::Err: Display,
     {
         let value = self.value(name, default);
-        if range.contains(&value) {
-            return value;
+        let takes = format!("{} to {}", range.start(), range.end());
+        if !range.contains(&value) {
+            self.fault(name, format!("{value} is not within {takes}"));
         }
-        self.fault(name, format!("{value} is not within {} to {}", range.start(), range.end()));
-        default
+        self.bounded(takes);
+        if range.contains(&value) { value } else { default }
     }
 
     pub fn seconds(&mut self, name: &'static str, default: u64, range: RangeInclusive<u64>) -> Duration {
@@ -199,14 +209,13 @@ impl Sources {
     pub fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&'static str, T)]) -> T {
         let (default, value) = choices[0];
         let text: String = self.value(name, default.to_owned());
-        choices.iter().find(|(choice, _)| *choice == text).map_or_else(
-            || {
-                let names = choices.iter().map(|(choice, _)| format!("`{choice}`")).collect::<Vec<_>>();
-                self.fault(name, format!("`{text}` is none of {}", names.join(", ")));
-                value
-            },
-            |(_, value)| *value,
-        )
+        let names = choices.iter().map(|(choice, _)| *choice).collect::<Vec<_>>().join(", ");
+        let chosen = choices.iter().find(|(choice, _)| *choice == text);
+        if chosen.is_none() {
+            self.fault(name, format!("`{text}` is none of {names}"));
+        }
+        self.bounded(names);
+        chosen.map_or(value, |(_, value)| *value)
     }
 
     /// Values separated by commas; none by default.
