@@ -17,9 +17,16 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use serde_json::{Value, json};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::Semaphore,
+    time::{MissedTickBehavior, interval},
+};
 
 use crate::clients::{histogram, line, millis};
+
+/// Orders on their way at once, as of callers with a pool of connections: beyond what the server can do, others wait here
+/// instead of for a connection that the kernel does not make.
+const ORDERS_AT_ONCE_MAX: usize = 1_000;
 
 #[derive(clap::Args, Clone)]
 pub struct Target {
@@ -82,14 +89,19 @@ pub async fn post(options: Post) -> anyhow::Result<Value> {
 /// that are refused, because too many wait or no connection is left, are counted.
 pub async fn visible(options: Visible) -> anyhow::Result<Value> {
     let orders = Orders::new(options.target)?;
+    let turns = Arc::new(Semaphore::new(ORDERS_AT_ONCE_MAX));
     let mut ticks = interval(Duration::from_secs(1) / options.rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (started, total) = (Instant::now(), options.rate * options.seconds);
     let mut running = Vec::with_capacity(total as usize);
     for _ in 0..total {
         ticks.tick().await;
-        let orders = orders.clone();
-        running.push(tokio::spawn(async move { orders.create_and_see().await }));
+        let (orders, turns) = (orders.clone(), turns.clone());
+        running.push(tokio::spawn(async move {
+            let due = Instant::now();
+            let _turn = turns.acquire().await?;
+            orders.create_and_see(due).await
+        }));
     }
     let (mut written, mut seen, mut refused, mut refusal) = (histogram(), histogram(), 0, None);
     for one in try_join_all(running).await? {
@@ -139,10 +151,10 @@ impl Orders {
         self.send(request.body(self.body.to_string()), StatusCode::CREATED).await
     }
 
-    async fn create_and_see(&self) -> anyhow::Result<(Duration, Duration)> {
-        let asked = Instant::now();
+    /// How long it took to be answered, since it was due, and from then on to be seen.
+    async fn create_and_see(&self, due: Instant) -> anyhow::Result<(Duration, Duration)> {
         let created = self.create().await?;
-        let write = asked.elapsed();
+        let write = due.elapsed();
         let token = created.headers().get("consistency-token").context("no token in the answer")?.clone();
         let id = created.json::<Value>().await?["id"].as_str().context("no id in the answer")?.to_owned();
         let answered = Instant::now();
