@@ -12,7 +12,11 @@ mod serve;
 mod set;
 mod telemetry;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    panic,
+    path::PathBuf,
+    process::{self, ExitCode},
+};
 
 use annals::{
     api, asyncapi, bench,
@@ -135,8 +139,21 @@ impl Cli {
     }
 }
 
+/// Ends the process quietly where nobody reads its output any more, as after `| head`: `println!` panics then.
+fn end_with_the_reader() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload().downcast_ref::<String>();
+        if said.is_some_and(|said| said.starts_with("failed printing to stdout: Broken pipe")) {
+            process::exit(0);
+        }
+        before(panic);
+    }));
+}
+
 /// Runs the command; its errors go to stderr.
 pub(crate) fn run(cli: Cli) -> ExitCode {
+    end_with_the_reader();
     let dir = |asked: Option<PathBuf>| match asked {
         Some(dir) => anyhow::Ok(dir),
         None => Ok(Config::projections_dir(cli.config.clone(), cli.settings.clone())?),

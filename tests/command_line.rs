@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 use support::{Database, process::Process, until};
 
@@ -54,6 +56,20 @@ async fn a_no_is_a_problem_on_stderr_and_exit_code_1() {
     let (code, said) = Process::fail(&database, &["command", "project.create", "--json", "{"], &[]);
     assert!(code == Some(2) && said.starts_with("annals: --json is no JSON"), "{said}");
     assert_eq!(database.events().await.len(), 1, "what was created");
+}
+
+#[test]
+fn who_stops_reading_ends_it_without_a_word() {
+    // More than a pipe holds.
+    let mut annals = std::process::Command::new(env!("CARGO_BIN_EXE_annals"))
+        .arg("openapi")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    drop(annals.stdout.take());
+    let ended = annals.wait_with_output().expect("it ends");
+    assert_eq!((String::from_utf8_lossy(&ended.stderr).as_ref(), ended.status.code()), ("", Some(0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
