@@ -169,6 +169,8 @@ async fn a_projection_is_held_and_rebuilt() {
     assert_eq!(post(&server, "/projections/orders/resume", &json!({})).await.json()["state"], "running");
     assert_eq!(post(&server, "/projections/orders/rollback", &json!({})).await.problem(), "rejected");
     assert_eq!(post(&server, "/projections/orders/destroy", &json!({})).await.problem(), "not-found");
+    assert_eq!(get(&server, "/projections/orders/destroy").await.problem(), "not-found");
+    assert_eq!(get(&server, "/projections/orders/pause").await.problem(), "method-not-allowed");
     assert_eq!(get(&server, "/projections/nothing").await.problem(), "not-found");
 
     let path = "/projections/orders/rebuilds";

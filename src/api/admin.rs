@@ -36,18 +36,22 @@ pub(super) fn add_routes(table: &mut Table) {
     add(Method::DELETE, "/keys/:id", keys::revoke.map_to_response().boxed());
     add(Method::GET, "/projections", projections::list.map_to_response().boxed());
     add(Method::GET, "/projections/:name", projections::get.map_to_response().boxed());
-    add(Method::POST, "/projections/:name/:verb", projections::act.map_to_response().boxed());
+    add(
+        Method::POST,
+        "/projections/:name/:verb<^(pause|resume|rollback)$>",
+        projections::act.map_to_response().boxed(),
+    );
     add(Method::GET, "/projections/:name/rebuilds", projections::rebuilds.map_to_response().boxed());
     add(Method::POST, "/projections/:name/rebuilds", projections::begin_rebuild.map_to_response().boxed());
     add(Method::GET, "/projections/:name/rebuilds/:id", projections::get_rebuild.map_to_response().boxed());
     add(Method::GET, "/projections/:name/parked", parked::list.map_to_response().boxed());
     let mend = parked::mend.map_to_response().boxed();
-    add(Method::POST, "/projections/:name/parked/:stream_id/:verb", mend);
+    add(Method::POST, "/projections/:name/parked/:stream_id/:verb<^(retry|skip)$>", mend);
     add(Method::GET, "/relay", relay::get.map_to_response().boxed());
     add(Method::POST, "/relay/reconciles", relay::begin_reconcile.map_to_response().boxed());
     add(Method::GET, "/relay/reconciles/:id", relay::get_reconcile.map_to_response().boxed());
     let act_on_rebuild = projections::act_on_rebuild.map_to_response().boxed();
-    add(Method::POST, "/projections/:name/rebuilds/:id/:verb", act_on_rebuild);
+    add(Method::POST, "/projections/:name/rebuilds/:id/:verb<^(pause|resume|cancel|swap)$>", act_on_rebuild);
 }
 
 /// Who asks.

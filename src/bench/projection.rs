@@ -24,6 +24,7 @@ use crate::{
     log::{Event, Identity, LogReader, Position},
     postgres,
     projector::{self, Deps, Folder, Progress},
+    read_model::ReadModels,
     rebuild::{self, Options as RebuildOptions, State, Swap},
     trace::Spans,
 };
@@ -56,6 +57,9 @@ pub struct Options {
     /// Events of the naive way, which is slow.
     #[arg(long, default_value_t = 100_000)]
     pub one_by_one: u64,
+    /// Live orders per second.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
 }
 
 /// Measures and prints a line per way.
@@ -82,7 +86,7 @@ async fn measure(config: &Config, options: &Options, scratch: &Scratch) -> anyho
         line(&format!("rebuild, {workers} lanes: load and indexes"), events, loaded);
         line(&format!("rebuild, {workers} lanes: compared too"), events, whole);
     }
-    beside::measure(&running, &appender, &client).await?;
+    beside::measure(&running, &appender, options.rate).await?;
     let log = LogReader::new(running.read.clone());
     running.stop().await;
     client.batch_execute(TABLES).await?;
@@ -178,6 +182,8 @@ async fn handle(
 /// Projectors of one read model on the scratch database.
 pub(super) struct Running {
     read: Pool,
+    /// For readers of the same process.
+    models: ReadModels,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
@@ -189,18 +195,20 @@ impl Running {
         head: watch::Receiver<Position>,
     ) -> anyhow::Result<Self> {
         let url: SecretString = scratch.url.clone();
-        let databases = Databases { projector: url.clone(), ..config.databases.clone() };
+        let databases = Databases { reader: url.clone(), read_models: None, ..config.databases.clone() };
         let read = postgres::pool(&url, &databases)?;
+        let (log, progress) = (LogReader::new(read.clone()), Progress::new(["orders"]));
+        let models = ReadModels::new(&databases, log.clone(), None, progress.clone(), config.reads.clone())?;
         let folder = Folder::load(&config.projections_dir.join("orders"))
             .map_err(|faults| anyhow::anyhow!("{faults:?}"))
             .context("the folder of the orders")?;
         let deps = Deps {
-            reader: LogReader::new(read.clone()),
+            reader: log,
             read: read.clone(),
             registry: Arc::new(domain::registry()),
             log_id: Identity::read(&read).await?.log_id,
             head,
-            progress: Progress::new(["orders"]),
+            progress,
             spans: Spans::default(),
         };
         let mut limits = config.projector.clone();
@@ -212,7 +220,7 @@ impl Running {
         let task = tokio::spawn(async {
             tokio::join!(rebuilding, folding);
         });
-        Ok(Self { read, shutdown, task })
+        Ok(Self { read, models, shutdown, task })
     }
 
     /// Waits until the workers have folded everything.

@@ -1,63 +1,83 @@
-//! How long after its append an order can be read, with nothing beside it and while a rebuild runs.
+//! How long after its append an order can be read, by a reader who asks for it with a position, at a steady rate of orders: with
+//! nothing beside it, and while a rebuild runs.
 
 use std::time::Duration;
 
+use anyhow::{bail, ensure};
 use hdrhistogram::Histogram;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
-use tokio_postgres::Client;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
 
 use super::Running;
 use crate::{
     bench::{load, table},
-    log::Appender,
+    log::{Appender, Outcome},
+    read_model::{Freshness, ReadModels},
 };
 
-const IS_VISIBLE: &str = include_str!("is_visible.sql");
-
-/// Between two looks for a row: the figures' precision.
-const LOOK: Duration = Duration::from_millis(1);
-/// Between two appends.
-const PAUSE: Duration = Duration::from_millis(10);
 /// How long is measured with nothing beside it.
-const ALONE: Duration = Duration::from_secs(3);
+const ALONE: Duration = Duration::from_secs(5);
 const VISIBLE_MAX: Duration = Duration::from_secs(60);
 
 /// Measures and prints a line for each.
-pub(super) async fn measure(running: &Running, appender: &Appender, client: &Client) -> anyhow::Result<()> {
-    println!("live orders                                   p50 ms    p99 ms    max ms    orders");
+pub(super) async fn measure(running: &Running, appender: &Appender, rate: u32) -> anyhow::Result<()> {
+    println!(
+        "{:<44} {:>8}  {:>8}  {:>8}  {:>8}",
+        format!("live orders, {rate} per second"),
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "orders"
+    );
     let mut alone = table::histogram();
-    // It ends by its time, between two orders or during one, which then does not count.
-    let _ = timeout(ALONE, watch(appender, client, &mut alone)).await;
+    // It ends by its time; what is not visible then does not count.
+    let _ = timeout(ALONE, watch(appender, &running.models, rate, &mut alone)).await;
+    ensure!(!alone.is_empty(), "no order was seen");
     line("visible after the append", &alone);
     let mut beside = table::histogram();
     tokio::select! {
         rebuilt = running.rebuild(2) => { rebuilt?; }
-        watched = watch(appender, client, &mut beside) => watched?,
+        watched = watch(appender, &running.models, rate, &mut beside) => watched?,
     }
     line("the same while a rebuild runs", &beside);
     Ok(())
 }
 
-/// Appends an order after the other, each when the one before can be read; until it is dropped.
-async fn watch(appender: &Appender, client: &Client, seen: &mut Histogram<u64>) -> anyhow::Result<()> {
-    let is_visible = client.prepare(IS_VISIBLE).await?;
-    let mut turns = interval(PAUSE);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Appends orders at this rate, and reads each as soon as it may be read; until it is dropped.
+async fn watch(
+    appender: &Appender,
+    models: &ReadModels,
+    rate: u32,
+    seen: &mut Histogram<u64>,
+) -> anyhow::Result<()> {
+    let mut turns = interval(Duration::from_secs(1) / rate);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut orders = JoinSet::new();
     loop {
-        turns.tick().await;
-        let order = load::order(1);
-        let id = order.stream.id;
-        load::appended(appender, order).await?;
-        let appended = Instant::now();
-        let looking = async {
-            while !client.query_one(&is_visible, &[&id]).await?.get::<_, bool>(0) {
-                sleep(LOOK).await;
+        tokio::select! {
+            _ = turns.tick() => {
+                orders.spawn(visible(appender.clone(), models.clone()));
             }
-            anyhow::Ok(())
-        };
-        timeout(VISIBLE_MAX, looking).await??;
-        seen.saturating_record(appended.elapsed().as_micros() as u64);
+            Some(order) = orders.join_next() => seen.saturating_record(order??.as_micros() as u64),
+        }
     }
+}
+
+/// How long after its append an order is read.
+async fn visible(appender: Appender, models: ReadModels) -> anyhow::Result<Duration> {
+    let order = load::order(1);
+    let id = order.stream.id.to_string();
+    let outcome = appender.append(order).await?;
+    let appended = Instant::now();
+    let Outcome::Appended { positions: Some((_, last)), .. } = outcome else {
+        bail!("{outcome:?}");
+    };
+    let freshness = Freshness { after: Some(last), wait: VISIBLE_MAX };
+    let row = models.get("orders", &[&id], freshness).await?;
+    ensure!(row.value.is_some(), "order {id} is not in the read model at {}", row.position);
+    Ok(appended.elapsed())
 }
 
 fn line(what: &str, seen: &Histogram<u64>) {
