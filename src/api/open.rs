@@ -35,9 +35,14 @@ impl Open {
         let Self { health, metrics, draining } = self;
         get(table, "/health/live", json(StatusCode::OK, r#"{"status":"up"}"#.to_owned()));
         get(table, "/health/ready", ready(health, draining));
-        let render = move |_| metrics.render().with_content_type("text/plain; version=0.0.4");
+        let render = move |_| exported(&metrics.render()).with_content_type("text/plain; version=0.0.4");
         get(table, "/metrics", make_sync(render).map_to_response().boxed());
     }
+}
+
+/// Metrics without those that have no value any more: a recorder never forgets one.
+fn exported(metrics: &str) -> String {
+    metrics.split_inclusive('\n').filter(|line| !line.ends_with(" NaN\n")).collect()
 }
 
 /// Adds the document, its page and the problems'.

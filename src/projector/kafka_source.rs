@@ -66,7 +66,7 @@ struct Pending {
 }
 
 /// The partitions that the group gave to this worker.
-type Assigned = Arc<Mutex<BTreeSet<Partition>>>;
+pub(super) type Assigned = Arc<Mutex<BTreeSet<Partition>>>;
 
 /// What the consumer's thread needs.
 pub(super) struct Subscription {
@@ -112,9 +112,14 @@ impl KafkaSource {
     pub(super) fn assigned(&self) -> BTreeSet<Partition> {
         locked(&self.assigned).clone()
     }
+
+    /// The same, as it changes.
+    pub(super) fn assignment(&self) -> Assigned {
+        self.assigned.clone()
+    }
 }
 
-fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

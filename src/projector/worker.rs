@@ -3,16 +3,21 @@
 //! Never gives an event up: what may pass is tried again, what cannot pass is said and waited for. Dropping a worker at
 //! any point is safe, because rows and checkpoints move in one transaction.
 
+mod behind;
 mod from_kafka;
 mod from_log;
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::behind::Followed;
 use super::{
     Deps, Folder,
     batch::{Checkpoints, Chunk, Filled},
@@ -22,11 +27,7 @@ use super::{
     generation::{self, Generation},
     progress::Status,
 };
-use crate::{
-    config,
-    log::{Position, StreamTypes},
-    postgres,
-};
+use crate::{config, log::StreamTypes, postgres};
 
 /// First wait after an error that may pass.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
@@ -40,10 +41,17 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) {
     let (generations, stream_types) = (Vec::new(), StreamTypes::new());
-    let known = Checkpoints::new();
+    let (known, followed) = (Checkpoints::new(), watch::Sender::default());
+    let telling = behind::tell(deps.clone(), folder.name.clone(), limits.poll_interval, followed.subscribe());
     let mut worker =
-        Worker { deps, folder, limits, generations, stream_types, known, begun: false, away: None };
-    shutdown.run_until_cancelled(worker.work(kafka.as_ref())).await;
+        Worker { deps, folder, limits, generations, stream_types, known, followed, begun: false, away: None };
+    let work = async {
+        tokio::select! {
+            () = worker.work(kafka.as_ref()) => {}
+            never = telling => match never {},
+        }
+    };
+    shutdown.run_until_cancelled(work).await;
     worker.say(Status::Idle);
 }
 
@@ -58,6 +66,8 @@ struct Worker {
     /// Where partitions stood when they were last folded or looked at: a hint, which a fold checks against the locked
     /// rows. Those that are not here may stand anywhere.
     known: Checkpoints,
+    /// For those who tell how far it is behind.
+    followed: watch::Sender<Followed>,
     /// Whether it worked before; a new process tries a stopped projection once more.
     begun: bool,
     /// Why its source delivers nothing for now.
@@ -108,6 +118,7 @@ impl Worker {
                 }
                 Err(interruption) => interruption,
             };
+            self.followed.send_replace(Followed::Nothing);
             match interruption {
                 Interruption::Refused(reason) => self.say(Status::Refused { reason }),
                 other => self.say(Status::Waiting { reason: other.to_string() }),
@@ -273,18 +284,6 @@ impl Worker {
             .increment(folded.ignored);
         metrics::counter!("annals_projection_parked_total", "projection" => name()).increment(folded.parked);
         self.deps.progress.advance(&self.folder.name, folded.checkpoints.iter().cloned());
-    }
-
-    /// Tells how far each partition is behind, in positions: an upper bound of its events.
-    fn report_lag(&self, stored: &[checkpoint::Stored], end: impl Fn(&checkpoint::Stored) -> Position) {
-        for stored in stored {
-            let lag = (end(stored).0 - stored.position.0).max(0);
-            let partition = format!("{}-{}", stored.partition.stream_type, stored.partition.number);
-            metrics::gauge!(
-                "annals_projection_partition_lag_events", "projection" => self.folder.name.clone(), "partition" => partition
-            )
-            .set(lag as f64);
-        }
     }
 
     /// Tells the status to those who watch, and the log when it changes.

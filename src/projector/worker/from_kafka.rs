@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use super::{Interruption, Worker};
+use super::{Interruption, Worker, behind::Followed};
 use crate::{
     config,
     log::{Position, Relayed},
@@ -45,6 +45,7 @@ impl Worker {
             projection: self.folder.name.clone(),
             stream_types: generation::stream_types(&self.generations),
         })?;
+        self.followed.send_replace(Followed::Kafka(source.assignment()));
         self.away = None;
         let mut ticks = interval(self.limits.poll_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -167,7 +168,6 @@ impl Worker {
         let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
         let assigned = source.assigned();
         let own: Vec<_> = stored.into_iter().filter(|stored| assigned.contains(&stored.partition)).collect();
-        self.report_lag(&own, |stored| sent(&stored.partition));
         let seen = own.iter().map(|stored| (stored.partition.clone(), stored.position));
         self.known = seen.clone().collect();
         self.deps.progress.advance(&self.folder.name, seen);

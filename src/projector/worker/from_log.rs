@@ -8,12 +8,11 @@ use std::{collections::BTreeMap, convert::Infallible, future::pending};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{Interruption, Worker};
+use super::{Interruption, Worker, behind::Followed};
 use crate::{
     log::Position,
     projector::{
         batch::{Chunk, Feed, Partition, Scope},
-        checkpoint,
         folder::Order,
         generation,
     },
@@ -28,6 +27,7 @@ impl Worker {
     }
 
     async fn try_follow_log(&mut self) -> Result<Infallible, Interruption> {
+        self.followed.send_replace(Followed::Log);
         let (mut told, mut at) = (self.deps.head.clone(), Position(0));
         let mut ticks = interval(self.limits.poll_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -52,8 +52,6 @@ impl Worker {
                     let head = self.deps.reader.head().await?;
                     at = at.max(head);
                     self.catch_up(head).await?;
-                    let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
-                    self.report_lag(&stored, |_| head);
                 }
             }
         }
