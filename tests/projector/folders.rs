@@ -218,6 +218,40 @@ fn each_fault_is_found_alone() {
 }
 
 #[test]
+fn a_text_that_means_the_present_time_is_a_fault_in_any_quotes() {
+    let faults = |text: &str| -> Vec<String> {
+        let table = format!(
+            "create table counters (id uuid primary key, counter bigint not null, version bigint not null, x text \
+             default {text})"
+        );
+        let faults = changed("counters", &[("table.sql", Some(&table))]).err().unwrap_or_default();
+        faults.iter().map(ToString::to_string).collect()
+    };
+    for text in [
+        "'today'",
+        "' NOW '",
+        "'now()'",
+        "'today 10:00'",
+        "'Tomorrow  10:00:00.5 PM'",
+        "'monday, yesterday 9:00 Europe/Berlin'",
+        "'today CEST'",
+        "'[today,tomorrow)'",
+        "E'now'",
+        r"E'\156ow'",
+        r"U&'\006eow'",
+        "$$now$$",
+        "$x$today 10:00$x$",
+        "timestamptz 'Today 10:00'",
+    ] {
+        let found = faults(text);
+        assert!(found.len() == 1 && found[0].contains("the present time"), "{text}: {found:#?}");
+    }
+    for text in ["'due today'", "'today only'", "'today%'", "'nowhere'", "'10:00 UTC'", "$$epoch$$"] {
+        assert_eq!(faults(text), [""; 0], "{text}");
+    }
+}
+
+#[test]
 fn what_is_harmless_is_let_pass() {
     let shared = definition("rows = \"own\"", "rows = \"shared\"");
     let unique =

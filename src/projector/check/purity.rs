@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    self, DataType, Expr, FunctionArguments, ObjectName, Statement, TableFactor, Value, ValueWithSpan, Visit,
+    self, DataType, Expr, FunctionArguments, ObjectName, Statement, TableFactor, ValueWithSpan, Visit,
     Visitor,
 };
 
@@ -72,8 +72,12 @@ const SETTINGS: &[&str] = &["current_setting", "set_config", "get_current_ts_con
 /// With one argument these take the configuration from the settings.
 const TEXT_SEARCH: &[&str] =
     &["to_tsvector", "to_tsquery", "plainto_tsquery", "phraseto_tsquery", "websearch_to_tsquery"];
-/// Texts that become the present day where a date is meant.
-const DAYS: &[&str] = &["now", "today", "tomorrow", "yesterday"];
+/// Words that become the present time where a date is meant.
+const PRESENT: &[&str] = &["now", "today", "tomorrow", "yesterday"];
+/// Words that may stand beside them there: a time of the day, a day of the week, a time zone.
+const BESIDE_PRESENT: &str = "at on t am pm ad bc mon monday tue tues tuesday wed weds wednesday thu thur thurs thursday \
+                              fri friday sat saturday sun sunday z zulu utc uct ut gmt dst wet west cet cest eet eest \
+                              msk bst ist est edt cst cdt mst mdt pst pdt jst kst hkt aest aedt nzst nzdt";
 /// These are called without parentheses, and the parser takes them for columns.
 const BARE: &[&str] = &["current_role", "current_schema", "system_user"];
 
@@ -130,6 +134,19 @@ fn depends_on(name: &str, arguments: usize) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// Whether Postgres may read a text as a time that depends on the present one, in an array or a range too.
+fn is_of_the_present(text: &str) -> bool {
+    let text = text.to_lowercase();
+    // What holds a slash is a time zone, such as Europe/Berlin; `%` and `_` make a pattern for LIKE.
+    let parts = text.split_whitespace().filter(|part| !part.contains('/'));
+    let is_between = |c: char| c.is_ascii_digit() || c.is_ascii_punctuation() && !matches!(c, '%' | '_');
+    let words: Vec<&str> =
+        parts.flat_map(|part| part.split(is_between)).filter(|word| !word.is_empty()).collect();
+    let is_present = |word: &&str| PRESENT.contains(word);
+    let mut others = words.iter().filter(|word| !is_present(word));
+    words.iter().any(is_present) && others.all(|word| BESIDE_PRESENT.split(' ').any(|beside| beside == *word))
 }
 
 impl Visitor for Reading<'_> {
@@ -197,9 +214,10 @@ impl Visitor for Reading<'_> {
     }
 
     fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<()> {
-        if let Value::SingleQuotedString(text) = &value.value
-            && self.purpose != Purpose::Query
-            && DAYS.contains(&text.trim().to_lowercase().as_str())
+        // A string in whatever quotes.
+        if self.purpose != Purpose::Query
+            && let Some(text) = value.value.clone().into_string()
+            && is_of_the_present(&text)
         {
             self.fault(format!(
                 "`'{text}'` becomes the present time where a date is meant, which depends on the clock"
