@@ -22,15 +22,16 @@ mod statement;
 mod waves;
 mod worker;
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 pub use batch::Partition;
 use deadpool_postgres::Pool;
 pub use folder::{Fault, Folder, Loaded, OnError, Order, Parameter, ParameterType, Query, Rows};
+use futures_util::FutureExt;
 pub use lag::{Lag, lags};
 pub use overview::{GenerationOverview, Going, Overview, RebuildOverview, overview, set_paused};
 pub use progress::{Progress, Seen, Status};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use uuid::Uuid;
@@ -78,11 +79,53 @@ pub async fn run(
 ) {
     let mut workers = JoinSet::new();
     for folder in folders {
-        workers.spawn(worker::run(deps.clone(), folder, kafka.clone(), limits.clone(), shutdown.clone()));
+        let (deps, kafka, limits, shutdown) = (deps.clone(), kafka.clone(), limits.clone(), shutdown.clone());
+        workers.spawn(async move {
+            let (progress, name, pause) = (deps.progress.clone(), folder.name.clone(), limits.backoff_max);
+            let work =
+                || worker::run(deps.clone(), folder.clone(), kafka.clone(), limits.clone(), shutdown.clone());
+            keep(&progress, &name, pause, &shutdown, work).await;
+        });
     }
-    while let Some(ended) = workers.join_next().await {
-        if let Err(error) = ended {
-            error!(%error, "a projection's worker ended; its projection stands still until the next start");
+    while workers.join_next().await.is_some() {}
+}
+
+/// Works until the work ends; where it panics that is said, and it begins again.
+async fn keep<W: Future<Output = ()>>(
+    progress: &Progress,
+    projection: &str,
+    pause: Duration,
+    shutdown: &CancellationToken,
+    work: impl Fn() -> W,
+) {
+    while AssertUnwindSafe(work()).catch_unwind().await.is_err() {
+        // Its own text went to stderr by the panic hook.
+        error!(projection, "a projection's worker panicked; it begins again");
+        let reason = "its worker panicked, and begins again: stderr of its process says why";
+        progress.set_status(projection, Status::Waiting { reason: reason.into() });
+        if shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
+            return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_panics_begins_again_and_says_so() {
+        let progress = Progress::new(["counters"]);
+        let begun = Cell::new(0);
+        let work = || async {
+            begun.set(begun.get() + 1);
+            assert!(begun.get() > 1, "on purpose");
+        };
+        keep(&progress, "counters", Duration::ZERO, &CancellationToken::new(), work).await;
+        assert_eq!(begun.get(), 2);
+        let status = progress.statuses()["counters"].clone();
+        assert!(matches!(status, Status::Waiting { reason } if reason.contains("panicked")));
     }
 }

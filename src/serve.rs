@@ -7,6 +7,7 @@ mod folders;
 mod health;
 mod observe;
 mod schema;
+mod tasks;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -15,14 +16,14 @@ use deadpool_postgres::Pool;
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, sync::watch, time};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::observe::Watched;
 pub use self::{
     folders::{UnfitFolders, folders},
     schema::{begin_incarnation, migrate},
 };
+use self::{observe::Watched, tasks::Tasks};
 use crate::{
     admin::Admin,
     aggregate::Registry,
@@ -69,7 +70,7 @@ struct Process {
     topic_status: watch::Sender<topic::Status>,
     progress: Progress,
     metrics: PrometheusHandle,
-    tasks: TaskTracker,
+    tasks: Tasks,
     /// Ends the parts behind the API.
     shutdown: CancellationToken,
 }
@@ -102,7 +103,7 @@ pub async fn run(
         topic_status: watch::Sender::default(),
         registry: Arc::new(domain::registry()),
         metrics: observe::recorder()?,
-        tasks: TaskTracker::new(),
+        tasks: Tasks::new(shutdown.clone()),
         shutdown: CancellationToken::new(),
         writer,
         identity,
@@ -112,7 +113,8 @@ pub async fn run(
     };
     let databases = &process.config.databases;
     let (url, patience) = (databases.writer.clone(), databases.tcp_user_timeout);
-    process.spawn(head::listen(url, patience, last_appended.clone(), told, process.shutdown.clone()));
+    let hearing = head::listen(url, patience, last_appended.clone(), told, process.shutdown.clone());
+    process.spawn("the log's head", hearing);
     let open = process.open(roles, shutdown.clone())?;
     process.listen_for_scrapes(open.clone()).await?;
     if roles.contains(&Role::Relay) {
@@ -130,7 +132,7 @@ pub async fn run(
         shutdown.cancelled().await;
     }
     let deadline = deadline.await?;
-    process.end(deadline).await;
+    process.end(deadline).await?;
     Ok(deadline)
 }
 
@@ -153,8 +155,8 @@ pub async fn pipeline(config: &Config) -> anyhow::Result<Commands> {
 }
 
 impl Process {
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+    fn spawn(&self, part: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(part, task);
     }
 
     /// The log through a pool.
@@ -171,7 +173,7 @@ impl Process {
             has_relay,
             projections: self.reading()?,
         };
-        self.spawn(observe::run(watched, self.shutdown.clone()));
+        self.spawn("metrics", observe::run(watched, self.shutdown.clone()));
         Ok(())
     }
 
@@ -202,15 +204,16 @@ impl Process {
             sent: self.sent.clone(),
             spans: Spans::new(&self.config.log),
         };
-        self.spawn(relay::run(deps, kafka, self.config.relay.clone(), self.shutdown.clone()));
+        let limits = self.config.relay.clone();
+        self.spawn("the relay", relay::run(deps, kafka, limits, self.shutdown.clone()));
         Ok(())
     }
 
     fn projector(&self, folders: Vec<Folder>) -> anyhow::Result<()> {
         let (kafka, limits) = (self.config.kafka.clone(), self.config.projector.clone());
         let (shutdown, rebuilds) = (|| self.shutdown.clone(), self.folding()?);
-        self.spawn(rebuild::run(rebuilds, folders.clone(), limits.clone(), shutdown()));
-        self.spawn(projector::run(self.folding()?, folders, kafka, limits, shutdown()));
+        self.spawn("the rebuilds", rebuild::run(rebuilds, folders.clone(), limits.clone(), shutdown()));
+        self.spawn("the projector", projector::run(self.folding()?, folders, kafka, limits, shutdown()));
         Ok(())
     }
 
@@ -238,9 +241,10 @@ impl Process {
     ) -> anyhow::Result<Commands> {
         let databases = &self.config.databases;
         let (url, patience) = (databases.writer.clone(), databases.tcp_user_timeout);
-        self.spawn(head::announce(url.clone(), patience, last_appended, self.shutdown.clone()));
+        let announcing = head::announce(url.clone(), patience, last_appended, self.shutdown.clone());
+        self.spawn("notifications", announcing);
         let (appender, task) = Appender::new(url, patience, self.config.append.clone(), appended);
-        self.spawn(task.run());
+        self.spawn("the appender", task.run());
         self.observe(Some(appender.clone()))?;
         let commands = Commands::new(
             self.registry.clone(),
@@ -250,8 +254,8 @@ impl Process {
             self.identity.clone(),
             self.config.command.clone(),
         );
-        self.spawn(background::run(commands.clone(), self.shutdown.clone()));
-        self.spawn(background::clean(commands.clone(), self.shutdown.clone()));
+        self.spawn("accepted commands", background::run(commands.clone(), self.shutdown.clone()));
+        self.spawn("cleaning", background::clean(commands.clone(), self.shutdown.clone()));
         Ok(commands)
     }
 
@@ -270,7 +274,8 @@ impl Process {
             principal,
             status: self.topic_status.clone(),
         };
-        self.spawn(topic::run(deps, kafka, self.config.command_topic.clone(), self.shutdown.clone()));
+        let limits = self.config.command_topic.clone();
+        self.spawn("the command topic", topic::run(deps, kafka, limits, self.shutdown.clone()));
     }
 
     /// Serves until `shutdown`, and until what was accepted is answered.
@@ -319,7 +324,7 @@ impl Process {
         let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
         let read = postgres::pool(read, databases)?;
         let admin = Admin::new(commands, self.writer.clone(), read, folders, &self.config);
-        self.spawn(admin.clone().run(self.shutdown.clone()));
+        self.spawn("what admins ask for", admin.clone().run(self.shutdown.clone()));
         Ok(admin)
     }
 
@@ -328,7 +333,7 @@ impl Process {
         let (databases, limits) = (&self.config.databases, self.config.audit.clone());
         let (told, indexed) = watch::channel(Position::default());
         let deps = index::Deps { pool: self.writer.clone(), head: self.head.clone(), indexed: told };
-        self.spawn(index::run(deps, limits.clone(), self.shutdown.clone()));
+        self.spawn("the auditors' index", index::run(deps, limits.clone(), self.shutdown.clone()));
         let reader = postgres::pool(&databases.reader, databases)?;
         let (writer, registry) = (self.writer.clone(), self.registry.clone());
         Ok(Audit::new(reader, writer, registry, self.head.clone(), indexed, limits))
@@ -357,7 +362,8 @@ impl Process {
         let listener = bind(address, "ANNALS_METRICS_LISTEN").await?;
         info!(address = %listener.local_addr()?, "health and metrics");
         let (config, shutdown) = (self.config.clone(), self.shutdown.clone());
-        self.spawn(async move { api::serve_open(open, &config, listener, shutdown).await });
+        let serving = async move { api::serve_open(open, &config, listener, shutdown).await };
+        self.spawn("health and metrics", serving);
         Ok(())
     }
 
@@ -367,13 +373,10 @@ impl Process {
         Ok(postgres::bounded_pool(&databases.writer, &databases, time_max, "")?)
     }
 
-    /// Ends what is left, within its time.
-    async fn end(self, deadline: time::Instant) {
+    /// Ends what is left, within its time; an error where a part had panicked.
+    async fn end(self, deadline: time::Instant) -> anyhow::Result<()> {
         self.shutdown.cancel();
-        self.tasks.close();
-        if time::timeout_at(deadline, self.tasks.wait()).await.is_err() {
-            warn!(left = self.tasks.len(), "the time for the shutdown is over; what is left is cut off");
-        }
+        Ok(self.tasks.end(deadline).await?)
     }
 }
 

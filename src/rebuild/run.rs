@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::{Error, Rebuild, hold, steps};
@@ -70,7 +70,11 @@ impl Carrier {
             if clean_at <= Instant::now() && !self.clean().await {
                 clean_at = Instant::now() + CLEAN_PAUSE;
             }
-            while carried.try_join_next().is_some() {}
+            while let Some(ended) = carried.try_join_next() {
+                if let Err(error) = ended {
+                    error!(%error, "a rebuild's task panicked; it is carried on when its lease ends");
+                }
+            }
             sleep(self.limits.poll_interval).await;
         }
     }
