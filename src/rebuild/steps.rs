@@ -155,7 +155,7 @@ async fn swap(
 /// The rebuild as it stands, `None` when this carrier does not hold it any more.
 async fn look(carrier: &Carrier, rebuild: &Rebuild) -> Result<Option<Rebuild>, Error> {
     match super::get(&carrier.deps.read, rebuild.id).await {
-        Ok(rebuild) => Ok(Some(rebuild)),
+        Ok(now) => Ok(Some(now).filter(|now| now.holder == Some(carrier.holder))),
         Err(super::Error::Database(error)) => Err(error.into()),
         Err(_) => Ok(None),
     }
