@@ -14,16 +14,23 @@ mod models;
 mod over_kafka;
 #[path = "projector/parked.rs"]
 mod parked;
+#[path = "projector/sequence.rs"]
+mod sequence;
+#[path = "projector/set_based.rs"]
+mod set_based;
 #[path = "projector/stage.rs"]
 mod stage;
 mod support;
+#[path = "relay/topic.rs"]
+mod topic;
 
 use annals::{
     log::Expected,
     projector::{Folder, Status},
+    rebuild::{self, Options, State},
 };
-use folders::changed;
 use futures_util::future::join_all;
+use sequence::sequence;
 use stage::{Counters, Stage, shipped};
 use support::{ORDER, append, append_to, until};
 use uuid::Uuid;
@@ -176,21 +183,46 @@ async fn a_log_that_holds_little_for_a_projection_is_looked_through_in_steps() {
         join_all(filler).await;
         stage.count(&mut counters, 1).await;
     }
+    let client = stage.database.client().await;
+    client.batch_execute(include_str!("projector/steps.sql")).await.expect("noted");
     let small = [("projector_scan_events_max", "3")];
     let _process = stage.process(&[&shipped("counters")], &small).await;
     stage.assert_counted(&counters).await;
+
+    // A rebuild too, while more comes.
+    let (pool, id) = (stage.database.pool(), Uuid::now_v7());
+    rebuild::start(&pool, id, "counters", None, Options::default()).await.expect("it begins");
+    let mut more = 0..30;
+    until("it is done", async || {
+        if more.next().is_some() {
+            join_all((0..10).map(|_| stage.append(append("order.created", ORDER)))).await;
+            stage.count(&mut counters, 1).await;
+        }
+        rebuild::get(&pool, id).await.expect("known").state == State::Done
+    })
+    .await;
+    stage.assert_counted(&counters).await;
+    let sql = "select generation, max(step) from public.steps group by 1 order by 1";
+    let longest = client.query(sql, &[]).await.expect("noted");
+    let longest: Vec<(i32, i64)> = longest.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(longest, [(1, 3), (2, 3)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_order_of_the_whole_log_is_kept_by_one_worker_at_a_time() {
     let stage = Stage::new().await;
-    let definition = shipped("counters").files()["projection.toml"].replace("\"stream\"", "\"global\"");
-    let folder = changed("counters", &[("projection.toml", Some(&definition))]).expect("it loads");
+    let events = ["counter.created", "counter.incremented", "counter.reset", "order.created"];
+    let folder = sequence(1, &events, "global");
     let mut counters = Counters::new(10);
     let small = [("projector_batch_events_max", "7")];
     let _processes = (stage.process(&[&folder], &small).await, stage.process(&[&folder], &small).await);
-    stage.count(&mut counters, 100).await;
-    stage.assert_counted(&counters).await;
+    for _ in 0..50 {
+        stage.count(&mut counters, 2).await;
+        stage.append(append("order.created", ORDER)).await;
+    }
+    stage.folded("sequence").await;
+    let head = stage.database.reader().head().await.expect("a head").0;
+    assert_eq!(stage.numbered().await, (head, 0), "all, and none out of its place");
     let client = stage.database.client().await;
     let row = client.query_one(include_str!("projector/positions.sql"), &[]).await.expect("a row");
     assert_eq!(row.get::<_, i64>(0), 1, "all partitions move together");

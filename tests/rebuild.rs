@@ -6,6 +6,10 @@ mod asked;
 mod beside;
 #[path = "rebuild/order.rs"]
 mod order;
+#[path = "rebuild/read_by_others.rs"]
+mod read_by_others;
+#[path = "projector/sequence.rs"]
+mod sequence;
 #[path = "rebuild/set_apart.rs"]
 mod set_apart;
 #[path = "projector/stage.rs"]
@@ -153,6 +157,7 @@ async fn over_kafka_two_processes_hand_over_and_swap_without_losing_their_places
     let first = stage.kafka_process(&[&folder], &small).await;
     let second = stage.kafka_process(&[&folder], &small).await;
     stage.count(&mut counters, 150).await;
+    stage.is_shared_by("counters", 2).await;
     stage.folded("counters").await;
     for _ in 0..2 {
         let rebuild = stage.start(Options::default()).await;

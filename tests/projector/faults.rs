@@ -5,7 +5,7 @@ use tokio::sync::watch;
 
 use crate::{
     stage::{Counters, Stage, shipped},
-    support::until,
+    support::{process::Process, until},
 };
 
 const DISK_IS_FULL: &str = include_str!("disk_is_full.sql");
@@ -65,6 +65,39 @@ async fn a_head_that_is_only_a_rumour_moves_no_checkpoint() {
     stage.count(&mut counters, 20).await;
     stage.assert_counted(&counters).await;
     rumour.send(Position(1_000_000)).expect("heard");
+    stage.count(&mut counters, 20).await;
+    stage.assert_counted(&counters).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_stopped_in_the_middle_of_a_fold_keeps_nothing_from_others() {
+    let stage = Stage::new().await;
+    let settings = [("projector_poll_interval_ms", "50"), ("projector_session_timeout_ms", "6000")];
+    let stopped = Process::worker(&stage.database, &settings);
+    let mut counters = Counters::new(10);
+    stage.count(&mut counters, 20).await;
+    stage.folded("counters").await;
+
+    let (mut holder, client) = (stage.database.client().await, stage.database.client().await);
+    let held = holder.transaction().await.expect("a transaction");
+    let lock = "lock table projection_counters_1.counters in share mode";
+    held.batch_execute(lock).await.expect("held");
+    stage.count(&mut counters, 20).await;
+    until("a fold waits for the table", async || {
+        client.query_one(include_str!("waits.sql"), &[]).await.expect("a row").get(0)
+    })
+    .await;
+    // It holds the checkpoints, and never hears that its rows are changed.
+    stopped.signal("STOP");
+    held.rollback().await.expect("given back");
+    let other = Process::worker(&stage.database, &settings);
+    stage.count(&mut counters, 20).await;
+    stage.assert_counted(&counters).await;
+
+    stopped.signal("CONT");
+    stage.count(&mut counters, 20).await;
+    stage.assert_counted(&counters).await;
+    other.kill();
     stage.count(&mut counters, 20).await;
     stage.assert_counted(&counters).await;
 }

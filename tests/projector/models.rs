@@ -5,19 +5,23 @@ use std::{collections::BTreeMap, time::Duration};
 use annals::{
     projector::{Folder, Progress},
     read_model::{Freshness, ReadModels},
+    rebuild::{self, Options, State, Swap},
 };
 use tokio::time::Instant;
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 use crate::{
     history::{Naive, Orders, fold},
     stage::{Stage, shipped},
+    support::until,
 };
 
 const ROWS: &str = include_str!("rows.sql");
 const MODELS: [&str; 4] = ["orders", "customer_summary", "daily_revenue", "order_timeline"];
-/// How long the histories go on.
+/// How long the histories go on, and how many they are at least.
 const TIME: Duration = Duration::from_secs(10);
+const HISTORIES_MIN: usize = 3;
 
 fn models() -> Vec<Folder> {
     MODELS.map(shipped).into()
@@ -66,9 +70,11 @@ async fn dump(client: &Client) -> Vec<String> {
 async fn random_histories_cuts_and_deaths_come_to_the_rows_of_a_plain_fold() {
     let ends = Instant::now() + TIME;
     let mut seed = uuid::Uuid::now_v7().as_u128() as u64;
-    while Instant::now() < ends {
+    let mut histories = 0;
+    while Instant::now() < ends || histories < HISTORIES_MIN {
         seed = seed.rotate_left(7) ^ 0x9e37_79b9_7f4a_7c15;
         one_history(seed).await;
+        histories += 1;
     }
 }
 
@@ -77,6 +83,7 @@ async fn one_history(seed: u64) {
     let mut orders = Orders::new(12, seed);
     let folders = models();
     let folders: Vec<_> = folders.iter().collect();
+    let mut events = 0;
     for _ in 0..=orders.random(4) {
         let batch = (orders.random(9) + 1).to_string();
         let workers = orders.random(2) + 1;
@@ -85,8 +92,12 @@ async fn one_history(seed: u64) {
             processes.push(stage.process(&folders, &[("projector_batch_events_max", &batch)]).await);
         }
         for _ in 0..orders.random(30) {
-            stage.append(orders.next()).await;
+            let append = orders.next();
+            events += append.events.len() as u64;
+            stage.append(append).await;
         }
+        let (model, least) = (orders.random(MODELS.len() as u64), orders.random(events + 1));
+        until("they get on", async || passed(&stage, MODELS[model as usize]).await >= least as i64).await;
         // Dropped, wherever they are.
     }
     stage.append(orders.next()).await;
@@ -108,6 +119,33 @@ async fn one_history(seed: u64) {
     }
     process.stop().await;
     assert_eq!(dump(&client).await, incremental, "seed {seed}");
+    let batch = (orders.random(9) + 1).to_string();
+    let process = stage.process(&folders, &[("projector_batch_events_max", &batch)]).await;
+    assert_rebuilt(&stage, seed).await;
+    process.stop().await;
+}
+
+/// How many events a model has passed.
+async fn passed(stage: &Stage, model: &str) -> i64 {
+    let sql = "select coalesce(sum(applied + ignored + parked), 0)::bigint from projections.checkpoints where projection = $1";
+    stage.database.client().await.query_one(sql, &[&model]).await.expect("a row").get(0)
+}
+
+/// A rebuild of each model, beside those of the others, comes to the same rows.
+async fn assert_rebuilt(stage: &Stage, seed: u64) {
+    let pool = stage.database.pool();
+    let options = Options { workers: 2, swap: Swap::Never, ..Options::default() };
+    let ids = MODELS.map(|model| (model, Uuid::now_v7()));
+    for (model, id) in ids {
+        rebuild::start(&pool, id, model, None, options).await.expect("it begins");
+    }
+    for (model, id) in ids {
+        let now = async || rebuild::get(&pool, id).await.expect("known");
+        until("it is done", async || now().await.state.is_final()).await;
+        let done = now().await;
+        assert!(done.state == State::Done && done.difference().is_none(), "seed {seed}, {model}: {done:?}");
+        assert!(done.comparison.is_some_and(|found| found.must_be_equal), "{model}");
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use crate::{
     stage::{Counters, Stage, shipped},
     support::{self, DEADLINE, append, process, proxy::Proxy, until},
+    topic::Topic,
 };
 
 const HOLDERS: &str = include_str!("offsets.sql");
@@ -63,8 +64,12 @@ async fn workers_come_and_go_and_no_event_is_folded_twice_or_missed() {
     let _relay = stage.relay().await;
     let small = [("projector_batch_events_max", "5")];
     let lasting = stage.kafka_process(&[&folder], &small).await;
+    // The topic comes with its first event.
+    stage.count(&mut counters, 1).await;
+    stage.is_shared_by("counters", 1).await;
     for _ in 0..3 {
         let killed = stage.kafka_process(&[&folder], &small).await;
+        stage.is_shared_by("counters", 2).await;
         stage.count(&mut counters, 40).await;
         drop(killed);
     }
@@ -172,7 +177,39 @@ async fn a_topic_that_lost_everything_is_made_good_from_the_log() {
     stage.count(&mut counters, 50).await;
     let hand = Hand::new(&stage).await;
     hand.note_sent().await;
+    let client = stage.database.client().await;
+    client.batch_execute(include_str!("steps.sql")).await.expect("noted");
+    let small = [("projector_scan_events_max", "3")];
+    let _process = stage.kafka_process(&[&shipped("counters")], &small).await;
+    stage.assert_counted(&counters).await;
+    let longest = client.query_one("select max(step) from public.steps", &[]).await.expect("noted");
+    assert_eq!(longest.get::<_, i64>(0), 3, "in steps");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
+    let stage = Stage::new().await;
+    let _relay = stage.relay().await;
+    let mut counters = Counters::new(10);
     let _process = stage.kafka_process(&[&shipped("counters")], &[]).await;
+    from_kafka(&stage, &mut counters).await;
+    stage.assert_counted(&counters).await;
+    let topic = Topic::new(support::kafka_brokers(), kafka::topic(&stage.prefix, "counter"), 4);
+    topic.delete().await;
+    stage.count(&mut counters, 20).await;
+    stage.assert_counted(&counters).await;
+    let client = stage.database.client().await;
+    let offsets = async || -> Vec<Option<i64>> {
+        let sql = "select next_offset from projections.checkpoints order by partition";
+        let rows = client.query(sql, &[]).await.expect("rows");
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    let before = offsets().await;
+    until("Kafka is read again", async || {
+        stage.count(&mut counters, 1).await;
+        offsets().await != before
+    })
+    .await;
     stage.assert_counted(&counters).await;
 }
 
@@ -274,16 +311,20 @@ async fn a_worker_that_was_stopped_beyond_its_session_does_no_harm_and_works_aga
     let stopped = process::Process::worker(&stage.database, &settings);
     let other = process::Process::worker(&stage.database, &settings);
     stage.count(&mut counters, 60).await;
+    stage.is_shared_by("counters", 2).await;
     stage.assert_counted(&counters).await;
     stage.count(&mut counters, 30).await;
-    // Wherever it is: it may hold partitions, and rows of a batch.
+    // Wherever it is: it may hold rows of a batch beside its partitions.
     stopped.signal("STOP");
     stage.count(&mut counters, 30).await;
     stage.assert_counted(&counters).await;
+    stage.is_shared_by("counters", 1).await;
     stopped.signal("CONT");
+    stage.is_shared_by("counters", 2).await;
     stage.count(&mut counters, 60).await;
     stage.assert_counted(&counters).await;
     other.kill();
     stage.count(&mut counters, 60).await;
     stage.assert_counted(&counters).await;
+    stage.is_shared_by("counters", 1).await;
 }

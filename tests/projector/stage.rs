@@ -18,7 +18,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::support::{self, Database, append_to, until};
+use crate::support::{self, Database, append_to, group, until};
 
 const FORGET: &str = include_str!("forget.sql");
 const LIVE: &str = include_str!("live.sql");
@@ -159,11 +159,27 @@ impl Stage {
         .await;
     }
 
+    /// Waits until the group of a projection over Kafka has so many workers, each with partitions of its own.
+    pub(crate) async fn is_shared_by(&self, projection: &str, workers: usize) {
+        let log_id = self.database.identity().await.log_id;
+        let (brokers, group) = (support::kafka_brokers(), format!("{}.{projection}.{log_id}", self.prefix));
+        until(&format!("{workers} share the partitions of {projection}"), async || {
+            let shares = tokio::task::block_in_place(|| group::shares(&brokers, &group));
+            shares.is_some_and(|shares| shares.len() == workers && !shares.contains(&0))
+        })
+        .await;
+    }
+
+    /// The schema of the generation that serves.
+    pub(crate) async fn schema(&self, projection: &str) -> String {
+        let client = self.database.client().await;
+        client.query_one(LIVE, &[&projection]).await.expect("a generation").get(0)
+    }
+
     /// The rows of a projection's main table by id, as JSON, as they are served.
     pub(crate) async fn rows(&self, projection: &str) -> BTreeMap<Uuid, serde_json::Value> {
         let client = self.database.client().await;
-        let live = client.query_one(LIVE, &[&projection]).await.expect("a generation").get::<_, String>(0);
-        let sql = format!("select id, to_jsonb(r) from {live}.{projection} r");
+        let sql = format!("select id, to_jsonb(r) from {}.{projection} r", self.schema(projection).await);
         let rows = client.query(&sql, &[]).await.expect("readable");
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }

@@ -1,38 +1,18 @@
 //! A rebuild of a model that needs the order of the whole log, beside live events.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
-use annals::{
-    projector::Folder,
-    rebuild::{self, Options, State},
-};
+use annals::rebuild::{self, Options, State};
 use uuid::Uuid;
 
 use crate::{
+    sequence::sequence,
     stage::{Counters, Stage, shipped},
     support::{ORDER, append},
 };
-
-/// Numbers events as they are folded. A newer version has the events of one stream type more.
-fn sequence(version: i32, events: &[&str], order: &str) -> Folder {
-    let names = events.iter().map(|event| format!("{event:?}")).collect::<Vec<_>>().join(", ");
-    let definition = format!(
-        "name = \"sequence\"\nversion = {version}\nevents = [{names}]\nkey = [\"position\"]\norder = \"{order}\"\n\
-         rows = \"shared\"\n"
-    );
-    let table = "create table sequence (position bigint primary key, number bigint not null)";
-    let statement = "insert into sequence select e.position, (select count(*) from sequence) + row_number() over (order by \
-                     e.position) from events e";
-    let files = [("projection.toml".to_owned(), definition), ("table.sql".to_owned(), table.to_owned())];
-    let statements = events.iter().map(|event| (format!("on/{event}.sql"), statement.to_owned()));
-    Folder::parse(BTreeMap::from_iter(files.into_iter().chain(statements))).expect("it loads")
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_keeps_the_order_of_the_log_beside_live_events() {
@@ -70,9 +50,7 @@ async fn a_rebuild_keeps_the_order_of_the_log_beside_live_events() {
     ends.store(true, Ordering::Relaxed);
     writing.await.expect("written");
     stage.folded("sequence").await;
-    let client = stage.database.client().await;
-    let misplaced = client.query_one(include_str!("order.sql"), &[]).await.expect("a table");
-    let (events, misplaced): (i64, i64) = (misplaced.get(0), misplaced.get(1));
+    let (events, misplaced) = stage.numbered().await;
     assert!(events > 100);
     assert_eq!(misplaced, 0, "of {events} are not where the log has them");
     process.stop().await;

@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file is a crate of its own and uses a part of it")]
 
 pub mod authority;
+pub mod group;
 pub mod issuer;
 pub mod keys;
 pub mod logins;
