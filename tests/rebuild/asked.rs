@@ -11,6 +11,8 @@ use annals::{
     rebuild::{self, Error, Options, State, Swap},
 };
 
+use tokio::time::Instant;
+
 use crate::{
     MANUAL, doubled,
     stage::{Counters, Stage, shipped},
@@ -78,10 +80,11 @@ async fn paused_it_stands_resumed_it_goes_on_cancelled_it_leaves_nothing() {
     until("it is on its way", async || now().await.events_done > 0).await;
     assert_eq!(rebuild::pause(&pool, rebuild.id).await.expect("paused").state, State::Paused);
     assert!(matches!(rebuild::pause(&pool, rebuild.id).await, Err(Error::NotNow(State::Paused))));
+    stands(&stage, &mut counters, head).await;
+    assert_eq!(now().await.state, State::Paused);
     assert_eq!(rebuild::resume(&pool, rebuild.id).await.expect("resumed").state, State::Running);
     let before = now().await.events_done;
     until("it goes on", async || now().await.events_done > before).await;
-    assert!(now().await.events_done < head, "it is throttled");
     assert_eq!(rebuild::cancel(&pool, rebuild.id).await.expect("cancelled").state, State::Cancelled);
     until("nothing is left", async || stage.schemas().await == ["projection_counters_1"]).await;
     stage.count(&mut counters, 20).await;
@@ -89,6 +92,89 @@ async fn paused_it_stands_resumed_it_goes_on_cancelled_it_leaves_nothing() {
     let next = stage.start(Options { swap: Swap::Auto, ..Options::default() }).await;
     let done = stage.reaches(next.id, State::Done).await;
     assert_eq!(done.generation, Some(3), "numbers are never used again");
+    process.stop().await;
+}
+
+/// Waits until the generation in the making stands before `end`, and sees that it does while live events are folded.
+async fn stands(stage: &Stage, counters: &mut Counters, end: i64) {
+    let client = stage.database.client().await;
+    let sql = "select stream_type, partition, position from projections.checkpoints where generation = 2 order by 1, 2";
+    let checkpoints = async || -> Vec<(String, i32, i64)> {
+        let rows = client.query(sql, &[]).await.expect("readable");
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+    };
+    // Whoever carries it on hears of the pause a little later.
+    let mut before = checkpoints().await;
+    until("it stands", async || {
+        stage.count(counters, 1).await;
+        stage.assert_counted(counters).await;
+        let now = checkpoints().await;
+        std::mem::replace(&mut before, now.clone()) == now
+    })
+    .await;
+    for _ in 0..20 {
+        stage.count(counters, 1).await;
+        stage.assert_counted(counters).await;
+    }
+    assert_eq!(checkpoints().await, before);
+    assert!(before.iter().all(|(_, _, position)| *position < end), "it was on its way: {before:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_is_throttled_takes_its_time() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(10);
+    let process = stage.process(&[&shipped("counters")], &[("projector_batch_events_max", "5")]).await;
+    stage.count(&mut counters, 60).await;
+    stage.folded("counters").await;
+    let (began, events) = (Instant::now(), stage.database.events().await.len());
+    let rebuild = stage.start(Options { max_events_per_second: Some(40), ..Options::default() }).await;
+    stage.reaches(rebuild.id, State::Done).await;
+    let (took, least) = (began.elapsed().as_secs_f64(), (events - 5) as f64 / 40.0);
+    assert!(took >= least, "{events} events in {took} s");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_is_held_up_holds_up_no_other() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(20);
+    let process = stage.process(&[&shipped("counters")], &[("projector_batch_events_max", "5")]).await;
+    stage.count(&mut counters, 100).await;
+    stage.folded("counters").await;
+    let rebuild = stage.start(Options { max_events_per_second: Some(50), ..Options::default() }).await;
+    let (mut holder, client) = (stage.database.client().await, stage.database.client().await);
+    let checkpoint = "select from projections.checkpoints where generation = 2 and partition = 0";
+    until("it begins", async || !client.query(checkpoint, &[]).await.expect("rows").is_empty()).await;
+    let held = holder.transaction().await.expect("a transaction");
+    held.execute(&format!("{checkpoint} for update"), &[]).await.expect("held");
+    // Partitions 0 and 2 are one lane's, 1 and 3 the other's.
+    let other = async || -> i64 {
+        let sql = "select sum(position)::bigint from projections.checkpoints where generation = 2 and partition in (1, 3)";
+        client.query_one(sql, &[]).await.expect("a row").get(0)
+    };
+    let before = other().await;
+    until("the other lane goes on", async || other().await > before).await;
+    held.rollback().await.expect("given back");
+    rebuild::cancel(&stage.database.pool(), rebuild.id).await.expect("cancelled");
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_rows_that_differ_the_first_are_told() {
+    let stage = Stage::new().await;
+    let mut counters = Counters::new(60);
+    let process = stage.process(&[&shipped("counters")], &[]).await;
+    stage.count(&mut counters, 200).await;
+    stage.folded("counters").await;
+    stage.execute("update projection_counters_1.counters set counter = -7").await;
+    let rebuild = stage.start(Options { swap: Swap::Never, ..Options::default() }).await;
+    let done = stage.reaches(rebuild.id, State::Done).await;
+    let table = &done.difference().expect("they differ").tables[0];
+    let rows = Some(counters.expected.len() as i64);
+    assert!(rows > Some(20) && !table.is_equal, "{table:?}");
+    assert_eq!((table.live_rows, table.new_rows), (rows, rows));
+    assert_eq!((table.only_live.len(), table.only_new.len()), (20, 20));
     process.stop().await;
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use annals::{
-    log::{Expected, StreamId},
+    log::{Expected, Position, StreamId},
     projector::{
         Folder,
-        parked::{Mended, Mender},
+        parked::{self, Mended, Mender},
     },
     rebuild::{self, Options, Rebuild, SetApart, State, Swap},
 };
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     stage::Stage,
-    support::{self, append_to, names::NAMES},
+    support::{self, append_to, names::NAMES, until},
 };
 
 fn names() -> Folder {
@@ -101,5 +101,42 @@ async fn the_same_event_is_left_out_of_every_generation() {
     let rows = client.query(include_str!("names.sql"), &[]).await.expect("tables");
     let rows: Vec<(i32, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(rows, [(1, "tea".to_owned()), (2, "tea".to_owned())]);
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corrected_version_heals_what_was_set_apart() {
+    let stage = Stage::new().await;
+    let old = stage.process(&[&names()], &[]).await;
+    let [first, twin, third] = [(); 3].map(|()| Uuid::now_v7());
+    for id in [first, twin, third] {
+        stage.name(id, "project.created", "tea").await;
+    }
+    stage.name(third, "project.deleted", "").await;
+    stage.folded("names").await;
+    let pool = stage.database.pool();
+    let apart = async || parked::list(&pool, "names", Position(0), 100).await.expect("listed").len();
+    assert_eq!(apart().await, 3);
+    old.stop().await;
+
+    let mut files = names().files().clone();
+    for (file, from, to) in
+        [("projection.toml", "version = 1", "version = 2"), ("table.sql", "not null unique", "not null")]
+    {
+        let text = files[file].replace(from, to);
+        files.insert(file.to_owned(), text);
+    }
+    let process = stage.process(&[&Folder::parse(files).expect("it loads")], &[]).await;
+    until("the corrected version serves", async || stage.schema("names").await == "projection_names_2").await;
+    assert_eq!(apart().await, 0);
+    let names = async || -> BTreeMap<Uuid, String> {
+        let rows = stage.rows("names").await;
+        rows.iter().map(|(id, row)| (*id, row["name"].as_str().expect("a name").to_owned())).collect()
+    };
+    assert_eq!(names().await, BTreeMap::from([(first, "tea".to_owned()), (twin, "tea".to_owned())]));
+    // Nothing waits behind what was healed.
+    stage.name(twin, "project.deleted", "").await;
+    stage.folded("names").await;
+    assert_eq!(names().await, BTreeMap::from([(first, "tea".to_owned())]));
     process.stop().await;
 }

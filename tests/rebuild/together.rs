@@ -2,8 +2,13 @@
 
 use std::path::Path;
 
-use annals::serve;
+use annals::{
+    rebuild::{self, Options},
+    serve,
+};
+use futures_util::future::join_all;
 use reqwest::Client;
+use uuid::Uuid;
 
 use crate::support::{self, Database, append, process::Process, until};
 
@@ -40,4 +45,37 @@ async fn all_at_once_read_the_log_once() {
     let read: i64 = read.parse().expect("a number");
     // Several of them read every order.
     assert!((ORDERS..2 * ORDERS).contains(&read), "{read} events were read for {ORDERS}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_events_are_folded_while_all_are_rebuilt() {
+    let database = Database::new().await;
+    let (appender, _appended) = database.appender(&[]);
+    let order = async || appender.append(append("order.created", support::ORDER)).await.expect("appended");
+    let mut orders = 3_000;
+    for _ in 0..10 {
+        join_all((0..orders / 10).map(|_| order())).await;
+    }
+    let settings = [("projector_batch_events_max", "10"), ("projector_poll_interval_ms", "50")];
+    let _annals = Process::serve(&database, &[], &settings);
+    let (client, pool) = (database.client().await, database.pool());
+    let is_folded = async |orders: i64| -> bool {
+        client.query_one(include_str!("folded.sql"), &[&orders]).await.expect("a row").get(0)
+    };
+    until("all is folded", async || is_folded(orders).await).await;
+    for name in ["orders", "customer_summary", "daily_revenue", "order_timeline"] {
+        rebuild::start(&pool, Uuid::now_v7(), name, None, Options::default()).await.expect("it begins");
+    }
+    let is_rebuilding = async || {
+        let all = rebuild::list(&pool, None, None, 10).await.expect("listed");
+        all.iter().any(|rebuild| !rebuild.state.is_final())
+    };
+    let mut beside = 0;
+    while is_rebuilding().await {
+        order().await;
+        orders += 1;
+        until("a live event is folded", async || is_folded(orders).await).await;
+        beside += usize::from(is_rebuilding().await);
+    }
+    assert!(beside > 2, "only {beside} events were folded beside rebuilds");
 }
