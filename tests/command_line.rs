@@ -2,7 +2,10 @@
 
 mod support;
 
-use std::process::Stdio;
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 use support::{Database, process::Process, until};
@@ -139,4 +142,36 @@ async fn a_new_folder_works_also_where_its_name_is_a_word_of_sql() {
         };
         until(&format!("{name} has its row"), || async { rows().await == 1 }).await;
     }
+}
+
+#[test]
+fn every_fault_of_every_folder_is_told() {
+    let dir = tempfile::tempdir().expect("made");
+    let projections = ["--projections", dir.path().to_str().expect("UTF-8")];
+    let run = |arguments: &[&str]| {
+        let mut annals = Command::new(env!("CARGO_BIN_EXE_annals"));
+        annals.arg("projections").args(arguments).args(projections).output().expect("it ends")
+    };
+    for name in ["parcels", "shipments", "whole"] {
+        assert!(run(&["new", name]).status.success());
+    }
+    let spoil = |file: &str, text: &str| fs::write(dir.path().join(file), text).expect("written");
+    spoil("parcels/on/order.created.sql", "insert into parcels select random(), now() from events");
+    spoil("shipments/on/order.confirmed.sql", "select 1");
+    let checked = run(&["check"]);
+    assert_eq!(checked.status.code(), Some(1));
+    let told = String::from_utf8(checked.stdout).expect("UTF-8");
+    for fault in [
+        "`random` depends on chance",
+        "`now` depends on the clock",
+        "shipments/on/order.confirmed.sql",
+        "whole: ok",
+    ] {
+        assert!(told.contains(fault), "{fault}: {told}");
+    }
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("2 of 3 folders have faults"));
+    let one = run(&["check", "whole", "--json"]);
+    assert!(one.status.success());
+    let one: Value = serde_json::from_slice(&one.stdout).expect("JSON");
+    assert_eq!(one, json!([{"name": "whole", "faults": []}]));
 }

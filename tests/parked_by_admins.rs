@@ -124,3 +124,31 @@ async fn the_relay_tells_how_far_it_is_and_compares_its_topics() {
     let both = ["admin.reconcile_requested", "admin.reconcile_ended"];
     assert_eq!(noted(&database).await, both.map(|what| (what.to_owned(), "dev-admin".to_owned())));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_apart_holds_up_no_reader_and_every_answer_tells_of_it() {
+    let (database, projections) = (Database::new().await, projections());
+    let settings = [
+        ("projections_dir", projections.path().to_str().expect("UTF-8")),
+        ("projector_poll_interval_ms", "5"),
+    ];
+    let annals = Process::serve(&database, &[], &settings);
+    let client = Client::new();
+    let [first, twin] = [(); 2].map(|()| Uuid::now_v7());
+    let (appender, _appended) = database.appender(&[]);
+    let create = ("project.created", r#"{"name":"tea"}"#);
+    for id in [first, twin] {
+        appender.append(append_to(id, Expected::NoStream, &[create])).await.expect("appended");
+    }
+    let third = client.post(format!("{}/api/projects", annals.url)).bearer_auth("dev-consumer");
+    let third = third.json(&json!({"name": "tea"})).send().await.expect("answered");
+    assert_eq!(third.status(), StatusCode::CREATED);
+    let token = third.headers()["consistency-token"].clone();
+    let rows = client.get(format!("{}/api/read-models/names", annals.url)).bearer_auth("dev-consumer");
+    let rows = rows.header("Consistency-Token", token).header("Prefer", "wait=30").send().await;
+    let rows = rows.expect("answered");
+    assert!(rows.status() == StatusCode::OK && rows.headers()["annals-parked"] == "2", "{rows:?}");
+    let rows: Value = rows.json().await.expect("JSON");
+    let ids: Vec<_> = rows["items"].as_array().expect("rows").iter().map(|row| &row["id"]).collect();
+    assert_eq!(ids, [&json!(first)]);
+}
