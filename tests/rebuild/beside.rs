@@ -1,6 +1,10 @@
 //! Live events beside a rebuild, and a rebuild whose process is killed.
 
-use annals::rebuild::{self, Options, State};
+use annals::{
+    projector::Status,
+    rebuild::{self, Options, State},
+};
+use uuid::Uuid;
 
 use crate::{
     stage::{Counters, Stage, shipped},
@@ -62,4 +66,39 @@ async fn killed_it_is_carried_on_by_another_process_when_its_lease_ends() {
     assert_eq!(stage.live().await, 2);
     stage.assert_counted(&counters).await;
     drop(second);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_is_another_s_now_is_let_go_at_once() {
+    let stage = Stage::new().await;
+    let folders = [&shipped("counters"), &shipped("projects")];
+    // Nobody hears of the loss by a heartbeat meanwhile.
+    let process = stage.process(&folders, &[("projector_poll_interval_ms", "3000")]).await;
+    for folder in ["counters", "projects"] {
+        until("it is made", async || process.status(folder) == Status::Running).await;
+    }
+    let (holder, client) = (stage.database.client().await, stage.database.client().await);
+    let is_waited_for = async || -> bool {
+        client.query_one(include_str!("waited_for.sql"), &[]).await.expect("a row").get(0)
+    };
+    let lock = "select pg_advisory_lock(hashtextextended('annals.projection.counters', 0))";
+    holder.batch_execute(lock).await.expect("held");
+    stage.start(Options::default()).await;
+    until("its generation is to be made", is_waited_for).await;
+    stage
+        .execute("update projections.rebuilds set holder = gen_random_uuid(), leased_until = 'infinity'")
+        .await;
+    holder.batch_execute("select pg_advisory_unlock_all()").await.expect("given back");
+    // Behind whoever waits.
+    holder.batch_execute(lock).await.expect("held");
+
+    let (pool, next) = (stage.database.pool(), Uuid::now_v7());
+    rebuild::start(&pool, next, "projects", None, Options::default()).await.expect("it begins");
+    until("it goes on with others", async || {
+        assert!(!is_waited_for().await, "it is tried again");
+        let next = rebuild::get(&pool, next).await.expect("known");
+        next.is_carried() || next.state.is_final()
+    })
+    .await;
+    process.stop().await;
 }
