@@ -1,9 +1,9 @@
--- Whether so many events ($1) are passed by each of the four models that read them.
-select count(*) = 4
+-- Whether every model that reads orders has passed so many events ($1); there are four at least.
+select count(*) >= 4 and bool_and(f.passed = $1::bigint)
 from (
-    select p.projection
+    select sum(c.applied + c.ignored + c.parked) as passed
     from projections.projections p
     join projections.checkpoints c on c.projection = p.projection and c.generation = p.live_generation
+    where c.stream_type = 'order'
     group by p.projection
-    having sum(c.applied + c.ignored) = $1::bigint
 ) f

@@ -15,6 +15,18 @@ use crate::support::{self, Database, append, process::Process, until};
 const ORDERS: i64 = 400;
 const READ: &str = "annals_rebuild_read_events_total ";
 
+/// Whether so many orders are folded by those who read them.
+async fn is_folded(database: &Database, orders: i64) -> bool {
+    let client = database.client().await;
+    client.query_one(include_str!("folded.sql"), &[&orders]).await.expect("a row").get(0)
+}
+
+/// How many read models there are.
+async fn count(database: &Database) -> usize {
+    let all = annals::projector::overview(&database.pool(), None).await.expect("read");
+    all.len()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_at_once_read_the_log_once() {
     let database = Database::new().await;
@@ -30,12 +42,8 @@ async fn all_at_once_read_the_log_once() {
         metrics.text().await.expect("text")
     };
     let models = serve::folders(Path::new("projections")).expect("the folders load").len();
-    let (read, pool) = (database.reader(), database.pool());
-    until("all is folded", || async {
-        let lags = annals::projector::lags(&read, &pool).await.expect("told");
-        lags.len() == models && lags.values().all(|lag| lag.events == 0)
-    })
-    .await;
+    let all_folded = async || is_folded(&database, ORDERS).await && count(&database).await == models;
+    until("all is folded", all_folded).await;
     let all = Process::run(&database, &["projections", "rebuild", "--all", "--json"], &settings);
     let all: serde_json::Value = all.parse().expect("JSON");
     let all = all.as_array().expect("rebuilds");
@@ -58,11 +66,8 @@ async fn live_events_are_folded_while_all_are_rebuilt() {
     }
     let settings = [("projector_batch_events_max", "10"), ("projector_poll_interval_ms", "50")];
     let _annals = Process::serve(&database, &[], &settings);
-    let (client, pool) = (database.client().await, database.pool());
-    let is_folded = async |orders: i64| -> bool {
-        client.query_one(include_str!("folded.sql"), &[&orders]).await.expect("a row").get(0)
-    };
-    until("all is folded", async || is_folded(orders).await).await;
+    let pool = database.pool();
+    until("all is folded", async || is_folded(&database, orders).await).await;
     for name in ["orders", "customer_summary", "daily_revenue", "order_timeline"] {
         rebuild::start(&pool, Uuid::now_v7(), name, None, Options::default()).await.expect("it begins");
     }
@@ -74,7 +79,7 @@ async fn live_events_are_folded_while_all_are_rebuilt() {
     while is_rebuilding().await {
         order().await;
         orders += 1;
-        until("a live event is folded", async || is_folded(orders).await).await;
+        until("a live event is folded", async || is_folded(&database, orders).await).await;
         beside += usize::from(is_rebuilding().await);
     }
     assert!(beside > 2, "only {beside} events were folded beside rebuilds");
