@@ -66,8 +66,9 @@ mod tests {
         let ending = shutdown.clone();
         tasks.spawn("the other", async move { ending.cancelled().await });
         tasks.spawn("the appender", async { panic!("on purpose") });
-        shutdown.cancelled().await;
-        let ended = tasks.end(time::Instant::now() + Duration::from_secs(10)).await;
+        let deadline = time::Instant::now() + Duration::from_secs(10);
+        time::timeout_at(deadline, shutdown.cancelled()).await.expect("the process ends");
+        let ended = tasks.end(deadline).await;
         assert_eq!(ended.map_err(|error| error.to_string()), Err("the appender panicked".to_owned()));
     }
 
