@@ -27,6 +27,7 @@ pub use published::{Published, Subscription};
 pub(crate) use read::event;
 pub use read::{Events, Lag, LogReader, Recorded, Relayed, StreamType, StreamTypes};
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot::error::RecvError;
 use uuid::Uuid;
 
 use crate::{
@@ -214,6 +215,13 @@ pub enum Error {
     Closed,
     #[error("the log's database: {0}")]
     Database(String),
+}
+
+impl From<RecvError> for Error {
+    /// Nobody is left who could answer. What was handed over may have been sent.
+    fn from(_: RecvError) -> Self {
+        Self::Unknown("the appender ended before it answered".into())
+    }
 }
 
 impl From<postgres::Error> for Error {

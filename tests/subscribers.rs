@@ -9,10 +9,10 @@ use std::sync::{
 
 use annals::{
     command::{Commands, subscriber},
-    log::Published,
+    log::{Error, Published},
 };
 use serde_json::json;
-use support::{Database, Told, request, until};
+use support::{Database, ORDER, Told, append, request, until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -100,4 +100,40 @@ async fn who_falls_behind_learns_how_much_it_missed() {
     let lagged = tokio::sync::broadcast::error::RecvError::Lagged((COMMANDS + 1 - 16) as u64);
     assert_eq!(missed, lagged);
     assert_eq!(events.recv().await.expect("it goes on").position.0, (COMMANDS + 1 - 15) as i64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_together_and_overtaken_is_told_in_order() {
+    let database = Database::new().await;
+    let client = database.client().await;
+    client.batch_execute(include_str!("support/refuse_data.sql")).await.expect("made");
+    let (appender, _) = database.appender(&[("append_batch_requests_max", "10")]);
+    appender.append(append("order.created", ORDER)).await.expect("appended");
+    let mut told = appender.subscribe();
+    // Two batches gather behind one append; the second is on its way when the first is refused.
+    let mut lock = database.client().await;
+    let lock = lock.transaction().await.expect("a transaction");
+    lock.batch_execute(include_str!("support/append_lock.sql")).await.expect("nobody appends");
+    let outcomes: Vec<_> = (0..21)
+        .map(|number| {
+            let data = if number == 5 { r#"{"refused":true}"# } else { ORDER };
+            appender.enqueue(append("order.created", data)).expect("queued")
+        })
+        .collect();
+    lock.commit().await.expect("all go on");
+    let mut appended = 0;
+    for outcome in outcomes {
+        match outcome.await.expect("answered") {
+            Ok(_) => appended += 1,
+            Err(error) => assert!(matches!(error, Error::Refused(_)), "{error:?}"),
+        }
+    }
+    assert_eq!(appended, 20);
+    let mut positions = Vec::new();
+    while positions.len() < appended {
+        positions.push(told.recv().await.expect("published").position.0);
+    }
+    assert_eq!(positions, (2..=21).collect::<Vec<_>>());
+    let events = database.events().await;
+    assert!(events.len() == 21, "{}", events.len());
 }

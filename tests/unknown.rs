@@ -11,12 +11,14 @@ use std::{
     time::Duration,
 };
 
-use annals::log::{Expected, Outcome, Version};
+use annals::log::{Appender, Error, Expected, Outcome, Position, Version};
 use futures_util::future::join_all;
 use support::{
     Database, ORDER, append, append_to,
     proxy::{Proxy, address, through},
+    until,
 };
+use tokio::sync::watch;
 use uuid::Uuid;
 
 const CLIENTS: usize = 32;
@@ -139,4 +141,59 @@ async fn a_server_that_answers_nothing_is_left_for_one_that_does() {
         outcome.expect("appended");
     }
     assert_eq!(database.events().await.len(), 1 + CLIENTS, "each took effect once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_gets_no_answer_is_not_told_that_nothing_was_done() {
+    let database = Database::new().await;
+    let config = database.config(&[]);
+    let (told, _) = watch::channel(Position(0));
+    let (appender, task) =
+        Appender::new(config.databases.writer, config.databases.tcp_user_timeout, config.append, told);
+    let task = tokio::spawn(task.run());
+    let answered = appender.append(append("order.created", ORDER)).await.expect("appended");
+    assert!(matches!(answered, Outcome::Appended { .. }));
+    // As where it panics between sending and answering.
+    let mut lock = database.client().await;
+    let lock = lock.transaction().await.expect("a transaction");
+    lock.batch_execute(include_str!("support/append_lock.sql")).await.expect("nobody appends");
+    let late = append("order.created", ORDER);
+    let outcome = appender.enqueue(late.clone()).expect("queued");
+    let watcher = database.client().await;
+    until("it is on its way", || async {
+        watcher.query_one(include_str!("support/append_awaited.sql"), &[]).await.expect("locks").get(0)
+    })
+    .await;
+    task.abort();
+    let error = Error::from(outcome.await.expect_err("nobody answers"));
+    assert!(matches!(error, Error::Unknown(_)), "{error:?}");
+    lock.commit().await.expect("others append");
+    until("it was done", || async { database.events().await.len() == 2 }).await;
+    let refused = appender.append(late).await.expect_err("the appender is gone");
+    assert!(matches!(refused, Error::Closed), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_took_effect_before_its_connection_broke_is_told_of_too() {
+    let database = Database::new().await;
+    let proxy = Proxy::to(address(&database.url)).await;
+    let url = through(&database.url, &proxy);
+    let (appender, mut head) = database.appender(&[("database_url", &url)]);
+    appender.append(append("order.created", ORDER)).await.expect("appended");
+    let mut lock = database.client().await;
+    let lock = lock.transaction().await.expect("a transaction");
+    lock.batch_execute(include_str!("support/append_lock.sql")).await.expect("nobody appends");
+    let outcome = appender.enqueue(append("order.created", ORDER)).expect("queued");
+    let watcher = database.client().await;
+    until("it is on its way", || async {
+        watcher.query_one(include_str!("support/append_awaited.sql"), &[]).await.expect("locks").get(0)
+    })
+    .await;
+    // Its server process waits on, and appends.
+    proxy.cut();
+    lock.commit().await.expect("others append");
+    let outcome = outcome.await.expect("answered").expect("resolved within its time");
+    assert!(matches!(outcome, Outcome::Duplicate(_)), "{outcome:?}");
+    let told = tokio::time::timeout(support::DEADLINE, head.wait_for(|head| *head == Position(2)));
+    told.await.expect("told").expect("the appender lives");
 }

@@ -87,7 +87,7 @@ impl<'a> Attempt<'a> {
         for _ in 0..=self.deps.config.retries_max {
             let mut queued = self.queue(&hot, refused.take()).await?;
             let step = self.step("append");
-            let outcome = (&mut queued.outcome).await.unwrap_or(Err(log::Error::Closed));
+            let outcome = (&mut queued.outcome).await.unwrap_or_else(|gone| Err(gone.into()));
             drop(step);
             if queued.is_disproved_by(&outcome) {
                 hot::forget(&hot, queued.reading).await;

@@ -24,7 +24,7 @@ use super::{
     batch::Waiting,
     check,
     head::grow,
-    published::Publisher,
+    published::{InOrder, Publisher, effect},
     session::{Commit, Session},
 };
 use crate::{
@@ -58,14 +58,15 @@ impl Appender {
             receiver,
             session: None,
             appended,
-            publisher: publisher.clone(),
+            published: InOrder::new(publisher.clone()),
+            unsettled: 0,
         };
         (Self { queue, limits, publisher }, task)
     }
 
     /// Appends. Once queued it is carried out even if the caller stops waiting.
     pub async fn append(&self, append: Append) -> Result<Outcome, Error> {
-        self.enqueue(append)?.await.unwrap_or(Err(Error::Closed))
+        self.enqueue(append)?.await?
     }
 
     /// Queues without waiting, so that a caller can fix the order of several; the receiver gets the outcome.
@@ -108,7 +109,9 @@ pub struct AppenderTask {
     receiver: mpsc::Receiver<Waiting>,
     session: Option<Arc<Session>>,
     appended: watch::Sender<Position>,
-    publisher: Publisher,
+    published: InOrder,
+    /// Batches that were sent.
+    unsettled: usize,
 }
 
 type Outcomes = Vec<Result<Outcome, Error>>;
@@ -163,6 +166,7 @@ impl AppenderTask {
             if queue.len() >= enough && is_in_order {
                 let batch = batch::take(&mut queue, &self.limits);
                 (last_sent, last_commit) = (batch.len(), commit);
+                self.unsettled += 1;
                 in_flight.push_back(self.send(batch, commit).await);
             }
             tokio::select! {
@@ -226,18 +230,31 @@ impl AppenderTask {
         }
     }
 
-    /// Answers everyone in a batch.
-    async fn settle(&mut self, Sent { batch, started, result, .. }: Sent) {
+    /// Answers everyone in a batch that was on its way.
+    async fn settle(&mut self, sent: Sent) {
+        self.unsettled -= 1;
+        self.published.proceed();
+        self.answer(sent).await;
+        self.published.tell();
+    }
+
+    async fn answer(&mut self, Sent { batch, started, result, .. }: Sent) {
         let result = match result {
             Ok(outcomes) => Ok(outcomes),
-            Err(error) => self.send_again(&batch, started, error).await,
+            Err(error) => {
+                self.published.hold(self.unsettled);
+                self.send_again(&batch, started, error).await
+            }
         };
         metrics::histogram!("annals_append_batch_seconds").record(started.elapsed());
         match result {
             Ok(outcomes) => {
-                self.tell_appended(&outcomes);
+                self.tell_appended(&batch, &outcomes);
+                for (waiting, outcome) in batch.iter().zip(&outcomes) {
+                    self.published.publish(&waiting.append, outcome);
+                }
+                self.published.tell();
                 for (waiting, outcome) in batch.into_iter().zip(outcomes) {
-                    self.publisher.publish(&waiting.append, &outcome);
                     // A caller that is gone does not need its answer; its command's row keeps it.
                     let _ = waiting.reply.send(outcome);
                 }
@@ -246,7 +263,7 @@ impl AppenderTask {
                 warn!(reason, requests = batch.len(), "a batch was refused; its requests go one by one");
                 for waiting in batch {
                     let sent = self.send(vec![waiting], Commit::Durable).await.await;
-                    Box::pin(self.settle(sent)).await;
+                    Box::pin(self.answer(sent)).await;
                 }
             }
             Err(error) => {
@@ -311,11 +328,9 @@ impl AppenderTask {
         Ok(session)
     }
 
-    fn tell_appended(&self, outcomes: &[Result<Outcome, Error>]) {
-        let last = outcomes.iter().filter_map(|outcome| match outcome {
-            Ok(Outcome::Appended { positions: Some((_, last)), .. }) => Some(*last),
-            _ => None,
-        });
+    fn tell_appended(&self, batch: &[Waiting], outcomes: &[Result<Outcome, Error>]) {
+        let asked = batch.iter().zip(outcomes);
+        let last = asked.filter_map(|(waiting, outcome)| Some(effect(&waiting.append, outcome)?.last));
         if let Some(last) = last.max() {
             grow(&self.appended, last);
         }
