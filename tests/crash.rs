@@ -14,7 +14,7 @@ use std::{
 
 use annals::log::{CommandLog, LogReader, Outcome, Position, Version};
 use futures_util::future::join_all;
-use support::{Database, ORDER, append, stack::Stack, until};
+use support::{Database, ORDER, append, connect, stack::Stack, until};
 use tokio::{task::spawn_blocking, time::sleep};
 use uuid::Uuid;
 
@@ -42,6 +42,11 @@ async fn stay_off_the_disk(database: &Database) {
     for statement in ["alter system set wal_writer_delay = '10s'", "select pg_reload_conf()"] {
         client.batch_execute(statement).await.expect("a superuser may");
     }
+}
+
+/// A URL whose sessions' commits do not wait for the disk.
+fn with_lazy_commits(database: &Database) -> String {
+    format!("{}?options=-c%20synchronous_commit%3Doff&application_name=annals", database.url)
 }
 
 /// Kills a process of the server's, upon which it drops all others, and recovers from its disk.
@@ -131,11 +136,12 @@ async fn whoever_is_told_of_an_event_is_told_of_one_on_the_disk() {
     let database = Database::at(stack.database_url.clone()).await;
     stay_off_the_disk(&database).await;
     for asked in ["head", "after", "stream", "at", "find"] {
-        // One whose commits never wait for the disk.
-        let lazy = format!("{}?options=-c%20synchronous_commit%3Doff", database.url);
-        let (appender, _) = database.appender(&[("database_url", &lazy)]);
+        let lazy = connect(&with_lazy_commits(&database)).await;
         let append = append("order.created", ORDER);
-        appender.append(append.clone()).await.expect("appended");
+        let (stream, event) = (append.stream.id, append.events[0].event_id);
+        lazy.execute(include_str!("crash/append.sql"), &[&append.command_id, &stream, &event])
+            .await
+            .expect("appended");
         let reader = database.reader();
         let last = database.client().await.query_one(include_str!("../src/log/head.sql"), &[]).await;
         let position = Position(last.expect("the log answers").get(0));
@@ -159,6 +165,21 @@ async fn whoever_is_told_of_an_event_is_told_of_one_on_the_disk() {
         let reader = database.reader();
         until("the server is back", || async { reader.head().await.is_ok() }).await;
         let stored = reader.at(position).await.expect("read");
-        assert_eq!(stored.map(|event| event.event_id), Some(append.events[0].event_id), "{asked}");
+        assert_eq!(stored.map(|event| event.event_id), Some(event), "{asked}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn appends_wait_for_the_disk_where_the_database_url_says_that_they_need_not() {
+    let stack = spawn_blocking(|| Stack::of(Some("postgres"), &[])).await.expect("it starts");
+    let database = Database::at(stack.database_url.clone()).await;
+    stay_off_the_disk(&database).await;
+    let (appender, _) = database.appender(&[("database_url", &with_lazy_commits(&database))]);
+    let append = append("order.created", ORDER);
+    appender.append(append.clone()).await.expect("appended");
+    crash(&database).await;
+    let reader = database.reader();
+    until("the server is back", || async { reader.head().await.is_ok() }).await;
+    let stored = reader.at(Position(1)).await.expect("read");
+    assert_eq!(stored.map(|event| event.event_id), Some(append.events[0].event_id));
 }
