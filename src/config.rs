@@ -142,7 +142,8 @@ pub struct Append {
 #[derive(Debug, Clone)]
 pub struct Relay {
     pub mode: RelayMode,
-    /// How long the lease lasts without renewal; a standby takes over after it.
+    /// How long the lease lasts without renewal; a standby takes over after it. The log's database has as long to answer
+    /// what is asked beside it.
     pub lease_ttl: Duration,
     /// Events per Kafka transaction.
     pub batch_events_max: usize,
@@ -151,7 +152,7 @@ pub struct Relay {
     pub poll_interval: Duration,
     /// Longest wait between tries while Kafka is away.
     pub backoff_max: Duration,
-    /// How long one transaction may take at the broker before the relay begins again.
+    /// How long one transaction may take at the broker, and reading one batch of the log, before the relay begins again.
     pub transaction_timeout: Duration,
     /// A batch that is not acknowledged after this time counts as a relay that has stopped, until it is.
     pub stall_timeout: Duration,

@@ -5,6 +5,7 @@
 //! holds nothing that the log does not; within a partition positions only grow; and in exactly-once mode those who read
 //! committed records see each event once, whatever is killed.
 
+mod head;
 mod lease;
 mod outbox;
 mod partitions;
@@ -23,7 +24,10 @@ use lease::Lease;
 pub use outbox::{HeldLease, Outbox, SentPartition};
 use rdkafka::error::KafkaError;
 pub use sent::Sent;
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, error, info, warn};
 
@@ -56,6 +60,14 @@ pub struct Deps {
     /// Told of every acknowledged batch.
     pub sent: Sent,
     pub spans: Spans,
+}
+
+impl Deps {
+    /// Leaves those that nobody uses at the moment: what comes next gets new ones.
+    fn give_up_connections(&self) {
+        self.reader.give_up_connections();
+        self.writer.retain(|_, _| false);
+    }
 }
 
 /// How the relay of this process is doing.
@@ -180,12 +192,16 @@ async fn lead(
     while !lost.is_cancelled() && !shutdown.is_cancelled() {
         let session = session::run(deps, kafka, config, lease, shutdown);
         let Some(result) = lost.run_until_cancelled(session).await else {
+            deps.give_up_connections();
             return;
         };
         match result {
             Ok(()) | Err(Error::LeaseLost) => return,
             Err(error @ Error::StateLost) => return warn!("{error}"),
             Err(error) => {
+                if matches!(error, Error::Database(postgres::Error::Silent)) {
+                    deps.give_up_connections();
+                }
                 if deps.status.borrow().stopped.is_none() {
                     waits = backoff();
                 }
@@ -199,6 +215,15 @@ async fn lead(
             () = shutdown.cancelled() => {}
         }
     }
+}
+
+/// What the log's database answers within `time`: on a connection on which nothing comes any more, though it stands, a
+/// leader would wait for ever and renew its lease on another one.
+async fn in_time<T>(
+    time: Duration,
+    asking: impl Future<Output = Result<T, postgres::Error>>,
+) -> Result<T, Error> {
+    Ok(timeout(time, asking).await.unwrap_or(Err(postgres::Error::Silent))?)
 }
 
 fn become_role(deps: &Deps, role: Role, epoch: Option<i64>) {

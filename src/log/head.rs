@@ -1,13 +1,14 @@
 //! The log's head as it moves: told by the appender of this process, and by notifications for those of others.
 //!
 //! A notification is sent in a transaction of its own after the append's commit: inside it, a lock of the whole cluster would
-//! be held during the flush. It may be lost or late, so whoever relies on the head also polls, slowly.
+//! be held during the flush. It may be lost or late, so whoever relies on the head also polls, slowly. And it may be a
+//! rumour, which anybody may spread: it is compared with the log, else nobody would be woken by the events below it.
 
 use std::{future::poll_fn, time::Duration};
 
 use secrecy::SecretString;
-use tokio::sync::watch;
-use tokio_postgres::AsyncMessage;
+use tokio::sync::{Notify, watch};
+use tokio_postgres::{AsyncMessage, Client};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -16,8 +17,11 @@ use crate::postgres;
 
 const NOTIFY: &str = include_str!("notify.sql");
 const LISTEN: &str = include_str!("listen.sql");
+const HEAD: &str = include_str!("head.sql");
 /// Least time between two notifications. One costs every listener a wake-up; the first after a rest goes at once.
 const NOTIFY_INTERVAL: Duration = Duration::from_millis(2);
+/// Least time between two looks whether what was told is true.
+const VERIFY_INTERVAL: Duration = Duration::from_secs(1);
 /// Wait before connecting again.
 const RECONNECT_WAIT: Duration = Duration::from_millis(500);
 
@@ -96,25 +100,45 @@ async fn listen_once(
     head: &watch::Sender<Position>,
 ) -> Result<(), postgres::Error> {
     let (client, mut connection) = postgres::connect(url, tcp_user_timeout).await?;
+    let heard = Notify::new();
     let receive = async {
         while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
             if let AsyncMessage::Notification(notification) = message?
                 && let Ok(position) = notification.payload().parse()
             {
                 grow(head, Position(position));
+                heard.notify_one();
             }
         }
         Ok(())
     };
     let listen = async {
         client.batch_execute(LISTEN).await?;
-        // The client has to live as long as its connection is read.
-        std::future::pending::<Result<(), postgres::Error>>().await
+        loop {
+            verify(&client, head).await?;
+            tokio::time::sleep(VERIFY_INTERVAL).await;
+            heard.notified().await;
+        }
     };
     tokio::select! {
         received = receive => received,
         listened = listen => listened,
     }
+}
+
+/// Takes back what was told and is not in the log. Who tells the truth does so after the commit.
+async fn verify(client: &Client, head: &watch::Sender<Position>) -> Result<(), postgres::Error> {
+    let told = *head.borrow();
+    let end = Position(client.query_one(HEAD, &[]).await?.get(0));
+    head.send_if_modified(|head| {
+        let is_rumour = *head == told && told > end;
+        if is_rumour {
+            warn!(%told, %end, "a notification told of events that the log does not hold");
+            *head = end;
+        }
+        is_rumour
+    });
+    Ok(())
 }
 
 /// Moves a head forward, never back; wakes those who wait only when it moved.

@@ -133,6 +133,11 @@ impl LogReader {
         Self { appended: Some(appended), ..Self::new(pool) }
     }
 
+    /// Leaves the connections that nobody uses at the moment, on which nothing may come any more though they stand.
+    pub fn give_up_connections(&self) {
+        self.pool.retain(|_, _| false);
+    }
+
     /// The last position, 0 while the log is empty.
     pub async fn head(&self) -> Result<Position, postgres::Error> {
         let client = self.pool.get().await?;

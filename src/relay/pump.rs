@@ -3,11 +3,7 @@
 //! While a batch is on its way the next one grows: whatever the log has by the time Kafka answers goes at once, be it one
 //! event or thousands. Bounded by one batch in flight and one that grows.
 
-use std::{
-    future::pending,
-    sync::atomic::{AtomicI64, Ordering},
-    time::Duration,
-};
+use std::{future::pending, sync::atomic::Ordering, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::{
@@ -17,7 +13,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, outbox,
+    Error,
+    head::Head,
+    in_time, outbox,
     partitions::{Batch, Partitions, Progress},
     producer::Producer,
     resume,
@@ -42,7 +40,7 @@ pub(super) async fn run(
     head: Position,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let head = Head { known: AtomicI64::new(head.0), rumour: AtomicI64::new(0) };
+    let head = Head::new(session.deps.head.clone(), head);
     let mut read = from;
     // What the log had when Kafka answered goes with the next batch.
     let mut due = from;
@@ -58,14 +56,16 @@ pub(super) async fn run(
                 let events = events?;
                 read = events.last().map_or(read, |event| event.position);
                 if events.is_empty() {
-                    head.disbelieve(session, read);
+                    head.disbelieve(read);
                     due = read;
                 }
-                place(session, events, &mut partitions, &mut growing).await?;
+                let placing = place(session, events, &mut partitions, &mut growing);
+                let Some(placed) = shutdown.run_until_cancelled(placing).await else { break };
+                placed?;
             }
             progress = done(&mut sending) => {
                 busy.send_replace(false);
-                due = head.look(session);
+                due = head.look();
                 let relayed = partitions.relayed(&progress?);
                 session.acknowledged(relayed.cursor, head.known());
                 session.deps.sent.advance(&relayed);
@@ -89,9 +89,7 @@ pub(super) async fn run(
         }
     }
     if let Some(sending) = sending {
-        let sent = timeout(session.kafka.request_timeout, sending).await;
-        let progress = sent.map_err(|_| Error::Stalled(session.kafka.request_timeout))??;
-        let relayed = partitions.relayed(&progress);
+        let relayed = partitions.relayed(&finish(session, sending).await?);
         session.deps.sent.advance(&relayed);
         unrecorded.get_or_insert_default().merge(&relayed);
     }
@@ -102,6 +100,15 @@ pub(super) async fn run(
         Some(relayed) => record(session, relayed).await,
         None => Ok(()),
     }
+}
+
+/// What is on its way at a shutdown, if it does not take too long.
+async fn finish(
+    session: &Session<'_>,
+    sending: BoxFuture<'_, Result<Progress, Error>>,
+) -> Result<Progress, Error> {
+    let patience = session.kafka.request_timeout;
+    timeout(patience, sending).await.map_err(|_| Error::Stalled(patience))?
 }
 
 /// The result of what goes on in `slot`, which is empty from then on; never, while it is empty.
@@ -134,9 +141,10 @@ fn read_on<'a>(
             // At once where nothing is on its way; the sender outlives this future.
             let _ = timeout(GATHER, is_busy.wait_for(|busy| !busy)).await;
         }
-        let there = head.look(session).0 - after.0;
+        let there = head.look().0 - after.0;
         let events_max = events_room.min(usize::try_from(there).unwrap_or(usize::MAX));
-        Ok(session.deps.reader.after(after, None, events_max, bytes_room).await?)
+        let reading = session.deps.reader.after(after, None, events_max, bytes_room);
+        in_time(session.config.transaction_timeout, reading).await
     })
 }
 
@@ -149,9 +157,9 @@ async fn place(
 ) -> Result<(), Error> {
     for event in events {
         if !partitions.knows(&event.stream_type) {
-            let mut new = session.deps.reader.stream_types().await?;
+            let mut new = in_time(session.config.lease_ttl, session.deps.reader.stream_types()).await?;
             new.retain(|stream_type, _| !partitions.knows(stream_type));
-            resume::open(session, &new, partitions, event.position).await?;
+            session.patiently(resume::open(session, &new, partitions, event.position)).await?;
         }
         partitions.place(event, growing);
     }
@@ -182,62 +190,10 @@ async fn send(session: &Session<'_>, producer: &Producer, batch: Batch) -> Resul
 
 async fn record(session: &Session<'_>, relayed: Relayed) -> Result<(), Error> {
     let (holder, recorded) = (&session.lease.holder, session.recorded.load(Ordering::Relaxed));
-    if !outbox::advance(&session.deps.writer, holder, Position(recorded), &relayed).await? {
+    let advancing = outbox::advance(&session.deps.writer, holder, Position(recorded), &relayed);
+    if !in_time(session.config.lease_ttl, advancing).await? {
         return Err(Error::StateLost);
     }
     session.recorded.store(relayed.cursor.0, Ordering::Relaxed);
     Ok(())
-}
-
-/// The log's head, as far as it is known: told by the watch, or seen by the slow poll.
-struct Head {
-    known: AtomicI64,
-    /// What was told up to here is not believed: the log did not go as far.
-    rumour: AtomicI64,
-}
-
-impl Head {
-    fn known(&self) -> Position {
-        Position(self.known.load(Ordering::Relaxed))
-    }
-
-    /// What is known with what has been told since.
-    fn look(&self, session: &Session<'_>) -> Position {
-        let told = session.deps.head.borrow().0;
-        if told > self.rumour.load(Ordering::Relaxed) {
-            self.known.fetch_max(told, Ordering::Relaxed);
-        }
-        self.known()
-    }
-
-    /// Goes back to where the log ended: a notification is a rumour that anybody may spread.
-    fn disbelieve(&self, session: &Session<'_>, end: Position) {
-        self.rumour.store(session.deps.head.borrow().0, Ordering::Relaxed);
-        self.known.store(end.0, Ordering::Relaxed);
-    }
-
-    /// Waits until the head is beyond `after`.
-    async fn beyond(&self, session: &Session<'_>, after: Position) -> Result<Position, Error> {
-        let mut told = session.deps.head.clone();
-        loop {
-            told.mark_unchanged();
-            if self.look(session) > after {
-                return Ok(self.known());
-            }
-            // Where nobody tells any more, the poll goes on.
-            let changed = async {
-                if told.changed().await.is_err() {
-                    pending::<()>().await;
-                }
-            };
-            if timeout(session.config.poll_interval, changed).await.is_err() {
-                // A crash of the database may have come and gone unseen. What it took is in the topics' tails.
-                let recorded = session.recorded.load(Ordering::Relaxed);
-                if session.deps.reader.relayed().await?.cursor.0 < recorded {
-                    return Err(Error::StateLost);
-                }
-                self.known.fetch_max(session.deps.reader.head().await?.0, Ordering::Relaxed);
-            }
-        }
-    }
 }

@@ -7,7 +7,7 @@
 use tokio::task::spawn_blocking;
 use tracing::warn;
 
-use super::{Error, outbox, partitions::Partitions, session::Session};
+use super::{Error, in_time, outbox, partitions::Partitions, session::Session};
 use crate::{
     kafka::{self, Record, Tail, Topic},
     log::{Position, StreamTypes},
@@ -52,7 +52,8 @@ pub(super) async fn open(
                 after = behind.0,
                 "the topic lost records; they are sent again from the log"
             );
-            outbox::renew_topic(&session.deps.writer, &session.lease.holder, stream_type).await?;
+            let renewing = outbox::renew_topic(&session.deps.writer, &session.lease.holder, stream_type);
+            in_time(session.config.lease_ttl, renewing).await?;
             from = from.min(behind);
         }
         partitions.add(stream_type, &topic.name, &ends);
@@ -84,7 +85,7 @@ async fn check(session: &Session<'_>, topic: &str, tail: &Record) -> Result<(), 
         return Err(Error::ForeignTopic { topic: topic.to_owned(), source_found: tail.source.clone() });
     }
     let position = tail.event.position;
-    let event = session.deps.reader.at(position).await?;
+    let event = in_time(session.config.lease_ttl, session.deps.reader.at(position)).await?;
     if event.is_some_and(|event| event.event_id == tail.event.event_id) {
         Ok(())
     } else {

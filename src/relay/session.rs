@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::{
     Deps, Error,
+    in_time,
     lease::Lease,
     partitions::Partitions,
     producer::{Ends, Producer},
@@ -54,11 +55,14 @@ pub(super) async fn run(
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
     let log_id = deps.identity.log_id;
-    if Identity::read(&deps.writer).await?.log_id != log_id {
+    let asking = async {
+        let identity = Identity::read(&deps.writer).await?;
+        Ok((identity, deps.reader.relayed().await?, deps.reader.head().await?))
+    };
+    let (identity, relayed, head) = in_time(config.lease_ttl, asking).await?;
+    if identity.log_id != log_id {
         return Err(Error::OtherLog);
     }
-    let relayed = deps.reader.relayed().await?;
-    let head = deps.reader.head().await?;
     let cursor = relayed.cursor;
     let sent = relayed.last_sent.values().copied().max().unwrap_or_default().max(cursor);
     if sent > head {
@@ -95,7 +99,7 @@ pub(super) async fn run(
 async fn start(session: &Session<'_>) -> Result<(Producer, Partitions, Position), Error> {
     let producer = Producer::start(session).await?;
     let mut partitions = Partitions::default();
-    let stream_types = session.deps.reader.stream_types().await?;
+    let stream_types = in_time(session.config.lease_ttl, session.deps.reader.stream_types()).await?;
     let from = resume::open(session, &stream_types, &mut partitions, session.relayed.cursor).await?;
     Ok((producer, partitions, from))
 }
