@@ -150,6 +150,8 @@ pub struct Relay {
     pub batch_bytes_max: usize,
     /// The slow poll beside notifications.
     pub poll_interval: Duration,
+    /// Between two looks whether the topics still hold what was sent to them.
+    pub topics_interval: Duration,
     /// Longest wait between tries while Kafka is away.
     pub backoff_max: Duration,
     /// How long one transaction may take at the broker, and reading one batch of the log, before the relay begins again.
@@ -366,6 +368,7 @@ fn relay(from: &mut Sources) -> Relay {
         batch_events_max: from.ranged("relay_batch_events_max", 10_000, 1..=100_000),
         batch_bytes_max: from.ranged("relay_batch_bytes_max", 16 << 20, 1_024..=256 << 20),
         poll_interval: from.millis("relay_poll_interval_ms", 500, 1..=60_000),
+        topics_interval: from.millis("relay_topics_interval_ms", 5_000, 100..=600_000),
         backoff_max: from.millis("relay_backoff_max_ms", 5_000, 10..=60_000),
         transaction_timeout: from.seconds("relay_transaction_timeout_seconds", 30, 5..=900),
         stall_timeout: from.millis("relay_stall_timeout_ms", 2_000, 100..=60_000),

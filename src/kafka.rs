@@ -4,6 +4,7 @@
 //! Besides these nobody uses `rdkafka`. Keys and partitions are a function of the stream alone and the same in every mode, so
 //! that redelivery and switching between Kafka and the log are harmless.
 
+mod bounds;
 mod contents;
 mod knock;
 mod murmur2;
@@ -11,6 +12,7 @@ mod record;
 mod tails;
 mod topics;
 
+pub use bounds::read_bounds;
 pub use contents::Contents;
 pub use knock::{Refused, knock};
 use rdkafka::{
@@ -19,7 +21,7 @@ use rdkafka::{
 pub use record::{Malformed, Record, decode, headers, source};
 use secrecy::ExposeSecret;
 pub use tails::{Tail, TailError, read_tails};
-pub use topics::{Topic, TopicError, delete_topics, ensure_exchange, ensure_topics};
+pub use topics::{Topic, TopicError, delete_topics, ensure_exchange, ensure_topics, forgets};
 use tracing::debug;
 use uuid::Uuid;
 

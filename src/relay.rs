@@ -5,6 +5,7 @@
 //! holds nothing that the log does not; within a partition positions only grow; and in exactly-once mode those who read
 //! committed records see each event once, whatever is killed.
 
+mod ends;
 mod head;
 mod lease;
 mod outbox;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use deadpool_postgres::Pool;
+pub use ends::Loss;
 use lease::Lease;
 pub use outbox::{HeldLease, Outbox, SentPartition};
 use rdkafka::error::KafkaError;
@@ -109,6 +111,13 @@ pub enum Error {
     Stalled(Duration),
     #[error("topic `{topic}` was replaced by another one while it was written to")]
     Replaced { topic: String },
+    #[error("topic `{topic}` {loss}; what it lost is sent again from the log")]
+    Lost { topic: String, loss: Loss },
+    #[error(
+        "topic `{topic}` lost what was sent to it after position {after}: it is sent again from the log, before \
+         anything newer"
+    )]
+    Behind { topic: String, after: Position },
     #[error("another process has the lease, or it could not be renewed in time")]
     LeaseLost,
     #[error(

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::{
     admin::{
-        AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+        AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+        TopicReplication,
     },
     error::{KafkaError, RDKafkaErrorCode},
     metadata::Metadata,
@@ -202,20 +203,46 @@ fn wait_until_shown(
     }
 }
 
+/// Whether a topic is to lose records by itself, as its settings are now. Blocks; to be called within a runtime.
+pub fn forgets(kafka: &config::Kafka, topic: &str) -> Result<bool, KafkaError> {
+    let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
+    let settings = settings(&admin, kafka, &[topic])?;
+    Ok(settings.iter().any(|settings| limits(settings).next().is_some()))
+}
+
+/// The settings of topics.
+fn settings(
+    admin: &AdminClient<Quiet>,
+    kafka: &config::Kafka,
+    topics: &[&str],
+) -> Result<Vec<ConfigResource>, KafkaError> {
+    let specifiers: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    let options = AdminOptions::new().request_timeout(Some(kafka.request_timeout));
+    let described = Handle::current().block_on(admin.describe_configs(&specifiers, &options))?;
+    described.into_iter().map(|settings| settings.map_err(KafkaError::AdminOp)).collect()
+}
+
+fn value<'a>(settings: &'a ConfigResource, setting: &str) -> Option<&'a str> {
+    settings.get(setting).and_then(|entry| entry.value.as_deref())
+}
+
+/// How long, and how much, a topic keeps, where that is not for ever.
+fn limits(settings: &ConfigResource) -> impl Iterator<Item = (&'static str, &str)> {
+    let limited = move |setting| value(settings, setting).map(|found| (setting, found));
+    [RETENTION, RETENTION_BYTES].into_iter().filter_map(limited).filter(|(_, found)| *found != FOR_EVER)
+}
+
 fn check_settings(
     admin: &AdminClient<Quiet>,
     kafka: &config::Kafka,
     topics: &[Topic],
 ) -> Result<(), TopicError> {
-    let specifiers: Vec<_> = topics.iter().map(|topic| ResourceSpecifier::Topic(&topic.name)).collect();
-    let options = AdminOptions::new().request_timeout(Some(kafka.request_timeout));
-    let described = Handle::current().block_on(admin.describe_configs(&specifiers, &options))?;
-    for settings in described {
-        let settings = settings.map_err(KafkaError::AdminOp)?;
+    let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+    for settings in settings(admin, kafka, &names)? {
         let OwnedResourceSpecifier::Topic(name) = &settings.specifier else {
             continue;
         };
-        let value = |setting| settings.get(setting).and_then(|entry| entry.value.as_deref());
+        let value = |setting| value(&settings, setting);
         if let Some(found) = value(RECORD_BYTES).and_then(|value| value.parse().ok())
             && found < kafka.record_bytes_max
         {
@@ -228,10 +255,8 @@ fn check_settings(
         if value(CLEANUP).is_some_and(|policy| policy.contains("compact")) {
             return Err(TopicError::Compacted(name.clone()));
         }
-        for setting in [RETENTION, RETENTION_BYTES] {
-            if let Some(found) = value(setting).filter(|found| *found != FOR_EVER) {
-                warn!(topic = name, setting, found, "the topic forgets: what it forgot is read from the log");
-            }
+        for (setting, found) in limits(&settings) {
+            warn!(topic = name, setting, found, "the topic forgets: what it forgot is read from the log");
         }
     }
     Ok(())

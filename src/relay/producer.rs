@@ -7,7 +7,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -28,7 +28,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::{Error, partitions::Outgoing, session::Session};
+use super::{Error, ends::Ends, partitions::Outgoing, session::Session};
 use crate::{
     config::{self, RelayMode},
     kafka::{self, Quiet},
@@ -42,16 +42,6 @@ const POLL_INTERVAL: Duration = Duration::from_micros(100);
 /// to a producer that begins again meanwhile it says "later", and librdkafka then waits 20 ms. So one sends while the
 /// other's markers are written.
 const TURNS: usize = 2;
-
-/// For each slot the lowest offset its next record can get. A lower one comes from another topic of the same name.
-#[derive(Default)]
-pub(super) struct Ends(Mutex<Vec<i64>>);
-
-impl Ends {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Vec<i64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Hands batches to the thread. Dropped, it stops the thread in the middle of what it does.
 pub(super) struct Producer {
@@ -286,14 +276,8 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, slot: usize) {
         self.awaited.fetch_sub(1, Ordering::Relaxed);
         let fault = match result {
-            Ok(message) => {
-                let end = &mut self.ends.lock()[slot];
-                if message.offset() >= *end {
-                    *end = message.offset() + 1;
-                    return;
-                }
-                Error::Replaced { topic: message.topic().to_owned() }
-            }
+            Ok(message) if self.ends.deliver(slot, message.offset()) => return,
+            Ok(message) => Error::Replaced { topic: message.topic().to_owned() },
             Err((error, _)) => error.clone().into(),
         };
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);

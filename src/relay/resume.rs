@@ -4,10 +4,11 @@
 //! records (deleted, made again, cut), and they are sent again from the log before anything newer. A tail that is not an
 //! event of this log is refused: going on would mix two histories.
 
-use tokio::task::spawn_blocking;
-use tracing::warn;
+use std::sync::Arc;
 
-use super::{Error, in_time, outbox, partitions::Partitions, session::Session};
+use tokio::task::spawn_blocking;
+
+use super::{Error, ends::End, in_time, outbox, partitions::Partitions, session::Session, stopped};
 use crate::{
     kafka::{self, Record, Tail, Topic},
     log::{Position, StreamTypes},
@@ -46,18 +47,17 @@ pub(super) async fn open(
             check(session, &topic.name, tail).await?;
         }
         let ends: Vec<Position> = tails.iter().map(end).collect();
-        if let Some(behind) = behind(session, stream_type, &ends) {
-            warn!(
-                topic = topic.name,
-                after = behind.0,
-                "the topic lost records; they are sent again from the log"
-            );
+        if let Some(after) = behind(session, stream_type, &ends) {
+            let behind = Error::Behind { topic: topic.name.clone(), after };
+            stopped(&session.deps.status, behind);
             let renewing = outbox::renew_topic(&session.deps.writer, &session.lease.holder, stream_type);
             in_time(session.config.lease_ttl, renewing).await?;
-            from = from.min(behind);
+            from = from.min(after);
         }
         partitions.add(stream_type, &topic.name, &ends);
-        session.ends.lock().extend(tails.iter().map(|tail| tail.end));
+        let name: Arc<str> = topic.name.as_str().into();
+        let known = |tail: &Tail| End { topic: name.clone(), next: tail.end, is_filled: tail.last.is_some() };
+        session.ends.add(tails.iter().map(known));
     }
     Ok(from)
 }

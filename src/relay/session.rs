@@ -15,10 +15,11 @@ use tracing::info;
 
 use super::{
     Deps, Error,
+    ends::{self, Ends},
     in_time,
     lease::Lease,
     partitions::Partitions,
-    producer::{Ends, Producer},
+    producer::Producer,
     pump, resume,
 };
 use crate::{
@@ -92,7 +93,10 @@ pub(super) async fn run(
     if from == head {
         session.acknowledged(cursor, head);
     }
-    pump::run(&session, &producer, partitions, from, head, shutdown).await
+    tokio::select! {
+        ended = pump::run(&session, &producer, partitions, from, head, shutdown) => ended,
+        lost = ends::watch(&session) => Err(lost),
+    }
 }
 
 /// Fences, and learns where to go on.
@@ -124,10 +128,13 @@ impl Session<'_> {
         }
     }
 
-    /// Tells that everything up to `cursor` is in Kafka, of a log that ends at `head` or later.
+    /// Tells that everything up to `cursor` is in Kafka, of a log that ends at `head` or later. While topics get again what
+    /// they lost, nothing new is relayed.
     pub(super) fn acknowledged(&self, cursor: Position, head: Position) {
         self.deps.status.send_modify(|status| {
-            if let Some(reason) = status.stopped.take() {
+            if cursor >= self.relayed.cursor
+                && let Some(reason) = status.stopped.take()
+            {
                 info!(reason, "relaying again");
             }
             status.cursor = status.cursor.max(cursor);
