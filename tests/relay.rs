@@ -8,6 +8,8 @@ mod support;
 #[path = "relay/topic.rs"]
 mod topic;
 
+use std::time::Duration;
+
 use annals::{
     json::RawJson,
     log::{Expected, Position},
@@ -182,4 +184,40 @@ async fn what_was_appended_while_kafka_was_away_arrives() {
     broker.up().await;
     stage.relayed(300).await;
     stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_cluster_in_place_of_the_old_one_gets_all() {
+    let broker = Broker::start().await;
+    let stage = Stage::with(support::topic_prefix(), broker.address()).await;
+    let relay = stage.relay_with(&[("relay_topics_interval_ms", "100")]).await;
+    stage.append_orders(50).await;
+    stage.relayed(50).await;
+    broker.replace().await;
+    // Nothing is appended: the relay finds out by itself.
+    stage.topics_are_log().await;
+    until("all is well", || async { relay.status.borrow().stopped.is_none() }).await;
+    stage.append_orders(10).await;
+    stage.relayed(60).await;
+    stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_waits_for_a_new_topic_says_so_and_can_be_ended() {
+    let broker = Broker::start().await;
+    let stage = Stage::with(support::topic_prefix(), broker.address()).await;
+    let patience = ("kafka_request_timeout_ms", "60000");
+    let relay = stage.relay_with(&[patience, ("relay_stall_timeout_ms", "500")]).await;
+    stage.append_orders(10).await;
+    stage.relayed(10).await;
+    broker.down().await;
+    stage.append(append("project.created", "{}")).await;
+    relay.stopped_for("Kafka has not answered").await;
+    let ending = tokio::time::timeout(Duration::from_secs(20), relay.shut_down());
+    ending.await.expect("without waiting for Kafka");
+    // Whoever waits in vain would keep the test from its end.
+    broker.up().await;
+    let _relay = stage.relay().await;
+    stage.relayed(11).await;
+    stage.assert_topic_is_log("project").await;
 }

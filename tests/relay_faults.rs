@@ -6,11 +6,15 @@ mod support;
 #[path = "relay/topic.rs"]
 mod topic;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use annals::relay::Role;
-use stage::Stage;
+use stage::{Relay, Stage};
 use support::{append, until};
+use tokio_util::task::AbortOnDropHandle;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_made_again_is_filled_again() {
@@ -174,4 +178,100 @@ async fn a_topic_that_keeps_the_last_event_of_a_stream_alone_is_refused() {
     topic.delete().await;
     stage.relayed(10).await;
     stage.assert_topic_is_log("order").await;
+}
+
+/// Has a relay look at its topics all the time.
+const LOOKING: (&str, &str) = ("relay_topics_interval_ms", "100");
+
+/// Takes down what a relay says keeps it, until it is dropped.
+struct Reasons {
+    said: Arc<Mutex<Vec<String>>>,
+    _listening: AbortOnDropHandle<()>,
+}
+
+impl Reasons {
+    fn of(relay: &Relay) -> Self {
+        let reasons = Arc::<Mutex<Vec<String>>>::default();
+        let (mut status, said) = (relay.status.clone(), reasons.clone());
+        let listening = tokio::spawn(async move {
+            while status.changed().await.is_ok() {
+                let stopped = status.borrow_and_update().stopped.clone();
+                said.lock().expect("nobody panicked").extend(stopped);
+            }
+        });
+        Self { said: reasons, _listening: AbortOnDropHandle::new(listening) }
+    }
+
+    fn include(&self, reason: &str) -> bool {
+        self.said.lock().expect("nobody panicked").iter().any(|said| said.contains(reason))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_at_rest_finds_its_topic_deleted() {
+    let stage = Stage::new().await;
+    // Small batches, so that it can be watched.
+    let relay = stage.relay_with(&[LOOKING, ("relay_batch_events_max", "5")]).await;
+    stage.append_orders(100).await;
+    stage.append(append("project.created", "{}")).await;
+    stage.relayed(101).await;
+    let reasons = Reasons::of(&relay);
+    stage.topic("order").delete().await;
+    until("it says so", || async { reasons.include("is gone") }).await;
+    stage.topics_are_log().await;
+    assert!(reasons.include("lost what was sent to it after position 0"));
+    until("all is well", || async { relay.status.borrow().stopped.is_none() }).await;
+    stage.append_orders(10).await;
+    stage.relayed(111).await;
+    stage.assert_topic_is_log("order").await;
+    stage.assert_topic_is_log("project").await;
+    assert_eq!(relay.role(), Role::Leader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_at_rest_finds_its_topic_emptied() {
+    let stage = Stage::new().await;
+    let relay = stage.relay_with(&[LOOKING]).await;
+    stage.append_orders(100).await;
+    stage.relayed(100).await;
+    let reasons = Reasons::of(&relay);
+    stage.topic("order").empty().await;
+    until("it says so", || async { reasons.include("was emptied") }).await;
+    stage.topics_are_log().await;
+    assert_eq!(relay.role(), Role::Leader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_keep_all_for_ever_whatever_the_broker_does() {
+    let stage = Stage::new().await;
+    let _relay = stage.relay().await;
+    stage.append_orders(1).await;
+    stage.relayed(1).await;
+    let topic = stage.topic("order");
+    let own = topic.settings().await;
+    for (setting, wanted) in [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("retention.bytes", "-1")]
+    {
+        assert_eq!(own.get(setting).map(String::as_str), Some(wanted), "{setting} of the topic itself");
+    }
+    assert!(!stage.forgets("order").await);
+    // One that forgets on purpose is not filled again by whoever finds it empty.
+    stage.topic("project").create_with(&[("retention.ms", "3600000")]).await;
+    assert!(stage.forgets("project").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rumour_costs_nobody_the_next_events() {
+    let stage = Stage::new().await;
+    // Only who is woken relays.
+    let relay = stage.relay_with(&[("relay_poll_interval_ms", "60000")]).await;
+    stage.append_orders(5).await;
+    stage.relayed(5).await;
+    let client = stage.database.client().await;
+    client.execute(include_str!("../src/log/notify.sql"), &[&"1000000"]).await.expect("anybody may");
+    for position in 6..=8 {
+        stage.append_orders(1).await;
+        let relayed = tokio::time::timeout(Duration::from_secs(20), stage.relayed(position));
+        relayed.await.expect("long before the poll");
+    }
+    assert_eq!(relay.role(), Role::Leader);
 }

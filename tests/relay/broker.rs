@@ -45,6 +45,14 @@ impl Broker {
         self.services("down").await;
     }
 
+    /// Puts another cluster in its place, at the same address.
+    pub(crate) async fn replace(&self) {
+        self.down().await;
+        std::fs::remove_dir_all(self.folder.join("kafka")).expect("its data");
+        std::fs::remove_file(self.folder.join("kafka.cluster-id")).expect("its name");
+        self.up().await;
+    }
+
     async fn services(&self, command: &'static str) {
         let folder = self.folder.clone();
         spawn_blocking(move || run(command, &folder)).await.expect("joined");
@@ -56,6 +64,7 @@ fn run(command: &str, folder: &Path) {
         .arg(command)
         .arg(folder)
         .arg("kafka")
+        .env("ANNALS_SERVICES", "local")
         .env_remove("ANNALS_KAFKA_BROKERS")
         .status()
         .expect("the script runs");

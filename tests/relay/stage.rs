@@ -8,18 +8,23 @@ use annals::{
     config,
     json::RawJson,
     kafka,
-    log::{Append, Appender, Event, Metadata, Position},
+    log::{Append, Appender, Event, LogReader, Metadata, Position, head},
     relay::{
         self, Deps, Role, Sent, Status,
         reconcile::{self, Comparison},
     },
     trace::Spans,
 };
-use tokio::{sync::watch, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use deadpool_postgres::Pool;
+use secrecy::SecretString;
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    support::{self, Database, ORDER, append, until},
+    support::{self, DEADLINE, Database, ORDER, append, until},
     topic::Topic,
 };
 
@@ -41,6 +46,7 @@ pub(crate) struct Relay {
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) sent: Sent,
     shutdown: CancellationToken,
+    _listening: AbortOnDropHandle<()>,
 }
 
 impl Drop for Relay {
@@ -82,21 +88,30 @@ impl Stage {
     }
 
     pub(crate) async fn relay_with(&self, settings: &[(&str, &str)]) -> Relay {
+        self.relay_over(self.database.pool(), self.database.pool(), settings).await
+    }
+
+    /// One that reads the log, and writes its state and its lease, through these pools.
+    pub(crate) async fn relay_over(&self, reader: Pool, writer: Pool, settings: &[(&str, &str)]) -> Relay {
         let (kafka, config) = self.settings(settings);
         let (status, watched) = watch::channel(Status::default());
         let sent = Sent::default();
+        let shutdown = CancellationToken::new();
+        let (told, head) = watch::channel(Position::default());
+        let url = SecretString::from(self.database.url.clone());
+        let listening = head::listen(url, DEADLINE, self.head.clone(), told, shutdown.clone());
         let deps = Deps {
-            reader: self.database.reader(),
-            writer: self.database.pool(),
+            reader: LogReader::new(reader),
+            writer,
             identity: self.database.identity().await,
-            head: self.head.clone(),
+            head,
             status,
             sent: sent.clone(),
             spans: Spans::default(),
         };
-        let shutdown = CancellationToken::new();
         let task = tokio::spawn(relay::run(deps, kafka, config, shutdown.clone()));
-        Relay { task, status: watched, sent, shutdown }
+        let listening = AbortOnDropHandle::new(tokio::spawn(listening));
+        Relay { task, status: watched, sent, shutdown, _listening: listening }
     }
 
     pub(crate) async fn append(&self, append: Append) {
@@ -120,14 +135,25 @@ impl Stage {
 
     /// What each topic has that the log has not, and the other way round.
     pub(crate) async fn compare(&self) -> Vec<Comparison> {
+        self.try_compare().await.expect("compared")
+    }
+
+    async fn try_compare(&self) -> Result<Vec<Comparison>, relay::Error> {
         let (kafka, relay) = self.settings(&[("relay_batch_events_max", "7")]);
-        reconcile::compare(&self.database.reader(), &kafka, &relay, |_, _| {}).await.expect("compared")
+        reconcile::compare(&self.database.reader(), &kafka, &relay, |_, _| {}).await
     }
 
     pub(crate) async fn send_again(&self, stream_type: &str) {
         let (kafka, _) = self.settings(&[]);
         let topics = vec![kafka::topic(&self.prefix, stream_type)];
         reconcile::send_again(&kafka, &self.database.pool(), topics).await.expect("deleted");
+    }
+
+    /// Whether a topic is to lose records by itself.
+    pub(crate) async fn forgets(&self, stream_type: &str) -> bool {
+        let (kafka, _) = self.settings(&[]);
+        let topic = kafka::topic(&self.prefix, stream_type);
+        spawn_blocking(move || kafka::forgets(&kafka, &topic).expect("described")).await.expect("joined")
     }
 
     fn settings(&self, more: &[(&str, &str)]) -> (config::Kafka, config::Relay) {
@@ -137,6 +163,8 @@ impl Stage {
             // Batches small enough that a kill meets one, a lease short enough to wait for.
             ("relay_batch_events_max", "50"),
             ("relay_lease_ttl_ms", "1500"),
+            // Where a test is not about it, nobody looks.
+            ("relay_topics_interval_ms", "600000"),
         ];
         let settings: Vec<_> = own.into_iter().chain(more.iter().copied()).collect();
         let config = self.database.config(&settings);
@@ -152,8 +180,18 @@ impl Stage {
         Topic::new(self.brokers.clone(), kafka::topic(&self.prefix, stream_type), partitions)
     }
 
-    /// The topic holds exactly the log's events of this type, each in its partition, in order and chained.
-    pub(crate) async fn assert_topic_is_log(&self, stream_type: &str) {
+    /// Waits until the topics hold the log, each event once.
+    pub(crate) async fn topics_are_log(&self) {
+        until("the topics hold the log", || async {
+            let compared = self.try_compare().await;
+            let is_log = |topic: &Comparison| !topic.is_wrong() && topic.repeated.count == 0;
+            compared.is_ok_and(|compared| compared.iter().all(is_log))
+        })
+        .await;
+    }
+
+    /// The log's events of this type, by partition.
+    async fn expected(&self, stream_type: &str) -> BTreeMap<i32, Vec<Event>> {
         let mut expected: BTreeMap<i32, Vec<Event>> = BTreeMap::new();
         for mut event in self.database.events().await {
             if event.stream_type == stream_type {
@@ -162,6 +200,26 @@ impl Stage {
                 expected.entry(kafka::partition(event.stream_id, PARTITIONS)).or_default().push(event);
             }
         }
+        expected
+    }
+
+    /// Whoever passes over what it had already finds the log's events of this type in the topic, in order.
+    pub(crate) async fn assert_topic_has_log(&self, stream_type: &str) {
+        let expected = self.expected(stream_type).await;
+        for (partition, records) in self.topic(stream_type).read().await {
+            let mut events: Vec<Event> = Vec::new();
+            for record in records {
+                if events.last().is_none_or(|last| last.position < record.event.position) {
+                    events.push(record.event);
+                }
+            }
+            assert_eq!(Some(&events), expected.get(&partition), "partition {partition}");
+        }
+    }
+
+    /// The topic holds exactly the log's events of this type, each in its partition, in order and chained.
+    pub(crate) async fn assert_topic_is_log(&self, stream_type: &str) {
+        let mut expected = self.expected(stream_type).await;
         let source = kafka::source(self.database.identity().await.log_id);
         for (partition, records) in self.topic(stream_type).read().await {
             let events: Vec<_> = records.iter().map(|record| record.event.clone()).collect();

@@ -10,7 +10,7 @@ use annals::{
 };
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
@@ -123,6 +123,24 @@ impl Topic {
         let shown =
             spawn_blocking(move || admin.inner().fetch_metadata(None, DEADLINE)).await.expect("joined");
         shown.expect("Kafka answers").topics().iter().any(|topic| topic.name() == self.name)
+    }
+
+    /// Deletes all records, as retention does; the topic goes on behind them.
+    pub(crate) async fn empty(&self) {
+        let mut ends = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            ends.add_partition_offset(&self.name, partition, Offset::End).expect("an offset");
+        }
+        self.admin().delete_records(&ends, &options()).await.expect("Kafka deletes them");
+    }
+
+    /// What was set for this topic itself.
+    pub(crate) async fn settings(&self) -> BTreeMap<String, String> {
+        let admin = self.admin();
+        let described = admin.describe_configs([&ResourceSpecifier::Topic(&self.name)], &options()).await;
+        let described = described.expect("Kafka answers").remove(0).expect("the topic is there");
+        let own = described.entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+        own.filter_map(|entry| Some((entry.name, entry.value?))).collect()
     }
 
     pub(crate) async fn delete(&self) {
