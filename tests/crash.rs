@@ -56,14 +56,14 @@ async fn crash(database: &Database) {
     let victim: i32 = backends.first().expect("somebody works there").get(0);
     let killed = Command::new("kill").args(["-9", &victim.to_string()]).status().expect("kill runs");
     assert!(killed.success());
+    until("the server drops all", || async { client.is_closed() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_was_told_survives_a_crash() {
     let stack = spawn_blocking(|| Stack::of(Some("postgres"), &[])).await.expect("it starts");
     let database = Arc::new(Database::at(stack.database_url.clone()).await);
-    let (acknowledged, read) = (Told::default(), Told::default());
-    let ends = Arc::new(AtomicBool::new(false));
+    let (acknowledged, read, ends) = (Told::default(), Told::default(), Arc::new(AtomicBool::new(false)));
 
     let (appender, appended) = database.appender(&[]);
     let clients = (0..CLIENTS).map(|_| {
@@ -119,6 +119,7 @@ async fn what_somebody_was_told_survives_a_crash() {
         reader.await.expect("no reader was told of two");
     }
 
+    until("the server is back", || async { database.reader().head().await.is_ok() }).await;
     let events = database.events().await;
     assert!(events.iter().map(|event| event.position.0).eq(1..=events.len() as i64));
     let stored: BTreeMap<_, _> = events.iter().map(|event| (event.position, event.event_id)).collect();
