@@ -17,8 +17,10 @@ use crate::{
     read_model::{Freshness, ReadModels},
 };
 
-/// How long is measured with nothing beside it.
-const ALONE: Duration = Duration::from_secs(5);
+/// What does not count: connections are made, statements are planned.
+const WARMUP: Duration = Duration::from_secs(1);
+/// How long is measured with nothing beside it, the warm-up included.
+const ALONE: Duration = Duration::from_secs(6);
 const VISIBLE_MAX: Duration = Duration::from_secs(60);
 
 /// Measures and prints a line for each.
@@ -54,19 +56,24 @@ async fn watch(
 ) -> anyhow::Result<()> {
     let mut turns = interval(Duration::from_secs(1) / rate);
     turns.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut orders = JoinSet::new();
+    let (mut orders, began) = (JoinSet::new(), Instant::now());
     loop {
         tokio::select! {
             _ = turns.tick() => {
                 orders.spawn(visible(appender.clone(), models.clone()));
             }
-            Some(order) = orders.join_next() => seen.saturating_record(order??.as_micros() as u64),
+            Some(order) = orders.join_next() => {
+                let (appended, visible) = order??;
+                if appended - began >= WARMUP {
+                    seen.saturating_record(visible.as_micros() as u64);
+                }
+            }
         }
     }
 }
 
-/// How long after its append an order is read.
-async fn visible(appender: Appender, models: ReadModels) -> anyhow::Result<Duration> {
+/// When an order is appended, and how long after that it is read.
+async fn visible(appender: Appender, models: ReadModels) -> anyhow::Result<(Instant, Duration)> {
     let order = load::order(1);
     let id = order.stream.id.to_string();
     let outcome = appender.append(order).await?;
@@ -77,7 +84,7 @@ async fn visible(appender: Appender, models: ReadModels) -> anyhow::Result<Durat
     let freshness = Freshness { after: Some(last), wait: VISIBLE_MAX };
     let row = models.get("orders", &[&id], freshness).await?;
     ensure!(row.value.is_some(), "order {id} is not in the read model at {}", row.position);
-    Ok(appended.elapsed())
+    Ok((appended, appended.elapsed()))
 }
 
 fn line(what: &str, seen: &Histogram<u64>) {

@@ -24,6 +24,8 @@ use tokio::{
 
 use crate::clients::{histogram, line, millis};
 
+/// What does not count of a fixed rate.
+const WARMUP_SECONDS: u32 = 1;
 /// Orders on their way at once, as of callers with a pool of connections: beyond what the server can do, others wait here
 /// instead of for a connection that the kernel does not make.
 const ORDERS_AT_ONCE_MAX: usize = 1_000;
@@ -92,10 +94,13 @@ pub async fn visible(options: Visible) -> anyhow::Result<Value> {
     let turns = Arc::new(Semaphore::new(ORDERS_AT_ONCE_MAX));
     let mut ticks = interval(Duration::from_secs(1) / options.rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let (started, total) = (Instant::now(), options.rate * options.seconds);
-    let mut running = Vec::with_capacity(total as usize);
-    for _ in 0..total {
+    let total = options.rate * (options.seconds + WARMUP_SECONDS);
+    let (mut started, mut running) = (Instant::now(), Vec::with_capacity(total as usize));
+    for number in 0..total {
         ticks.tick().await;
+        if number == options.rate * WARMUP_SECONDS {
+            started = Instant::now();
+        }
         let (orders, turns) = (orders.clone(), turns.clone());
         running.push(tokio::spawn(async move {
             let due = Instant::now();
@@ -104,7 +109,7 @@ pub async fn visible(options: Visible) -> anyhow::Result<Value> {
         }));
     }
     let (mut written, mut seen, mut refused, mut refusal) = (histogram(), histogram(), 0, None);
-    for one in try_join_all(running).await? {
+    for one in try_join_all(running).await?.into_iter().skip((options.rate * WARMUP_SECONDS) as usize) {
         match one {
             Ok((write, visible)) => {
                 written.saturating_record(write.as_micros() as u64);
