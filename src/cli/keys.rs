@@ -54,8 +54,9 @@ pub(crate) enum Keys {
 const KEYS_PER_PAGE: usize = 500;
 
 pub(crate) async fn run(config: Config, command: Keys) -> anyhow::Result<()> {
+    let pool = || postgres::pool(&config.databases.writer, &config.databases);
     let listed = async || {
-        let pool = postgres::pool(&config.databases.writer, &config.databases)?;
+        let pool = pool()?;
         let mut all: Vec<Key> = Vec::new();
         loop {
             let last = all.last().map(|key| key.id);
@@ -97,7 +98,7 @@ pub(crate) async fn run(config: Config, command: Keys) -> anyhow::Result<()> {
                 "there is no key {id} that still works; `annals keys list` shows all"
             );
             if json {
-                let revoked = listed().await?.into_iter().find(|key| key.id == id);
+                let revoked = keys::get(&pool()?, id).await?;
                 println!("{}", as_json(&revoked.context("a key revoked just now is not there")?));
             }
         }

@@ -94,7 +94,8 @@ pub async fn list(pool: &Pool, after: Option<Uuid>, limit: usize) -> Result<Vec<
     Ok(rows.iter().map(key).collect())
 }
 
-async fn get(pool: &Pool, id: Uuid) -> Result<Option<Key>, Error> {
+/// A key, revoked or not.
+pub async fn get(pool: &Pool, id: Uuid) -> Result<Option<Key>, Error> {
     let client = pool.get().await.map_err(postgres::Error::from)?;
     let row = client.query_opt(GET, &[&id]).await.map_err(postgres::Error::from)?;
     Ok(row.as_ref().map(key))
