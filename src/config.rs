@@ -10,6 +10,7 @@ mod audit;
 mod auth;
 mod command;
 mod kafka;
+mod relay;
 mod settings;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -19,6 +20,7 @@ pub use audit::Audit;
 pub use auth::{Auth, JwksSource, Jwt};
 pub use command::{Command, CommandTopic};
 pub use kafka::{KafkaSecurity, Sasl};
+pub use relay::{Relay, RelayMode};
 use secrecy::SecretString;
 pub use settings::{Fault, Faults, Origin, Shown, Sources};
 use tracing_subscriber::EnvFilter;
@@ -138,37 +140,6 @@ pub struct Append {
     pub partitions: i32,
 }
 
-/// Mode and bounds of the relay.
-#[derive(Debug, Clone)]
-pub struct Relay {
-    pub mode: RelayMode,
-    /// How long the lease lasts without renewal; a standby takes over after it. The log's database has as long to answer
-    /// what is asked beside it.
-    pub lease_ttl: Duration,
-    /// Events per Kafka transaction.
-    pub batch_events_max: usize,
-    pub batch_bytes_max: usize,
-    /// The slow poll beside notifications.
-    pub poll_interval: Duration,
-    /// Between two looks whether the topics still hold what was sent to them.
-    pub topics_interval: Duration,
-    /// Longest wait between tries while Kafka is away.
-    pub backoff_max: Duration,
-    /// How long one transaction may take at the broker, and reading one batch of the log, before the relay begins again.
-    pub transaction_timeout: Duration,
-    /// A batch that is not acknowledged after this time counts as a relay that has stopped, until it is.
-    pub stall_timeout: Duration,
-}
-
-/// What the relay promises to readers of the topics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RelayMode {
-    /// Transactions: read-committed readers see every event once.
-    ExactlyOnce,
-    /// No transactions: faster; after a crash the last batch can repeat.
-    LowLatency,
-}
-
 /// Bounds of the projection workers.
 #[derive(Debug, Clone)]
 pub struct Projector {
@@ -182,6 +153,8 @@ pub struct Projector {
     /// From the beginning of a fold of several events to that of the next one, while nobody of this process waits for the
     /// projection: a fold has a price whatever is in it.
     pub fold_interval: Duration,
+    /// The same at most, after folds that took long: a worker folds for a fifth of its time.
+    pub fold_interval_max: Duration,
     /// Longest wait between tries after an error that may pass.
     pub backoff_max: Duration,
     /// Events that a generation may set apart; one more stops its projection.
@@ -269,7 +242,7 @@ impl Config {
             append,
             command: command::command(&mut from),
             command_topic: command::topic(&mut from),
-            relay: relay(&mut from),
+            relay: Relay::read(&mut from),
             projector: projector(&mut from),
             reads: Reads {
                 statement_timeout: from.millis("read_statement_timeout_ms", 5_000, 10..=600_000),
@@ -358,23 +331,6 @@ fn record_bytes_max(event_bytes_max: usize) -> usize {
     event_bytes_max / 2 * 3 + HEADERS_BYTES_MAX
 }
 
-fn relay(from: &mut Sources) -> Relay {
-    Relay {
-        mode: from.choice(
-            "relay_mode",
-            &[("exactly-once", RelayMode::ExactlyOnce), ("low-latency", RelayMode::LowLatency)],
-        ),
-        lease_ttl: from.millis("relay_lease_ttl_ms", 3_000, 500..=60_000),
-        batch_events_max: from.ranged("relay_batch_events_max", 10_000, 1..=100_000),
-        batch_bytes_max: from.ranged("relay_batch_bytes_max", 16 << 20, 1_024..=256 << 20),
-        poll_interval: from.millis("relay_poll_interval_ms", 500, 1..=60_000),
-        topics_interval: from.millis("relay_topics_interval_ms", 5_000, 100..=600_000),
-        backoff_max: from.millis("relay_backoff_max_ms", 5_000, 10..=60_000),
-        transaction_timeout: from.seconds("relay_transaction_timeout_seconds", 30, 5..=900),
-        stall_timeout: from.millis("relay_stall_timeout_ms", 2_000, 100..=60_000),
-    }
-}
-
 fn projector(from: &mut Sources) -> Projector {
     Projector {
         batch_events_max: from.ranged("projector_batch_events_max", 10_000, 1..=100_000),
@@ -382,6 +338,7 @@ fn projector(from: &mut Sources) -> Projector {
         scan_events_max: from.ranged("projector_scan_events_max", 100_000, 1..=10_000_000),
         poll_interval: from.millis("projector_poll_interval_ms", 500, 1..=60_000),
         fold_interval: from.millis("projector_fold_interval_ms", 10, 0..=60_000),
+        fold_interval_max: from.millis("projector_fold_interval_max_ms", 100, 0..=60_000),
         backoff_max: from.millis("projector_backoff_max_ms", 5_000, 10..=60_000),
         parked_max: from.ranged("projector_parked_max", 1_000, 1..=100_000),
         session_timeout: from.millis("projector_session_timeout_ms", 10_000, 6_000..=300_000),

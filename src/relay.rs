@@ -16,6 +16,7 @@ pub mod reconcile;
 mod resume;
 mod sent;
 mod session;
+mod strain;
 
 use std::time::Duration;
 
@@ -285,5 +286,10 @@ fn describe_metrics() {
         "annals_relay_batch_seconds",
         metrics::Unit::Seconds,
         "From sending a batch to Kafka's acknowledgement of all of it"
+    );
+    metrics::describe_histogram!(
+        "annals_relay_rest_seconds",
+        metrics::Unit::Seconds,
+        "How long events gathered because cores were short of time"
     );
 }

@@ -29,6 +29,8 @@ use super::{
 };
 use crate::{config, log::StreamTypes, postgres};
 
+/// A worker that nobody waits for and that is not behind folds for one part in so many of its time.
+const FOLD_SHARE: u32 = 5;
 /// First wait after an error that may pass.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
 
@@ -248,15 +250,16 @@ impl Worker {
         self.limits.poll_interval
     }
 
-    /// Lets more events gather after folds that began then and passed so many, unless somebody waits for this projection.
-    /// Where events come one by one there is nothing to gather.
+    /// Lets more events gather after folds that began then and passed so many, unless somebody waits for this projection:
+    /// the longer, the longer they took. Where events come one by one there is nothing to gather, and a backlog does not wait.
     async fn rest(&self, began: Instant, passed: u64) {
-        if passed <= 1 {
+        if passed <= 1 || passed >= (self.limits.batch_events_max / 2) as u64 {
             return;
         }
+        let interval = interval(began.elapsed(), &self.limits);
         let wanted = self.deps.progress.wanted(&self.folder.name);
         // Out of time is what is expected here.
-        let _ = timeout_at(began + self.limits.fold_interval, wanted).await;
+        let _ = timeout_at(began + interval, wanted).await;
     }
 
     fn waits(&self) -> impl Iterator<Item = Duration> + use<> {
@@ -301,5 +304,24 @@ impl Worker {
             Status::Running => info!(projection, "the projection follows the log"),
             Status::Idle => {}
         }
+    }
+}
+
+/// From the beginning of a fold that took so long to that of the next one.
+fn interval(took: Duration, limits: &config::Projector) -> Duration {
+    (took * FOLD_SHARE).min(limits.fold_interval_max).max(limits.fold_interval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Sources};
+
+    #[test]
+    fn a_worker_nobody_waits_for_folds_for_a_part_of_its_time() {
+        let sources = Sources::of([("database_url", "postgres://localhost/annals".into())]);
+        let limits = Config::from_sources(sources).unwrap().projector;
+        let after = |took| interval(Duration::from_millis(took), &limits).as_millis();
+        assert_eq!([1, 2, 8, 20, 500].map(after), [10, 10, 40, 100, 100]);
     }
 }

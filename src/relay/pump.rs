@@ -1,7 +1,8 @@
 //! The steady flow: log → batch → Kafka → state, the three steps at the same time.
 //!
 //! While a batch is on its way the next one grows: whatever the log has by the time Kafka answers goes at once, be it one
-//! event or thousands. Bounded by one batch in flight and one that grows.
+//! event or thousands. Where cores are short of time it is let grow a while longer. Bounded by one batch in flight and one
+//! that grows.
 
 use std::{future::pending, sync::atomic::Ordering, time::Duration};
 
@@ -26,10 +27,10 @@ use crate::{
     log::{Event, Position, Relayed},
 };
 
-/// Waited for more before a few events are read while a batch is on its way.
-const GATHER: Duration = Duration::from_millis(2);
-/// From this many on they are read without waiting.
+/// So many events are read as soon as they are there, fewer when they can be sent.
 const MANY: i64 = 100;
+/// So many events are worth a transaction, however short of time the cores are.
+const ENOUGH: i64 = 1_000;
 
 /// Relays what follows `from`, until shutdown or an error; at shutdown what is on its way is finished first.
 pub(super) async fn run(
@@ -49,6 +50,7 @@ pub(super) async fn run(
     let mut unrecorded: Option<Relayed> = None;
     let mut reading = Some(read_on(session, &head, read, &growing, is_busy.clone()));
     let mut sending: Option<BoxFuture<'_, Result<Progress, Error>>> = None;
+    let mut resting: Option<BoxFuture<'_, Result<(), Error>>> = None;
     let mut recording: Option<BoxFuture<'_, Result<(), Error>>> = None;
     loop {
         tokio::select! {
@@ -64,18 +66,23 @@ pub(super) async fn run(
                 placed?;
             }
             progress = done(&mut sending) => {
-                busy.send_replace(false);
-                due = head.look();
                 let relayed = partitions.relayed(&progress?);
+                resting = Some(Box::pin(rest(session, &head, relayed.cursor)));
                 session.acknowledged(relayed.cursor, head.known());
                 session.deps.sent.advance(&relayed);
                 unrecorded.get_or_insert_default().merge(&relayed);
+            }
+            rested = done(&mut resting) => {
+                rested?;
+                busy.send_replace(false);
+                due = head.look();
             }
             recorded = done(&mut recording) => recorded?,
             () = shutdown.cancelled() => break,
         }
         let is_whole = read >= due || !has_room(session, &growing);
-        if sending.is_none() && is_whole && growing.progress.cursor > from {
+        let may_send = sending.is_none() && resting.is_none();
+        if may_send && is_whole && growing.progress.cursor > from {
             busy.send_replace(true);
             sending = Some(Box::pin(send(session, producer, std::mem::take(&mut growing))));
         }
@@ -88,6 +95,17 @@ pub(super) async fn run(
             recording = Some(Box::pin(record(session, relayed)));
         }
     }
+    end(session, &partitions, sending, recording, unrecorded).await
+}
+
+/// Finishes what is on its way at a shutdown, and records it.
+async fn end(
+    session: &Session<'_>,
+    partitions: &Partitions,
+    sending: Option<BoxFuture<'_, Result<Progress, Error>>>,
+    recording: Option<BoxFuture<'_, Result<(), Error>>>,
+    mut unrecorded: Option<Relayed>,
+) -> Result<(), Error> {
     if let Some(sending) = sending {
         let relayed = partitions.relayed(&finish(session, sending).await?);
         session.deps.sent.advance(&relayed);
@@ -125,8 +143,26 @@ fn has_room(session: &Session<'_>, growing: &Batch) -> bool {
     growing.records.len() < session.config.batch_events_max && growing.bytes < session.config.batch_bytes_max
 }
 
-/// Waits until the log has events after `after`, a little longer for more of them while a batch is on its way, and reads as
-/// many as the growing batch has room for.
+/// Lets events gather behind what was sent, where cores are short of time and latency is not all that counts.
+async fn rest(session: &Session<'_>, head: &Head, sent: Position) -> Result<(), Error> {
+    let rest = match session.config.mode {
+        RelayMode::ExactlyOnce => session.strain.rest(session.config.rest_max),
+        RelayMode::LowLatency => Duration::ZERO,
+    };
+    if rest.is_zero() {
+        return Ok(());
+    }
+    let began = Instant::now();
+    // Out of time is what is expected here.
+    if let Ok(enough) = timeout(rest, head.beyond(session, Position(sent.0 + ENOUGH))).await {
+        enough?;
+    }
+    metrics::histogram!("annals_relay_rest_seconds").record(began.elapsed());
+    Ok(())
+}
+
+/// Waits until the log has events after `after`, and for many of them or until they can be sent; reads as many as the
+/// growing batch has room for.
 fn read_on<'a>(
     session: &'a Session<'_>,
     head: &'a Head,
@@ -138,8 +174,11 @@ fn read_on<'a>(
     let bytes_room = session.config.batch_bytes_max - growing.bytes;
     Box::pin(async move {
         if head.beyond(session, after).await?.0 - after.0 < MANY {
-            // At once where nothing is on its way; the sender outlives this future.
-            let _ = timeout(GATHER, is_busy.wait_for(|busy| !busy)).await;
+            tokio::select! {
+                // The sender outlives this future.
+                _ = is_busy.wait_for(|busy| !busy) => {}
+                many = head.beyond(session, Position(after.0 + MANY - 1)) => drop(many?),
+            }
         }
         let there = head.look().0 - after.0;
         let events_max = events_room.min(usize::try_from(there).unwrap_or(usize::MAX));

@@ -21,6 +21,7 @@ use super::{
     partitions::Partitions,
     producer::Producer,
     pump, resume,
+    strain::Strain,
 };
 use crate::{
     config, kafka,
@@ -45,6 +46,7 @@ pub(super) struct Session<'a> {
     /// The last cursor that was recorded.
     pub(super) recorded: AtomicI64,
     pub(super) ends: Arc<Ends>,
+    pub(super) strain: Strain,
 }
 
 /// Relays until shutdown or an error.
@@ -79,6 +81,7 @@ pub(super) async fn run(
         relayed,
         recorded: AtomicI64::new(cursor.0),
         ends: Arc::default(),
+        strain: Strain::default(),
     };
     session.deps.status.send_modify(|status| {
         status.cursor = cursor;
@@ -96,6 +99,7 @@ pub(super) async fn run(
     tokio::select! {
         ended = pump::run(&session, &producer, partitions, from, head, shutdown) => ended,
         lost = ends::watch(&session) => Err(lost),
+        never = session.strain.watch() => match never {},
     }
 }
 
