@@ -153,7 +153,7 @@ pub struct Projector {
     /// From the beginning of a fold of several events to that of the next one, while nobody of this process waits for the
     /// projection: a fold has a price whatever is in it.
     pub fold_interval: Duration,
-    /// The same at most, after folds that took long: a worker folds for a fifth of its time.
+    /// The same at most, after folds that took long: a worker folds for a fifth of its time, as far as this allows.
     pub fold_interval_max: Duration,
     /// Longest wait between tries after an error that may pass.
     pub backoff_max: Duration,

@@ -44,6 +44,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// A consumer that runs until this is dropped.
 pub(super) struct KafkaSource {
+    limits: config::Projector,
     pending: Arc<Pending>,
     filled: mpsc::Receiver<()>,
     away: watch::Receiver<Option<String>>,
@@ -53,7 +54,8 @@ pub(super) struct KafkaSource {
 
 /// What a source tells its worker.
 pub(super) enum Told {
-    Chunk(Chunk),
+    /// `is_much`: half of what a batch may hold, or more.
+    Chunk { chunk: Chunk, is_much: bool },
     /// Kafka is away, and why; `None`: it is back.
     Away(Option<String>),
 }
@@ -84,6 +86,7 @@ impl KafkaSource {
         let pending = Arc::<Pending>::default();
         let assigned = Assigned::default();
         let stop = CancellationToken::new();
+        let limits = subscription.limits.clone();
         let consumer = consumer(&subscription, assigned.clone())?;
         let (saying, away) = watch::channel(None);
         let thread = Thread {
@@ -97,13 +100,16 @@ impl KafkaSource {
             last_error: None,
         };
         tokio::task::spawn_blocking(move || thread.run());
-        Ok(Self { pending, filled, away, assigned, _stop: stop.drop_guard() })
+        Ok(Self { limits, pending, filled, away, assigned, _stop: stop.drop_guard() })
     }
 
     /// The next records, or news; `None` when the consumer has failed for good.
     pub(super) async fn next(&mut self) -> Option<Told> {
         tokio::select! {
-            filled = self.filled.recv() => filled.map(|()| Told::Chunk(self.pending.take())),
+            filled = self.filled.recv() => filled.map(|()| {
+                let gathered = self.pending.take();
+                Told::Chunk { is_much: gathered.is_much(&self.limits), chunk: gathered.chunk }
+            }),
             Ok(()) = self.away.changed() => Some(Told::Away(self.away.borrow_and_update().clone())),
         }
     }
@@ -295,6 +301,10 @@ impl Gathered {
         self.records < limits.batch_events_max && self.bytes < limits.batch_bytes_max
     }
 
+    fn is_much(&self, limits: &config::Projector) -> bool {
+        self.records >= limits.batch_events_max / 2 || self.bytes >= limits.batch_bytes_max / 2
+    }
+
     fn has_room_for(&self, later: &Self, limits: &config::Projector) -> bool {
         let together = |own: usize, its: usize, max: usize| own == 0 || own + its <= max;
         together(self.records, later.records, limits.batch_events_max)
@@ -311,10 +321,10 @@ impl Gathered {
 }
 
 impl Pending {
-    fn take(&self) -> Chunk {
+    fn take(&self) -> Gathered {
         let gathered = std::mem::take(&mut *locked(&self.gathered));
         self.taken.notify_one();
-        gathered.chunk
+        gathered
     }
 }
 

@@ -251,9 +251,9 @@ impl Worker {
     }
 
     /// Lets more events gather after folds that began then and passed so many, unless somebody waits for this projection:
-    /// the longer, the longer they took. Where events come one by one there is nothing to gather, and a backlog does not wait.
+    /// the longer, the longer they took. Where events come one by one there is nothing to gather.
     async fn rest(&self, began: Instant, passed: u64) {
-        if passed <= 1 || passed >= (self.limits.batch_events_max / 2) as u64 {
+        if passed <= 1 {
             return;
         }
         let interval = interval(began.elapsed(), &self.limits);

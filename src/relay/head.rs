@@ -65,10 +65,12 @@ impl Head {
 
     async fn poll(&self, session: &Session<'_>) -> Result<(), Error> {
         let reader = &session.deps.reader;
+        // More may be recorded while the log is asked.
+        let recorded = session.recorded.load(Ordering::Relaxed);
         let asking = async { Ok((reader.relayed().await?, reader.head().await?)) };
         let (relayed, head) = in_time(session.config.lease_ttl, asking).await?;
         // A crash of the database may have come and gone unseen. What it took is in the topics' tails.
-        if relayed.cursor.0 < session.recorded.load(Ordering::Relaxed) {
+        if relayed.cursor.0 < recorded {
             return Err(Error::StateLost);
         }
         self.known.fetch_max(head.0, Ordering::Relaxed);

@@ -27,10 +27,21 @@ use crate::{
     log::{Event, Position, Relayed},
 };
 
-/// So many events are read as soon as they are there, fewer when they can be sent.
+/// Waited for more before a few events are read while a batch is on its way.
+const GATHER: Duration = Duration::from_millis(2);
+/// From this many on they are read without waiting.
 const MANY: i64 = 100;
 /// So many events are worth a transaction, however short of time the cores are.
-const ENOUGH: i64 = 1_000;
+const ENOUGH: usize = 1_000;
+
+/// What keeps a batch from being sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Nothing does.
+    Free,
+    Sending,
+    Resting,
+}
 
 /// Relays what follows `from`, until shutdown or an error; at shutdown what is on its way is finished first.
 pub(super) async fn run(
@@ -45,10 +56,10 @@ pub(super) async fn run(
     let mut read = from;
     // What the log had when Kafka answered goes with the next batch.
     let mut due = from;
-    let (busy, is_busy) = watch::channel(false);
+    let (turn, told) = watch::channel(Turn::Free);
     let mut growing = Batch::default();
     let mut unrecorded: Option<Relayed> = None;
-    let mut reading = Some(read_on(session, &head, read, &growing, is_busy.clone()));
+    let mut reading = Some(read_on(session, &head, read, &growing, told.clone()));
     let mut sending: Option<BoxFuture<'_, Result<Progress, Error>>> = None;
     let mut resting: Option<BoxFuture<'_, Result<(), Error>>> = None;
     let mut recording: Option<BoxFuture<'_, Result<(), Error>>> = None;
@@ -67,6 +78,7 @@ pub(super) async fn run(
             }
             progress = done(&mut sending) => {
                 let relayed = partitions.relayed(&progress?);
+                turn.send_replace(Turn::Resting);
                 resting = Some(Box::pin(rest(session, &head, relayed.cursor)));
                 session.acknowledged(relayed.cursor, head.known());
                 session.deps.sent.advance(&relayed);
@@ -74,20 +86,21 @@ pub(super) async fn run(
             }
             rested = done(&mut resting) => {
                 rested?;
-                busy.send_replace(false);
+                turn.send_replace(Turn::Free);
                 due = head.look();
             }
             recorded = done(&mut recording) => recorded?,
             () = shutdown.cancelled() => break,
         }
-        let is_whole = read >= due || !has_room(session, &growing);
-        let may_send = sending.is_none() && resting.is_none();
-        if may_send && is_whole && growing.progress.cursor > from {
-            busy.send_replace(true);
+        let is_full = !has_room(session, &growing);
+        let may_send = sending.is_none() && (is_full || resting.is_none() && read >= due);
+        if may_send && growing.progress.cursor > from {
+            resting = None;
+            turn.send_replace(Turn::Sending);
             sending = Some(Box::pin(send(session, producer, std::mem::take(&mut growing))));
         }
         if reading.is_none() && has_room(session, &growing) {
-            reading = Some(read_on(session, &head, read, &growing, is_busy.clone()));
+            reading = Some(read_on(session, &head, read, &growing, told.clone()));
         }
         if recording.is_none()
             && let Some(relayed) = unrecorded.take()
@@ -143,42 +156,40 @@ fn has_room(session: &Session<'_>, growing: &Batch) -> bool {
     growing.records.len() < session.config.batch_events_max && growing.bytes < session.config.batch_bytes_max
 }
 
-/// Lets events gather behind what was sent, where cores are short of time and latency is not all that counts.
+/// Lets events gather behind what was sent, where cores are short of time.
 async fn rest(session: &Session<'_>, head: &Head, sent: Position) -> Result<(), Error> {
-    let rest = match session.config.mode {
-        RelayMode::ExactlyOnce => session.strain.rest(session.config.rest_max),
-        RelayMode::LowLatency => Duration::ZERO,
-    };
+    let rest = session.strain.rest(session.config.rest_max);
     if rest.is_zero() {
         return Ok(());
     }
     let began = Instant::now();
+    let enough = ENOUGH.min(session.config.batch_events_max) as i64;
     // Out of time is what is expected here.
-    if let Ok(enough) = timeout(rest, head.beyond(session, Position(sent.0 + ENOUGH))).await {
-        enough?;
+    if let Ok(there) = timeout(rest, head.beyond(session, Position(sent.0 + enough - 1))).await {
+        there?;
     }
     metrics::histogram!("annals_relay_rest_seconds").record(began.elapsed());
     Ok(())
 }
 
-/// Waits until the log has events after `after`, and for many of them or until they can be sent; reads as many as the
-/// growing batch has room for.
+/// Waits until the log has events after `after` and nobody lets them gather, a little longer for more of them while a batch
+/// is on its way, and reads as many as the growing batch has room for.
 fn read_on<'a>(
     session: &'a Session<'_>,
     head: &'a Head,
     after: Position,
     growing: &Batch,
-    mut is_busy: watch::Receiver<bool>,
+    mut turn: watch::Receiver<Turn>,
 ) -> BoxFuture<'a, Result<Vec<Event>, Error>> {
     let events_room = session.config.batch_events_max - growing.records.len();
     let bytes_room = session.config.batch_bytes_max - growing.bytes;
     Box::pin(async move {
-        if head.beyond(session, after).await?.0 - after.0 < MANY {
-            tokio::select! {
-                // The sender outlives this future.
-                _ = is_busy.wait_for(|busy| !busy) => {}
-                many = head.beyond(session, Position(after.0 + MANY - 1)) => drop(many?),
-            }
+        head.beyond(session, after).await?;
+        // The sender outlives this future.
+        let _ = turn.wait_for(|turn| *turn != Turn::Resting).await;
+        if head.look().0 - after.0 < MANY {
+            // At once where nothing is on its way.
+            let _ = timeout(GATHER, turn.wait_for(|turn| *turn == Turn::Free)).await;
         }
         let there = head.look().0 - after.0;
         let events_max = events_room.min(usize::try_from(there).unwrap_or(usize::MAX));

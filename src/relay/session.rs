@@ -24,7 +24,8 @@ use super::{
     strain::Strain,
 };
 use crate::{
-    config, kafka,
+    config::{self, RelayMode},
+    kafka,
     log::{Identity, Position, Relayed},
 };
 
@@ -83,6 +84,8 @@ pub(super) async fn run(
         ends: Arc::default(),
         strain: Strain::default(),
     };
+    let rests = config.mode == RelayMode::ExactlyOnce && !config.rest_max.is_zero();
+    let _watching = rests.then(|| session.strain.watch());
     session.deps.status.send_modify(|status| {
         status.cursor = cursor;
         status.head = head;
@@ -99,7 +102,6 @@ pub(super) async fn run(
     tokio::select! {
         ended = pump::run(&session, &producer, partitions, from, head, shutdown) => ended,
         lost = ends::watch(&session) => Err(lost),
-        never = session.strain.watch() => match never {},
     }
 }
 

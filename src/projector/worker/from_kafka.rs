@@ -61,12 +61,14 @@ impl Worker {
         loop {
             tokio::select! {
                 told = source.next() => match told {
-                    Some(Told::Chunk(chunk)) if self.is_folded(&chunk) => ahead.pass_over(&chunk),
-                    Some(Told::Chunk(chunk)) => {
+                    Some(Told::Chunk { chunk, .. }) if self.is_folded(&chunk) => ahead.pass_over(&chunk),
+                    Some(Told::Chunk { chunk, is_much }) => {
                         ahead.forget(&chunk);
                         let began = Instant::now();
                         let passed = self.fold_all(&chunk).await?;
-                        self.rest(began, passed).await;
+                        if !is_much {
+                            self.rest(began, passed).await;
+                        }
                     }
                     Some(Told::Away(away)) => {
                         self.away = away;
