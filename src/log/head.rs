@@ -129,8 +129,8 @@ async fn listen_once(
 /// Takes back what was told and is not in the log. Who tells the truth does so after the commit.
 async fn verify(client: &Client, head: &watch::Sender<Position>) -> Result<(), postgres::Error> {
     let told = *head.borrow();
-    let end = Position(client.query_one(HEAD, &[]).await?.get(0));
-    head.send_if_modified(|head| {
+    let end = ask(client).await?;
+    let is_rumour = head.send_if_modified(|head| {
         let is_rumour = *head == told && told > end;
         if is_rumour {
             warn!(%told, %end, "a notification told of events that the log does not hold");
@@ -138,7 +138,15 @@ async fn verify(client: &Client, head: &watch::Sender<Position>) -> Result<(), p
         }
         is_rumour
     });
+    if is_rumour {
+        // What was told before it was taken back went under in it.
+        grow(head, ask(client).await?);
+    }
     Ok(())
+}
+
+async fn ask(client: &Client) -> Result<Position, postgres::Error> {
+    Ok(Position(client.query_one(HEAD, &[]).await?.get(0)))
 }
 
 /// Moves a head forward, never back; wakes those who wait only when it moved.
