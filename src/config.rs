@@ -338,7 +338,7 @@ fn projector(from: &mut Sources) -> Projector {
         scan_events_max: from.ranged("projector_scan_events_max", 100_000, 1..=10_000_000),
         poll_interval: from.millis("projector_poll_interval_ms", 500, 1..=60_000),
         fold_interval: from.millis("projector_fold_interval_ms", 10, 0..=60_000),
-        fold_interval_max: from.millis("projector_fold_interval_max_ms", 100, 0..=60_000),
+        fold_interval_max: from.millis("projector_fold_interval_max_ms", 30, 0..=60_000),
         backoff_max: from.millis("projector_backoff_max_ms", 5_000, 10..=60_000),
         parked_max: from.ranged("projector_parked_max", 1_000, 1..=100_000),
         session_timeout: from.millis("projector_session_timeout_ms", 10_000, 6_000..=300_000),

@@ -322,6 +322,6 @@ mod tests {
         let sources = Sources::of([("database_url", "postgres://localhost/annals".into())]);
         let limits = Config::from_sources(sources).unwrap().projector;
         let after = |took| interval(Duration::from_millis(took), &limits).as_millis();
-        assert_eq!([1, 2, 8, 20, 500].map(after), [10, 10, 40, 100, 100]);
+        assert_eq!([1, 2, 4, 20, 500].map(after), [10, 10, 20, 30, 30]);
     }
 }
