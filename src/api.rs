@@ -78,6 +78,7 @@ pub struct Deps {
 
 /// What every request may need, behind one pointer.
 struct Core {
+    authenticator: Authenticator,
     registry: Arc<Registry>,
     commands: Commands,
     schemas: Schemas,
@@ -129,6 +130,11 @@ pub fn app(
     deps.open.add_routes(&mut table);
     open::add_documents(&mut table, &document);
     let core = Core {
+        authenticator: match config.auth.clone() {
+            config::Auth::Dev => Authenticator::Dev,
+            config::Auth::Keys => Authenticator::Keys(KeyVerifier::new(deps.keys, config.api.key_memory)),
+            config::Auth::Jwt(jwt) => Authenticator::Jwt(Box::new(TokenVerifier::new(*jwt))),
+        },
         registry: deps.registry,
         commands: deps.commands,
         schemas: Schemas::of(&document),
@@ -143,11 +149,6 @@ pub fn app(
     Edge {
         routes: routes::assemble(table),
         core: Arc::new(core),
-        authenticator: match config.auth.clone() {
-            config::Auth::Dev => Authenticator::Dev,
-            config::Auth::Keys => Authenticator::Keys(KeyVerifier::new(deps.keys, config.api.key_memory)),
-            config::Auth::Jwt(jwt) => Authenticator::Jwt(Box::new(TokenVerifier::new(*jwt))),
-        },
         rates: match &config.auth {
             config::Auth::Dev => Rates::off(),
             config::Auth::Keys | config::Auth::Jwt(_) => Rates::new(&config.api.rates),

@@ -13,7 +13,7 @@ mod streams;
 mod verifications;
 mod verify;
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 pub use access::Access;
 use chrono::{DateTime, Utc};
@@ -132,6 +132,11 @@ impl Audit {
         let log = LogReader::new(reader.clone());
         let verifying = Arc::new(Semaphore::new(1));
         Self { reader, writer, log, registry, head, indexed, listeners, verifying, config }
+    }
+
+    /// How often those who listen are sent a comment.
+    pub fn heartbeat(&self) -> Duration {
+        self.config.heartbeat
     }
 
     /// How far the index reaches: to the head there was when asked, unless it takes too long.

@@ -65,8 +65,9 @@ pub enum Error {
     Unknown(String),
     #[error("the read model has no query `{0}`")]
     UnknownQuery(String),
-    #[error("parameter `{name}`: {detail}")]
-    BadParameter { name: String, detail: String },
+    /// All that are odd, at least one.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    BadParameters(Vec<BadParameter>),
     #[error("the cursor cannot be used: {0}")]
     BadCursor(String),
     /// The position asked for was not reached in time, or there are no rows yet at all.
@@ -83,6 +84,20 @@ pub enum Error {
     TooSlow,
     #[error(transparent)]
     Database(#[from] postgres::Error),
+}
+
+/// A parameter of a request that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("parameter `{name}`: {detail}")]
+pub struct BadParameter {
+    pub name: String,
+    pub detail: String,
+}
+
+impl BadParameter {
+    fn new(name: &str, detail: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), detail: detail.into() }
+    }
 }
 
 impl From<tokio_postgres::Error> for Error {
@@ -143,6 +158,11 @@ impl ReadModels {
             stream_types: RwLock::default(),
             catalogs: RwLock::default(),
         })))
+    }
+
+    /// The connections that reads share.
+    pub fn pool(&self) -> Pool {
+        self.0.read.clone()
     }
 
     /// What a read model looks like now.

@@ -6,10 +6,11 @@
 mod folders;
 mod health;
 mod observe;
+mod pools;
 mod schema;
 mod tasks;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use deadpool_postgres::Pool;
@@ -23,14 +24,14 @@ pub use self::{
     folders::{UnfitFolders, folders},
     schema::{begin_incarnation, migrate},
 };
-use self::{observe::Watched, tasks::Tasks};
+use self::{observe::Watched, pools::Pools, tasks::Tasks};
 use crate::{
     admin::Admin,
     aggregate::Registry,
     api::{self, auth::keys},
     audit::{Audit, index},
     command::{Commands, background, topic},
-    config::{Auth, Config, Databases},
+    config::{Auth, Config},
     domain,
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
     postgres,
@@ -70,6 +71,7 @@ struct Process {
     topic_status: watch::Sender<topic::Status>,
     progress: Progress,
     metrics: PrometheusHandle,
+    pools: Pools,
     tasks: Tasks,
     /// Ends the parts behind the API.
     shutdown: CancellationToken,
@@ -91,7 +93,8 @@ pub async fn run(
         return Ok(deadline.await?);
     };
     prepared?;
-    let writer = postgres::pool(&config.databases.writer, &config.databases)?;
+    let pools = Pools::new(&config.databases);
+    let writer = pools.open("commands", &config.databases.writer)?;
     let identity = Identity::read(&writer).await.context("the log cannot be read")?;
     info!(log_id = %identity.log_id, "the log");
     let (told, head) = watch::channel(Position::default());
@@ -105,6 +108,7 @@ pub async fn run(
         metrics: observe::recorder()?,
         tasks: Tasks::new(shutdown.clone()),
         shutdown: CancellationToken::new(),
+        pools,
         writer,
         identity,
         head,
@@ -168,7 +172,7 @@ impl Process {
         let has_relay = self.config.kafka.is_some();
         let watched = Watched {
             metrics: self.metrics.clone(),
-            log: self.writer.clone(),
+            pools: self.pools.clone(),
             appender,
             has_relay,
             projections: self.reading()?,
@@ -180,9 +184,9 @@ impl Process {
     /// The log and the read models, as the role that may only read.
     fn reading(&self) -> anyhow::Result<(LogReader, Pool)> {
         let databases = &self.config.databases;
-        let log = postgres::pool(&databases.reader, databases)?;
+        let log = self.pools.open("metrics", &databases.reader)?;
         let read = match &databases.read_models {
-            Some(url) => postgres::pool(url, databases)?,
+            Some(url) => self.pools.open("metrics_of_read_models", url)?,
             None => log.clone(),
         };
         Ok((self.log(log), read))
@@ -195,9 +199,9 @@ impl Process {
         };
         let databases = &self.config.databases;
         let deps = relay::Deps {
-            reader: self.log(postgres::pool(&databases.writer, databases)?),
+            reader: self.log(self.pools.open("relay_of_log", &databases.writer)?),
             // The lease must not wait behind the commands and readers of this process.
-            writer: self.few(4, self.config.relay.lease_ttl)?,
+            writer: self.pools.few("relay", 4, self.config.relay.lease_ttl)?,
             identity: self.identity.clone(),
             head: self.head.clone(),
             status: self.relay_status.clone(),
@@ -211,20 +215,22 @@ impl Process {
 
     fn projector(&self, folders: Vec<Folder>) -> anyhow::Result<()> {
         let (kafka, limits) = (self.config.kafka.clone(), self.config.projector.clone());
-        let (shutdown, rebuilds) = (|| self.shutdown.clone(), self.folding()?);
+        let shutdown = || self.shutdown.clone();
+        let rebuilds = self.folding("rebuilds", "rebuilds_of_log")?;
+        let workers = self.folding("projector", "projector_of_log")?;
         self.spawn("the rebuilds", rebuild::run(rebuilds, folders.clone(), limits.clone(), shutdown()));
-        self.spawn("the projector", projector::run(self.folding()?, folders, kafka, limits, shutdown()));
+        self.spawn("the projector", projector::run(workers, folders, kafka, limits, shutdown()));
         Ok(())
     }
 
     /// What folds stand on. Each with pools of its own, so that rebuilds do not keep workers waiting; and one for the log
     /// beside that for the read models, for a fold reads the log while it holds a transaction.
-    fn folding(&self) -> anyhow::Result<projector::Deps> {
+    fn folding(&self, part: &'static str, of_log: &'static str) -> anyhow::Result<projector::Deps> {
         let databases = &self.config.databases;
         let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
         Ok(projector::Deps {
-            reader: self.log(postgres::pool(&databases.projector, databases)?),
-            read: postgres::pool(read, databases)?,
+            reader: self.log(self.pools.open(of_log, &databases.projector)?),
+            read: self.pools.open(part, read)?,
             registry: self.registry.clone(),
             log_id: self.identity.log_id,
             head: self.head.clone(),
@@ -299,7 +305,7 @@ impl Process {
             commands,
             folders,
             // Guesses must not take the connections of commands and readers.
-            keys: self.few(4, self.config.api.request_timeout)?,
+            keys: self.pools.few("keys", 4, self.config.api.request_timeout)?,
             open,
         };
         if matches!(self.config.auth, Auth::Keys) && !keys::any(&self.writer).await? {
@@ -313,16 +319,19 @@ impl Process {
     /// The read models, as the role that may only read.
     fn read_models(&self) -> anyhow::Result<ReadModels> {
         let databases = &self.config.databases;
-        let log = self.log(postgres::pool(&databases.reader, databases)?);
+        let log = self.log(self.pools.open("reads_of_log", &databases.reader)?);
         let sent = self.config.kafka.as_ref().map(|_| self.sent.clone());
-        Ok(ReadModels::new(databases, log, sent, self.progress.clone(), self.config.reads.clone())?)
+        let (progress, limits) = (self.progress.clone(), self.config.reads.clone());
+        let models = ReadModels::new(databases, log, sent, progress, limits)?;
+        self.pools.add("reads", models.pool());
+        Ok(models)
     }
 
     /// What follows from what admins do.
     fn admin(&self, commands: Commands, folders: Vec<Folder>) -> anyhow::Result<Admin> {
         let databases = &self.config.databases;
         let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
-        let read = postgres::pool(read, databases)?;
+        let read = self.pools.open("admin", read)?;
         let admin = Admin::new(commands, self.writer.clone(), read, folders, &self.config);
         self.spawn("what admins ask for", admin.clone().run(self.shutdown.clone()));
         Ok(admin)
@@ -334,7 +343,7 @@ impl Process {
         let (told, indexed) = watch::channel(Position::default());
         let deps = index::Deps { pool: self.writer.clone(), head: self.head.clone(), indexed: told };
         self.spawn("the auditors' index", index::run(deps, limits.clone(), self.shutdown.clone()));
-        let reader = postgres::pool(&databases.reader, databases)?;
+        let reader = self.pools.open("audit", &databases.reader)?;
         let (writer, registry) = (self.writer.clone(), self.registry.clone());
         Ok(Audit::new(reader, writer, registry, self.head.clone(), indexed, limits))
     }
@@ -346,7 +355,7 @@ impl Process {
         let topic = kafka.and(self.config.command_topic.principal.as_ref());
         let topic = topic.filter(|_| roles.contains(&Role::Api));
         let parts = health::Parts {
-            log: self.few(1, health::PATIENCE)?,
+            log: self.pools.few("health", 1, health::PATIENCE)?,
             relay: relay.map(|_| self.relay_status.subscribe()),
             topic: topic.map(|_| self.topic_status.subscribe()),
             projections: roles.contains(&Role::Projector).then(|| self.progress.clone()),
@@ -365,12 +374,6 @@ impl Process {
         let serving = async move { api::serve_open(open, &config, listener, shutdown).await };
         self.spawn("health and metrics", serving);
         Ok(())
-    }
-
-    /// A few connections of the writer for one part alone, with an end to each statement.
-    fn few(&self, pool_size: usize, time_max: Duration) -> anyhow::Result<Pool> {
-        let databases = Databases { pool_size, ..self.config.databases.clone() };
-        Ok(postgres::bounded_pool(&databases.writer, &databases, time_max, "")?)
     }
 
     /// Ends what is left, within its time; an error where a part had panicked.

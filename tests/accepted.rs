@@ -5,10 +5,11 @@ mod support;
 use annals::{
     aggregate::RejectionKind,
     command::{Answer, Commands, Error, Failure, Outcome, Request, background},
-    log::{self, Version},
+    log::{self, LogReader, Version},
+    postgres,
 };
 use serde_json::json;
-use support::{Database, Told, done, keyed, request, until};
+use support::{DEADLINE, Database, Told, done, keyed, request, until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -111,6 +112,73 @@ async fn a_command_that_only_a_newer_program_can_decide_waits_for_it() {
     })
     .await;
     assert_eq!(found(&commands, pending.command_id).await.outcome, Outcome::Pending);
+    shutdown.cancel();
+    working.await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_twin_that_is_accepted_while_the_command_is_appended_is_found() {
+    let database = Database::new().await;
+    let commands = database.commands(&[]).await;
+    let create = keyed(request("order.create", None, order()), "create");
+    let waits = async |statement: &'static str| {
+        let client = database.client().await;
+        until(&format!("{statement} waits"), || async {
+            let row = client.query_one(include_str!("support/waits.sql"), &[&statement]).await;
+            row.expect("a row").get(0)
+        })
+        .await;
+    };
+    let mut client = database.client().await;
+    let held = client.transaction().await.expect("a transaction");
+    held.batch_execute("lock table log.accepted in access exclusive mode").await.expect("locked");
+    let (one, other, twin) = (commands.clone(), commands.clone(), create.clone());
+    let accepted = tokio::spawn(async move { one.accept(create).await });
+    waits("log.accept").await;
+    let answered = tokio::spawn(async move { other.execute(twin).await });
+    waits("log.append").await;
+    held.rollback().await.expect("released");
+    let accepted = accepted.await.expect("it ends").expect("accepted");
+    let answered = answered.await.expect("it ends").expect("answered");
+    assert_eq!(
+        (answered.command_id, answered.outcome, answered.replayed),
+        (accepted.command_id, Outcome::Pending, true)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_accepted_command_holds_up_no_other() {
+    let database = Database::new().await;
+    let created = database.commands(&[]).await.execute(request("order.create", None, order())).await;
+    let slow = created.expect("created").stream.id;
+    let client = database.client().await;
+    client.batch_execute(include_str!("accepted/slow_stream.sql")).await.expect("installed");
+    client.execute("insert into public.slow values ($1)", &[&slow]).await.expect("slow");
+    client.query_one("select pg_advisory_lock(1)", &[]).await.expect("held");
+
+    // As the writer, whom the policy holds; the owner of the tests' databases is above it.
+    let databases = database.config(&[]).databases;
+    let reading = postgres::bounded_pool(&databases.writer, &databases, DEADLINE, "-c role=annals_writer");
+    let reader = LogReader::new(reading.expect("a pool"));
+    let settings = [("command_background_concurrency", "2")];
+    let commands = database.commands_by(support::registry(), reader, &settings).await;
+    let shutdown = CancellationToken::new();
+    let working = tokio::spawn(background::run(commands.clone(), shutdown.clone()));
+    let slow = commands.accept(request("order.confirm", Some(slow), json!({}))).await.expect("accepted");
+    until("the slow one is in hand", || async {
+        let row = client.query_one(include_str!("support/waits.sql"), &[&"log.events"]).await;
+        row.expect("a row").get(0)
+    })
+    .await;
+    for _ in 0..3 {
+        let next = commands.accept(request("order.create", None, order())).await.expect("accepted");
+        until("it is done", || async { found(&commands, next.command_id).await.outcome != Outcome::Pending })
+            .await;
+    }
+    assert_eq!(found(&commands, slow.command_id).await.outcome, Outcome::Pending);
+    client.query_one("select pg_advisory_unlock(1)", &[]).await.expect("released");
+    let is_done = async || found(&commands, slow.command_id).await.outcome != Outcome::Pending;
+    until("the slow one is done", is_done).await;
     shutdown.cancel();
     working.await.expect("it ends");
 }

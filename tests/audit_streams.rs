@@ -2,12 +2,16 @@
 
 mod support;
 
+use annals::api::auth::Role;
 use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::{Method, RequestBuilder, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use support::{
-    Database, append, done, request,
+    Database, append, done,
+    keys::Keys,
+    request,
     server::{Answer, Server, order},
     until,
 };
@@ -94,6 +98,31 @@ async fn listeners_get_what_they_asked_for_from_now_on() {
     }
     server.shutdown.cancel();
     while listener.more().await {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_revoked_ends_its_listeners() {
+    let database = Database::new().await;
+    let keys = Keys::of(&database).await;
+    let settings = [("auth", "keys"), ("api_key_memory_ms", "20"), ("audit_heartbeat_ms", "20")];
+    let server = Server::without_projections(&database, &settings).await;
+    let (key, secret) = keys.make("auditor", &[Role::Auditor], None).await.expect("made");
+    let (_, other) = keys.make("another", &[Role::Auditor], None).await.expect("made");
+    let listen = |secret: &SecretString| {
+        let path = "/api/audit/events/live?event_type=order.created";
+        Listener::of(server.anonymous(Method::GET, path).bearer_auth(secret.expose_secret()))
+    };
+    let (mut revoked, mut stays) = (listen(&secret).await, listen(&other).await);
+    let beats = async |listener: &mut Listener| {
+        let seen = listener.text.matches(":\n\n").count();
+        while listener.text.matches(":\n\n").count() < seen + 4 {
+            assert!(listener.more().await);
+        }
+    };
+    beats(&mut revoked).await;
+    assert!(keys.revoke(key.id).await);
+    while revoked.more().await {}
+    beats(&mut stays).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

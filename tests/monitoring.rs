@@ -41,9 +41,13 @@ async fn dashboard_and_alerts_ask_for_what_is_exported() {
 
     let asked: BTreeSet<String> = FILES.iter().flat_map(|file| names(file)).collect();
     assert!(asked.len() > 10);
-    let exported = || async {
+    let metrics = || async {
         let metrics = client.get(format!("{}/metrics", annals.url)).send().await.expect("answered");
-        names(&metrics.text().await.expect("text"))
+        metrics.text().await.expect("text")
     };
-    until("all are exported", || async { asked.is_subset(&exported().await) }).await;
+    until("all are exported", || async { asked.is_subset(&names(&metrics().await)) }).await;
+    let metrics = metrics().await;
+    for pool in ["commands", "reads", "audit", "relay", "projector"] {
+        assert!(metrics.contains(&format!("annals_pool_waiting{{pool=\"{pool}\"}} ")), "{pool}: {metrics}");
+    }
 }

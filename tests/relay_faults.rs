@@ -242,6 +242,27 @@ async fn a_relay_at_rest_finds_its_topic_emptied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_forgets_on_purpose_is_not_filled_again_under_a_relay() {
+    let stage = Stage::new().await;
+    stage.topic("order").create_with(&[("retention.ms", "3600000")]).await;
+    let relay = stage.relay_with(&[LOOKING]).await;
+    stage.append_orders(100).await;
+    stage.relayed(100).await;
+    let reasons = Reasons::of(&relay);
+    stage.topic("order").empty().await;
+    // One after the other, so that the topic is looked at meanwhile.
+    for position in 101..=160 {
+        stage.append_orders(1).await;
+        stage.relayed(position).await;
+    }
+    assert!(!reasons.include(""), "nothing stopped it");
+    let mut left: Vec<_> = stage.topic("order").read().await.into_values().flatten().collect();
+    left.sort_by_key(|record| record.event.position);
+    assert_eq!(left.len(), 60);
+    assert_eq!(left[0].event.position.0, 101);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn topics_keep_all_for_ever_whatever_the_broker_does() {
     let stage = Stage::new().await;
     let _relay = stage.relay().await;

@@ -8,12 +8,13 @@ mod jwt;
 pub mod keys;
 mod verify;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use jwt::Refusal;
 pub(crate) use jwt::TokenVerifier;
 use poem::http::{HeaderMap, header};
 use subtle::ConstantTimeEq;
+use tokio::time::sleep;
 use uuid::Uuid;
 pub(crate) use verify::KeyVerifier;
 
@@ -116,6 +117,18 @@ impl Authenticator {
             Self::Jwt(verifier) => return verifier.verify(key).await.map_err(Problem::from),
         };
         caller.ok_or_else(|| refuse("The key is unknown, expired or revoked."))
+    }
+
+    /// Returns when the caller with these headers is refused paths of this role: it looks every `interval`. Where it cannot
+    /// look, the answer stays what it was.
+    pub(crate) async fn outlived(&self, headers: &HeaderMap, role: Role, interval: Duration) {
+        loop {
+            sleep(interval).await;
+            let admitted = self.identify(headers).await.and_then(|caller| caller.must_be(role));
+            if admitted.is_err_and(|problem| problem.kind.status < 500) {
+                return;
+            }
+        }
     }
 }
 

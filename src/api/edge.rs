@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 use super::{
     Core,
-    auth::{Authenticator, Caller, Role},
+    auth::{Caller, Role},
     cors::Cors,
     drain, headers,
     problem::{Problem, kind},
@@ -39,7 +39,6 @@ const SAFE_HEADERS: [(HeaderName, &str); 5] = [
 pub(crate) struct Edge<E> {
     pub(crate) routes: E,
     pub(crate) core: Arc<Core>,
-    pub(crate) authenticator: Authenticator,
     pub(crate) rates: Rates,
     pub(crate) limits: config::Api,
     pub(crate) cors: Cors,
@@ -103,7 +102,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             let CorrelationId(correlation_id) =
                 request.data::<CorrelationId>().expect("the caller put it there").clone();
             let step = Step::start("authenticate", &correlation_id);
-            let identified = self.authenticator.identify(request.headers()).await;
+            let identified = self.core.authenticator.identify(request.headers()).await;
             drop(step);
             let caller = self.rates.check(identified, request.remote_addr())?;
             caller.must_be(role)?;

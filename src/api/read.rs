@@ -61,7 +61,7 @@ impl Read {
         let read = self.core.read_models.get(read_model, key, self.freshness).await;
         let answer = match read {
             // A key that cannot be one names nothing.
-            Err(read_model::Error::BadParameter { .. }) => return Err(absent()),
+            Err(read_model::Error::BadParameters(_)) => return Err(absent()),
             answer => answer?,
         };
         let headers = moment(&answer);
@@ -77,7 +77,8 @@ impl Read {
 
     /// A page of rows, as the query asks.
     pub(crate) async fn page<T>(self, read_model: &str) -> Result<Page<T>, Problem> {
-        let query = self.list_query()?;
+        let parameters = self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let query = ListQuery::parse(parameters);
         let answer = self.core.read_models.list(read_model, &query, self.freshness).await?;
         let headers = moment(&answer);
         let page = answer.value;
@@ -94,21 +95,6 @@ impl Read {
         let answer = self.core.read_models.query(read_model, query, &parameters, self.freshness).await?;
         let headers = moment(&answer).collect();
         Ok(Page(Answered { json: page_json(&answer.value, None), headers, shape: PhantomData }))
-    }
-
-    /// Every parameter is looked at alone first, so that all that are odd are told.
-    fn list_query(&self) -> Result<ListQuery, Problem> {
-        let parameters = || self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let faults: Vec<_> = parameters()
-            .filter_map(|parameter| match ListQuery::parse([parameter]) {
-                Err(read_model::Error::BadParameter { name, detail }) => Some(Fault::query(&name, detail)),
-                _ => None,
-            })
-            .collect();
-        if !faults.is_empty() {
-            return Err(Problem::invalid(faults));
-        }
-        Ok(ListQuery::parse(parameters())?)
     }
 }
 
@@ -217,7 +203,9 @@ impl From<read_model::Error> for Problem {
             Error::Unknown(_) | Error::UnknownQuery(_) => {
                 Self::not_found(format!("{}.", capitalised(&error)))
             }
-            Error::BadParameter { name, detail } => Self::invalid(vec![Fault::query(&name, detail)]),
+            Error::BadParameters(bad) => {
+                Self::invalid(bad.into_iter().map(|bad| Fault::query(&bad.name, bad.detail)).collect())
+            }
             Error::NoAnswer(_) | Error::TooManyRows(_) => {
                 Self::new(kind::VALIDATION_FAILED, format!("{}.", capitalised(&error)))
             }

@@ -3,11 +3,11 @@
 //! A command that was taken and not finished, because its process died or the log was away, is due again after its lease, a
 //! bounded number of times. Doing it twice is harmless: its id is appended once.
 
-use std::sync::Arc;
+use std::{panic::resume_unwind, sync::Arc};
 
-use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -135,27 +135,47 @@ fn prepare(accepted: Accepted) -> Result<Prepared, Error> {
     Ok(Prepared { command_id, stream_id, fingerprint, request })
 }
 
-/// Carries accepted commands out until shutdown; those in hand are finished.
+/// Carries accepted commands out until shutdown; those in hand are finished. A slow one keeps its own place alone.
 pub async fn run(commands: Commands, shutdown: CancellationToken) {
     let deps = commands.0;
-    let most = deps.config.background_concurrency;
+    let mut in_hand = JoinSet::new();
+    // Whether as many were due as there was room for, so that more may be.
+    let mut may_be_more = true;
     while !shutdown.is_cancelled() {
-        let taken = match deps.rows.take(most as i32, deps.config.background_lease).await {
-            Ok(taken) => taken,
-            Err(error) => {
-                warn!(%error, "accepted commands cannot be taken; trying again");
-                vec![]
-            }
-        };
-        let full = taken.len() == most;
-        stream::iter(taken).for_each_concurrent(most, |accepted| deps.work_off(accepted)).await;
-        if !full {
-            tokio::select! {
-                () = deps.accepted.notified() => {}
-                () = tokio::time::sleep(deps.config.background_poll_interval) => {}
-                () = shutdown.cancelled() => {}
+        while let Some(done) = in_hand.try_join_next() {
+            finished(done);
+        }
+        let room = deps.config.background_concurrency - in_hand.len();
+        if may_be_more && room > 0 {
+            let taken = match deps.rows.take(room as i32, deps.config.background_lease).await {
+                Ok(taken) => taken,
+                Err(error) => {
+                    warn!(%error, "accepted commands cannot be taken; trying again");
+                    vec![]
+                }
+            };
+            may_be_more = taken.len() == room;
+            for accepted in taken {
+                let deps = deps.clone();
+                in_hand.spawn(async move { deps.work_off(accepted).await });
             }
         }
+        tokio::select! {
+            Some(done) = in_hand.join_next() => finished(done),
+            () = deps.accepted.notified() => may_be_more = true,
+            () = tokio::time::sleep(deps.config.background_poll_interval) => may_be_more = true,
+            () = shutdown.cancelled() => {}
+        }
+    }
+    while let Some(done) = in_hand.join_next().await {
+        finished(done);
+    }
+}
+
+/// A command that panics ends this part, as if it had been carried out here.
+fn finished(done: Result<(), JoinError>) {
+    if let Err(error) = done {
+        resume_unwind(error.into_panic());
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Audit {
     pub statement_timeout: Duration,
     /// Event streams served at once by one process; one more is refused as overloaded.
     pub listeners_max: usize,
-    /// A comment is sent to a listener so often, which shows both sides that the other is there.
+    /// A comment is sent to a listener so often, which shows both sides that the other is there; and its key is looked at.
     pub heartbeat: Duration,
     /// A listener that takes nothing for so long is cut off.
     pub listener_patience: Duration,

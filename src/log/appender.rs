@@ -16,6 +16,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout},
 };
+use tokio_postgres::error::SqlState;
 use tracing::{error, warn};
 use uuid::Uuid;
 
@@ -360,12 +361,23 @@ fn told_of(sent: &Sent) -> Vec<Uuid> {
 fn unknown(met: Unsettled) -> Result<String, Error> {
     match met {
         Unsettled::Unflushed(reason) => Ok(reason),
+        Unsettled::Failed(error) if is_met_by_a_twin(&error) => Ok(describe(&error)),
         Unsettled::Failed(error) => match error.failure() {
             Failure::Data => Err(Error::Refused(describe(&error))),
             Failure::Fatal => Err(Error::Database(describe(&error))),
             Failure::Transient => Ok(describe(&error)),
         },
     }
+}
+
+/// Whether a twin was accepted, which takes no lock, between the look for one and the insert: sent again, it is found.
+fn is_met_by_a_twin(error: &postgres::Error) -> bool {
+    let postgres::Error::Statement(error) = error else {
+        return false;
+    };
+    error
+        .as_db_error()
+        .is_some_and(|said| *said.code() == SqlState::UNIQUE_VIOLATION && said.table() == Some("commands"))
 }
 
 /// An error with its cause: the client's own texts leave the server's message out.

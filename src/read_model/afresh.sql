@@ -1,3 +1,2 @@
--- A transaction in the place of one in which a statement failed.
-rollback;
-begin read only
+-- Ends a transaction in which a statement failed, so that each statement after it stands alone.
+rollback

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Row;
 
-use super::{Answer, Catalog, Error, cursor::Cursor, parameter::Given, snapshot::Snapshot};
+use super::{Answer, BadParameter, Catalog, Error, cursor::Cursor, parameter::Given, snapshot::Snapshot};
 use crate::{
     json::RawJson,
     projector::sql::{Identifier, fill},
@@ -22,6 +22,8 @@ pub struct ListQuery {
     pub sort: Vec<(String, bool)>,
     pub limit: usize,
     pub cursor: Option<String>,
+    /// What is odd whatever the read model; told with what it finds odd.
+    faults: Vec<BadParameter>,
 }
 
 /// A condition on a column.
@@ -76,22 +78,24 @@ impl Operator {
 
 impl ListQuery {
     /// Reads a request's parameters: `limit`, `cursor`, `sort=-a,b`, and filters `a=`, `a.gte=`, `a.gt=`, `a.lte=`,
-    /// `a.lt=`. Whether the columns may be used is for the generation to say.
-    pub fn parse<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Error> {
+    /// `a.lt=`. Whether they can be used is told by the read.
+    pub fn parse<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut query = Self { limit: LIMIT_DEFAULT, ..Self::default() };
         for (name, value) in parameters {
-            let bad = |detail: String| Error::BadParameter { name: name.to_owned(), detail };
             match name {
-                "limit" => {
-                    let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-                    query.limit = limit.ok_or_else(|| bad(format!("must be 1 to {LIMIT_MAX}")))?;
-                }
+                "limit" => match value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)) {
+                    Some(limit) => query.limit = limit,
+                    None => query.faults.push(BadParameter::new(name, format!("must be 1 to {LIMIT_MAX}"))),
+                },
                 "cursor" => query.cursor = Some(value.to_owned()),
                 "sort" => query.sort = value.split(',').map(sorted).collect(),
-                _ => query.filters.push(filter(name, value).ok_or_else(|| bad("is not known".into()))?),
+                _ => match filter(name, value) {
+                    Some(filter) => query.filters.push(filter),
+                    None => query.faults.push(BadParameter::new(name, "is not known")),
+                },
             }
         }
-        Ok(query)
+        query
     }
 }
 
@@ -117,17 +121,18 @@ fn filter(parameter: &str, value: &str) -> Option<Filter> {
 
 impl Snapshot<'_> {
     /// A page, of fewer rows than asked for where they come to `bytes_max`.
-    pub(super) async fn list(&self, query: &ListQuery, bytes_max: usize) -> Result<Answer<Page>, Error> {
+    pub(super) async fn list(self, query: &ListQuery, bytes_max: usize) -> Result<Answer<Page>, Error> {
         let catalog = self.catalog;
-        let order = Order::new(catalog, &query.sort)?;
+        let mut faults = query.faults.clone();
+        let order = Order::new(catalog, &query.sort, &mut faults);
         let text = order.text();
         let cursor = match &query.cursor {
-            Some(cursor) => {
+            Some(cursor) if faults.is_empty() => {
                 let cursor = Cursor::decode(cursor, &catalog.folder.name, catalog.generation, &text)?;
                 let whole = cursor.values.len() == order.columns.len();
                 Some(cursor).filter(|_| whole)
             }
-            None => None,
+            _ => None,
         };
         let mut given: Vec<Given<'_>> = Vec::new();
         let mut conditions = Vec::new();
@@ -137,11 +142,16 @@ impl Snapshot<'_> {
                     "is not a filter of this read model; there are: {}",
                     catalog.folder.filter.join(", ")
                 );
-                return Err(Error::BadParameter { name: filter.parameter.clone(), detail });
+                faults.push(BadParameter::new(&filter.parameter, detail));
+                continue;
             }
             given.push(Given::of(catalog, &filter.parameter, &filter.column, &filter.value));
             let column = Identifier::new(&filter.column);
             conditions.push(format!("r.{column} {} ${}", filter.operator.sql(), given.len()));
+        }
+        if !faults.is_empty() {
+            faults.extend(self.unreadable(&given).await?);
+            return Err(Error::BadParameters(faults));
         }
         if let Some(cursor) = &cursor {
             conditions.push(order.after(given.len()));
@@ -185,20 +195,18 @@ struct Order {
 }
 
 impl Order {
-    fn new(catalog: &Catalog, sort: &[(String, bool)]) -> Result<Self, Error> {
+    /// Adds what is odd about `sort` to `faults`.
+    fn new(catalog: &Catalog, sort: &[(String, bool)], faults: &mut Vec<BadParameter>) -> Self {
         let mut columns: Vec<(String, bool)> = Vec::new();
         for (column, descending) in sort {
             if !catalog.folder.sort.contains(column) {
                 let detail = format!("`{column}` is not among: {}", catalog.folder.sort.join(", "));
-                return Err(Error::BadParameter { name: "sort".into(), detail });
+                faults.push(BadParameter::new("sort", detail));
+            } else if columns.iter().any(|(before, _)| before == column) {
+                faults.push(BadParameter::new("sort", format!("`{column}` stands twice")));
+            } else {
+                columns.push((column.clone(), *descending));
             }
-            if columns.iter().any(|(before, _)| before == column) {
-                return Err(Error::BadParameter {
-                    name: "sort".into(),
-                    detail: format!("`{column}` stands twice"),
-                });
-            }
-            columns.push((column.clone(), *descending));
         }
         // In the direction of the last one, so that one index can serve them all.
         let descending = columns.last().is_some_and(|(_, descending)| *descending);
@@ -207,7 +215,7 @@ impl Order {
                 columns.push((column.clone(), descending));
             }
         }
-        Ok(Self { columns })
+        Self { columns }
     }
 
     fn text(&self) -> String {

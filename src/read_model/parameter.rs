@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use postgres_types::{Format, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::GenericClient;
 
-use super::{Catalog, Error};
+use super::{BadParameter, Catalog, Error};
 use crate::postgres::{self, Failure};
 
 const READ: &str = include_str!("parameter.sql");
@@ -62,7 +62,21 @@ pub(super) fn split<'g>(given: &'g [Given<'_>]) -> (Vec<Type>, Vec<&'g (dyn ToSq
     given.iter().map(|given| (given.wire.clone(), &given.value as &(dyn ToSql + Sync))).unzip()
 }
 
-/// Tells which value Postgres cannot read, after a statement failed; where it can read them all, that they are nothing to
+/// The values that Postgres cannot read as what they are declared as. One that fails must not spoil the next: in no
+/// transaction.
+pub(super) async fn unreadable(client: &impl GenericClient, given: &[Given<'_>]) -> Vec<BadParameter> {
+    let mut faults = Vec::new();
+    for parameter in given {
+        let read = client.query_typed(READ, &[(&parameter.value, parameter.wire.clone())]).await;
+        if read.is_err_and(|error| postgres::classify(&error) == Failure::Data) {
+            let detail = format!("is not a valid {}", parameter.wire.name());
+            faults.push(BadParameter::new(parameter.name, detail));
+        }
+    }
+    faults
+}
+
+/// Tells which values Postgres cannot read, after a statement failed; where it can read them all, that they are nothing to
 /// compute with. Asks on the connection on which it failed: where all fail at once there is no other.
 pub(super) async fn blame(
     client: &impl GenericClient,
@@ -72,12 +86,9 @@ pub(super) async fn blame(
     if postgres::classify(&failed) != Failure::Data {
         return failed.into();
     }
-    for parameter in given {
-        let read = client.query_typed(READ, &[(&parameter.value, parameter.wire.clone())]).await;
-        if read.is_err_and(|error| postgres::classify(&error) == Failure::Data) {
-            let detail = format!("is not a valid {}", parameter.wire.name());
-            return Error::BadParameter { name: parameter.name.to_owned(), detail };
-        }
+    let faults = unreadable(client, given).await;
+    if !faults.is_empty() {
+        return Error::BadParameters(faults);
     }
     match failed.as_db_error() {
         Some(said) if given.iter().any(|parameter| parameter.value.0.is_some()) => {

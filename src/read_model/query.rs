@@ -3,7 +3,7 @@
 use tokio_postgres::types::Type;
 
 use super::{
-    Answer, Error,
+    Answer, BadParameter, Error,
     parameter::{Given, Text},
     snapshot::Snapshot,
 };
@@ -14,33 +14,36 @@ const SEARCH_PATH: &str = include_str!("search_path.sql");
 
 impl Snapshot<'_> {
     pub(super) async fn query(
-        &self,
+        self,
         name: &str,
         parameters: &[(String, String)],
         rows_max: usize,
     ) -> Result<Answer<Vec<RawJson>>, Error> {
         let query = self.catalog.folder.queries.get(name);
         let query = query.ok_or_else(|| Error::UnknownQuery(name.to_owned()))?;
-        let bad = |name: &str, detail: &str| Error::BadParameter { name: name.into(), detail: detail.into() };
+        let mut faults = Vec::new();
         for (index, (name, _)) in parameters.iter().enumerate() {
             if !query.parameters.iter().any(|declared| declared.name == *name) {
-                return Err(bad(name, "is not a parameter of this query"));
-            }
-            if parameters[..index].iter().any(|(before, _)| before == name) {
-                return Err(bad(name, "is given twice"));
+                faults.push(BadParameter::new(name, "is not a parameter of this query"));
+            } else if parameters[..index].iter().any(|(before, _)| before == name) {
+                faults.push(BadParameter::new(name, "is given twice"));
             }
         }
         let mut given = Vec::with_capacity(query.parameters.len());
         for declared in &query.parameters {
             let value = parameters.iter().find(|(name, _)| *name == declared.name).map(|(_, value)| &**value);
             if value.is_none() && declared.required {
-                return Err(bad(&declared.name, "is missing"));
+                faults.push(BadParameter::new(&declared.name, "is missing"));
             }
             given.push(Given {
                 name: &declared.name,
                 value: Text(value),
                 wire: declared.parameter_type.wire(),
             });
+        }
+        if !faults.is_empty() {
+            faults.extend(self.unreadable(&given).await?);
+            return Err(Error::BadParameters(faults));
         }
         let path = format!("{}, pg_temp", self.catalog.schema);
         self.transaction.query_typed(SEARCH_PATH, &[(&path, Type::TEXT)]).await?;

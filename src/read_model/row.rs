@@ -4,7 +4,7 @@ use deadpool_postgres::Pool;
 use tokio_postgres::error::SqlState;
 
 use super::{
-    Answer, Error,
+    Answer, BadParameter, Error,
     parameter::{Given, blame, split},
     snapshot::{Moment, OPEN, Stale},
     wait::Reached,
@@ -29,7 +29,7 @@ pub(super) async fn get(
     let columns = &catalog.folder.key;
     if key.len() != columns.len() {
         let detail = format!("has {} parts, the key of this read model has {}", key.len(), columns.len());
-        return Err(Error::BadParameter { name: "key".into(), detail });
+        return Err(Error::BadParameters(vec![BadParameter::new("key", detail)]));
     }
     // The first parameter is the read model's name.
     let conditions =
@@ -60,7 +60,7 @@ pub(super) async fn get(
 /// Whether this is what a generation says that is not live any more.
 pub(super) fn may_be_stale(error: &Error) -> bool {
     match error {
-        Error::BadParameter { .. } => true,
+        Error::BadParameters(_) => true,
         Error::Database(postgres::Error::Statement(error)) => {
             error.code() == Some(&SqlState::UNDEFINED_TABLE)
         }

@@ -6,8 +6,8 @@ use deadpool_postgres::{Object, Transaction};
 use tokio_postgres::{IsolationLevel, Row};
 
 use super::{
-    Answer, Catalog, Error,
-    parameter::{Given, blame, split},
+    Answer, BadParameter, Catalog, Error,
+    parameter::{Given, blame, split, unreadable},
     relay::complete_to,
     wait::{Reached, are_reached},
 };
@@ -106,5 +106,11 @@ impl<'c> Snapshot<'c> {
                 Err(blame(&*self.transaction, given, error).await)
             }
         }
+    }
+
+    /// Ends the snapshot, and tells which values are not what they are declared as.
+    pub(super) async fn unreadable(self, given: &[Given<'_>]) -> Result<Vec<BadParameter>, Error> {
+        self.transaction.batch_execute(AFRESH).await?;
+        Ok(unreadable(&*self.transaction, given).await)
     }
 }

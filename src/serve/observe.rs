@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::pools::Pools;
 use crate::{
     log::{Appender, LogReader},
     projector,
@@ -60,8 +61,7 @@ fn describe() {
 /// What is looked at.
 pub(super) struct Watched {
     pub(super) metrics: PrometheusHandle,
-    /// Of the log's database.
-    pub(super) log: Pool,
+    pub(super) pools: Pools,
     /// In a process that takes commands.
     pub(super) appender: Option<Appender>,
     pub(super) has_relay: bool,
@@ -80,16 +80,19 @@ pub(super) async fn run(watched: Watched, shutdown: CancellationToken) {
 }
 
 async fn look(watched: &Watched) {
-    let status = watched.log.status();
-    let idle = status.available as f64;
-    metrics::gauge!("annals_pool_connections", "pool" => "log", "state" => "idle").set(idle);
-    metrics::gauge!("annals_pool_connections", "pool" => "log", "state" => "busy")
-        .set(status.size as f64 - idle);
-    metrics::gauge!("annals_pool_waiting", "pool" => "log").set(status.waiting as f64);
+    for (part, pool) in watched.pools.all() {
+        let status = pool.status();
+        let idle = status.available as f64;
+        metrics::gauge!("annals_pool_connections", "pool" => part, "state" => "idle").set(idle);
+        metrics::gauge!("annals_pool_connections", "pool" => part, "state" => "busy")
+            .set(status.size as f64 - idle);
+        metrics::gauge!("annals_pool_waiting", "pool" => part).set(status.waiting as f64);
+    }
     if let Some(appender) = &watched.appender {
         metrics::gauge!("annals_append_queue_requests").set(appender.queued() as f64);
     }
-    match LogReader::new(watched.log.clone()).lag().await {
+    let (log, read) = &watched.projections;
+    match log.lag().await {
         Ok(lag) => {
             metrics::gauge!("annals_log_head").set(lag.head.0 as f64);
             if watched.has_relay {
@@ -98,7 +101,6 @@ async fn look(watched: &Watched) {
         }
         Err(error) => debug!(%error, "the log does not tell how far the relay is behind"),
     }
-    let (log, read) = &watched.projections;
     match projector::lags(log, read).await {
         Ok(lags) => lags.into_iter().for_each(|(projection, lag)| {
             metrics::gauge!("annals_projection_lag_events", "projection" => projection.clone())

@@ -263,7 +263,7 @@ async fn an_answer_s_position_is_how_far_the_read_model_is_complete() {
     let config = stage.database.config(&[("read_relay_age_max_ms", "1")]);
     let (log, sent, progress) = (stage.database.reader(), Some(Sent::default()), Progress::new([]));
     let models = ReadModels::new(&config.databases, log, sent, progress, config.reads).expect("a pool");
-    let list = ListQuery { limit: 1, ..ListQuery::default() };
+    let list = ListQuery::parse([("limit", "1")]);
     until("the position is the head", async || {
         let answer = models.list("counters", &list, Freshness::default()).await.expect("an answer");
         assert!(answer.position <= head);

@@ -197,7 +197,7 @@ async fn readers_always_get_one_whole_generation() {
         tokio::spawn(async move {
             let mut seen = [0, 0];
             while !ended.load(Ordering::Relaxed) {
-                let query = ListQuery::parse([("limit", "500")]).expect("a query");
+                let query = ListQuery::parse([("limit", "500")]);
                 let answer = models.list("counters", &query, Freshness::default()).await.expect("an answer");
                 let rows =
                     answer.value.items.iter().map(|row| row.parse::<serde_json::Value>().expect("JSON"));

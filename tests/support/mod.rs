@@ -236,11 +236,21 @@ impl Database {
 
     /// The same with other aggregates than the program's.
     pub async fn commands_of(&self, registry: Registry, settings: &[(&str, &str)]) -> Commands {
+        self.commands_by(registry, self.reader(), settings).await
+    }
+
+    /// The same, reading the log through this reader.
+    pub async fn commands_by(
+        &self,
+        registry: Registry,
+        reader: LogReader,
+        settings: &[(&str, &str)],
+    ) -> Commands {
         let config = self.config(settings);
         let (appender, _) = self.appender(settings);
         Commands::new(
             std::sync::Arc::new(registry),
-            self.reader(),
+            reader,
             appender,
             CommandLog::new(self.pool()),
             self.identity().await,

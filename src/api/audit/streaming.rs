@@ -9,7 +9,7 @@ use poem_openapi::OperationId;
 
 use super::core;
 use crate::{
-    api::{parameters::Parameters, problem::Problem},
+    api::{auth::Role, parameters::Parameters, problem::Problem},
     audit::Format,
     log::Position,
 };
@@ -32,6 +32,12 @@ pub(super) async fn listen(request: &Request) -> poem::Result<Response> {
     }
     parameters.finish()?;
     let events = core.audit.listen(filter, Position(after), core.draining.clone()).map_err(Problem::from)?;
+    let (admitting, headers) = (core.clone(), request.headers().clone());
+    let outlived = async move {
+        let interval = admitting.audit.heartbeat();
+        admitting.authenticator.outlived(&headers, Role::Auditor, interval).await;
+    };
+    let events = events.take_until(Box::pin(outlived));
     let body = Body::from_bytes_stream(events.map(Ok::<_, std::io::Error>));
     let response = Response::builder().content_type("text/event-stream").header(UNBUFFERED.0, UNBUFFERED.1);
     Ok(named("listenToAuditEvents", response.body(body)))

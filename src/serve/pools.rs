@@ -1,0 +1,55 @@
+//! The pools of connections of this process, each by the part it is for.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use deadpool_postgres::Pool;
+use secrecy::SecretString;
+
+use crate::{
+    config::Databases,
+    postgres::{self, Error},
+};
+
+/// Makes pools, and knows them all. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Pools(Arc<Shared>);
+
+struct Shared {
+    databases: Databases,
+    all: Mutex<Vec<(&'static str, Pool)>>,
+}
+
+impl Pools {
+    pub(super) fn new(databases: &Databases) -> Self {
+        Self(Arc::new(Shared { databases: databases.clone(), all: Mutex::default() }))
+    }
+
+    /// A pool of its own for one part.
+    pub(super) fn open(&self, part: &'static str, url: &SecretString) -> Result<Pool, Error> {
+        Ok(self.add(part, postgres::pool(url, &self.0.databases)?))
+    }
+
+    /// A few connections of the writer for one part alone, with an end to each statement.
+    pub(super) fn few(
+        &self,
+        part: &'static str,
+        pool_size: usize,
+        time_max: Duration,
+    ) -> Result<Pool, Error> {
+        let databases = Databases { pool_size, ..self.0.databases.clone() };
+        Ok(self.add(part, postgres::bounded_pool(&databases.writer, &databases, time_max, "")?))
+    }
+
+    /// Counts a pool that was made elsewhere among them.
+    pub(super) fn add(&self, part: &'static str, pool: Pool) -> Pool {
+        self.0.all.lock().unwrap_or_else(PoisonError::into_inner).push((part, pool.clone()));
+        pool
+    }
+
+    pub(super) fn all(&self) -> Vec<(&'static str, Pool)> {
+        self.0.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
