@@ -200,7 +200,9 @@ impl Admin {
             let events = self.log.after(at, Some(&types), EVENTS_PER_STEP, BYTES_PER_STEP).await?;
             for event in &events {
                 match self.make_true(event, true).await {
-                    Err(Error::Database(error)) => return Err(error.into()),
+                    Err(Error::Database(error) | Error::Rebuild(rebuild::Error::Database(error))) => {
+                        return Err(error.into());
+                    }
                     // What cannot be done (any more) was told to who asked for it.
                     Err(error) => {
                         warn!(position = event.position.0, %error, "an admin's action has no effect")
@@ -229,6 +231,10 @@ impl Admin {
             }
             AdminEvent::ActionRequested { action, .. } if again && action != Action::Rebuild => {}
             AdminEvent::ActionRequested { action, projection, rebuild_id, options } => {
+                // Refused then for the one that was under way, it is not begun after that one's end.
+                if again && rebuild::is_since(&self.read, &projection, event.recorded_at).await? {
+                    return Ok(None);
+                }
                 return self.act_on(action, &projection, rebuild_id.unwrap_or_default(), options).await;
             }
             // Whoever asked for it carries it out, and says what came of it.

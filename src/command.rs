@@ -17,7 +17,10 @@ use std::{future::Future, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 use tracing::{Instrument, debug};
 use uuid::Uuid;
 
@@ -225,7 +228,7 @@ impl Commands {
 
     /// What became of a command of this principal; `None` where there is no such.
     pub async fn find(&self, command_id: Uuid, principal: &str) -> Result<Option<Answer>, Error> {
-        let record = self.0.rows.find(command_id).await?;
+        let record = self.0.in_time(self.0.rows.find(command_id)).await?;
         match record.filter(|record| record.principal == principal) {
             Some(record) => Ok(Some(self.0.placed(answer(record)?).await?)),
             None => Ok(None),
@@ -280,8 +283,21 @@ impl Deps {
             return Ok(answer);
         }
         let before = Version(answer.version.0 - 1);
-        let last = self.reader.stream(&answer.stream, before, 1).await?.events.into_iter().next();
+        let last = self.in_time(self.reader.stream(&answer.stream, before, 1)).await?;
+        let last = last.events.into_iter().next();
         Ok(Answer { position: last.map(|last| last.position), ..answer })
+    }
+
+    /// What the log's database answers in time. On a connection that stands, though nothing comes over it any more, one
+    /// would wait for ever, and with it everybody who waits for the same aggregate: it is left, with those at rest.
+    async fn in_time<T, E: From<postgres::Error>>(
+        &self,
+        asking: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        timeout(self.config.database_timeout, asking).await.unwrap_or_else(|_| {
+            self.reader.give_up_connections();
+            Err(postgres::Error::Silent.into())
+        })
     }
 
     /// Loads, decides and appends.

@@ -21,7 +21,9 @@ use rdkafka::{
 pub use record::{Malformed, Record, decode, headers, source};
 use secrecy::ExposeSecret;
 pub use tails::{Tail, TailError, read_tails};
-pub use topics::{Topic, TopicError, delete_topics, ensure_exchange, ensure_topics, forgets};
+pub use topics::{
+    Topic, TopicError, delete_topics, ensure_exchange, ensure_topics, forgets, make_topics_anew,
+};
 use tracing::debug;
 use uuid::Uuid;
 

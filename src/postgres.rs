@@ -32,6 +32,10 @@ pub enum Error {
         "`sslmode={0}` in the database URL is none of disable, allow, prefer, require, verify-ca and verify-full"
     )]
     SslMode(String),
+    #[error(
+        "`sslmode={0}` is too weak for `sslrootcert=system` in the database URL: leave it out, or make it verify-full"
+    )]
+    SystemAuthorities(String),
     #[error(transparent)]
     Tls(#[from] tls::Error),
     #[error("no connection to the database: {}", refused(.0))]
@@ -97,7 +101,12 @@ impl Error {
                 Failure::Fatal
             }
             Self::Connect(_) | Self::Silent => Failure::Transient,
-            Self::NoUrl | Self::Url(_) | Self::SslMode(_) | Self::Tls(_) | Self::Pool(_) => Failure::Fatal,
+            Self::NoUrl
+            | Self::Url(_)
+            | Self::SslMode(_)
+            | Self::SystemAuthorities(_)
+            | Self::Tls(_)
+            | Self::Pool(_) => Failure::Fatal,
         }
     }
 }

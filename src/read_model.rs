@@ -80,6 +80,8 @@ pub enum Error {
     NoAnswer(String),
     #[error("the query gives more than {0} rows: ask for fewer by its parameters")]
     TooManyRows(usize),
+    #[error("the query gives more than {0} bytes: ask for fewer rows by its parameters")]
+    TooManyBytes(usize),
     #[error("the query took too long")]
     TooSlow,
     #[error(transparent)]
@@ -201,6 +203,8 @@ impl ReadModels {
         query: &ListQuery,
         freshness: Freshness,
     ) -> Result<Answer<Page>, Error> {
+        // Nobody waits for what is refused.
+        let freshness = if query.faults.is_empty() { freshness } else { Freshness::default() };
         loop {
             let reached = self.reach(name, freshness).await?;
             let (own, query) = (self.clone(), query.clone());
@@ -234,7 +238,8 @@ impl ReadModels {
                 let mut client = own.0.client().await?;
                 match own.open(&mut client, &reached).await? {
                     Some(snapshot) => {
-                        let most = own.0.limits.query_rows_max;
+                        let limits = &own.0.limits;
+                        let most = (limits.query_rows_max, limits.page_bytes_max);
                         Ok(Some(snapshot.query(&query, &parameters, most).await?))
                     }
                     None => Ok(None),
@@ -290,8 +295,16 @@ impl ReadModels {
         self.0.catalogs.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
+    fn forget(&self, name: &str) {
+        self.0.catalogs.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// The live generation, as it is now.
     async fn load(&self, name: &str) -> Result<Arc<Catalog>, Error> {
+        // No read model has such a name, and Postgres takes no such text.
+        if name.contains('\0') {
+            return Err(Error::Unknown(name.to_owned()));
+        }
         let Some(catalog) = Catalog::load(&self.0.read, name).await? else {
             // Its folder is there: the first worker is about to make it.
             let known = self.0.progress.has(name);

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 pub use compare::{Comparison, SetApart, TableComparison};
-use deadpool_postgres::{Pool, Transaction};
+use deadpool_postgres::Pool;
 pub use run::run;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
@@ -29,9 +29,9 @@ use crate::{
 const START: &str = include_str!("rebuild/start.sql");
 const LIVE: &str = include_str!("rebuild/live.sql");
 const GET: &str = include_str!("rebuild/get.sql");
+const IS_SINCE: &str = include_str!("rebuild/is_since.sql");
 const LIST: &str = include_str!("rebuild/list.sql");
 const CHANGE: &str = include_str!("rebuild/change.sql");
-const HOLD: &str = include_str!("rebuild/hold.sql");
 const SWAP: &str = include_str!("rebuild/swap.sql");
 const ROLLBACK: &str = include_str!("rebuild/rollback.sql");
 const ESTIMATE: &str = include_str!("rebuild/estimate.sql");
@@ -226,10 +226,18 @@ pub async fn start(
     match client.query_opt(START, &parameters).await {
         Ok(row) => Ok(Rebuild::of(&row.ok_or_else(unknown)?)),
         Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {
-            Err(Error::AlreadyRunning(projection.to_owned()))
+            // Of its own id, where somebody else began it on the same request.
+            let own = client.query_opt(GET, &[&id]).await?;
+            own.as_ref().map(Rebuild::of).ok_or_else(|| Error::AlreadyRunning(projection.to_owned()))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a rebuild of a projection was under way at or after a time.
+pub async fn is_since(read: &Pool, projection: &str, time: DateTime<Utc>) -> Result<bool, Error> {
+    let client = read.get().await.map_err(postgres::Error::from)?;
+    Ok(client.query_one(IS_SINCE, &[&projection, &time]).await?.get(0))
 }
 
 /// What a rebuild would take; makes nothing.
@@ -288,7 +296,7 @@ pub async fn swap(read: &Pool, id: Uuid) -> Result<Rebuild, Error> {
     let known = get(read, id).await?;
     let mut client = read.get().await.map_err(postgres::Error::from)?;
     let transaction = client.transaction().await?;
-    hold(&transaction, &known.projection).await?;
+    generation::hold(&transaction, &known.projection).await?;
     let swapped = transaction.query_opt(SWAP, &[&id]).await?;
     transaction.commit().await?;
     let now = get(read, id).await?;
@@ -299,7 +307,7 @@ pub async fn swap(read: &Pool, id: Uuid) -> Result<Rebuild, Error> {
 pub async fn rollback(read: &Pool, projection: &str) -> Result<i32, Error> {
     let mut client = read.get().await.map_err(postgres::Error::from)?;
     let transaction = client.transaction().await?;
-    hold(&transaction, projection).await?;
+    generation::hold(&transaction, projection).await?;
     let generation = transaction.query_opt(ROLLBACK, &[&projection]).await?;
     transaction.commit().await?;
     Ok(generation.ok_or(Error::NothingToGoBackTo)?.get(0))
@@ -315,11 +323,4 @@ async fn change(read: &Pool, id: Uuid, from: &[State], to: State) -> Result<Rebu
         Some(row) => Ok(Rebuild::of(&row)),
         None => Err(Error::NotNow(get(read, id).await?.state)),
     }
-}
-
-/// Nobody folds and nobody changes the generations of a projection until the transaction ends.
-async fn hold(transaction: &Transaction<'_>, projection: &str) -> Result<(), tokio_postgres::Error> {
-    generation::lock(transaction, projection).await?;
-    transaction.execute(HOLD, &[&projection]).await?;
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+use annals::{domain::admin::Action, rebuild};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use support::{
@@ -131,6 +132,42 @@ async fn what_a_dead_process_left_undone_is_done() {
         keys.iter().any(|key| key.id == answer.stream.id)
     })
     .await;
+    ending.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_was_refused_is_not_begun_when_the_other_one_has_ended() {
+    let database = Database::new().await;
+    let server = Server::start(&database, &[]).await;
+    server.create_order().await;
+    let pool = database.pool();
+    let first = Uuid::now_v7();
+    let begin = || rebuild::start(&pool, first, "orders", None, rebuild::Options::default());
+    until("there is something to rebuild", || async { begin().await.is_ok() }).await;
+    // Noted while that one was under way, as by somebody who came at the same moment.
+    let request = |id: Uuid| {
+        let body =
+            json!({"action": Action::Rebuild, "projection": "orders", "rebuild_id": id, "options": {}});
+        support::request("admin.act", Some(Uuid::now_v7()), body)
+    };
+    let commands = database.commands(&[]).await;
+    commands.execute(request(Uuid::now_v7())).await.expect("noted");
+    rebuild::cancel(&pool, first).await.expect("cancelled");
+    let admin = annals::admin::Admin::new(
+        commands.clone(),
+        pool.clone(),
+        pool.clone(),
+        vec![],
+        &database.config(&[]),
+    );
+    let ending = tokio_util::sync::CancellationToken::new();
+    tokio::spawn(admin.run(ending.clone()));
+    // Behind it, so that it was looked at.
+    let later = Uuid::now_v7();
+    commands.execute(request(later)).await.expect("noted");
+    until("the later one is begun", || async { rebuild::get(&pool, later).await.is_ok() }).await;
+    let begun = rebuild::list(&pool, Some("orders"), None, 10).await.expect("listed");
+    assert_eq!(begun.iter().map(|rebuild| rebuild.id).collect::<Vec<_>>(), [later, first]);
     ending.cancel();
 }
 

@@ -9,6 +9,8 @@ use std::{
 
 use rdkafka::{
     ClientConfig,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
 };
@@ -341,4 +343,21 @@ async fn a_topic_that_is_not_taken_from_is_told() {
         topic["status"] == "degraded" && topic["detail"].is_string()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_deleted_is_made_again_and_taken_from() {
+    let stage = Stage::new().await;
+    let _server = stage.serve(&[]);
+    stage.topics_are_there().await;
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", kafka_brokers()).create().expect("an admin client");
+    let deleted = admin.delete_topics(&[&stage.commands()], &AdminOptions::new()).await.expect("answered");
+    assert!(deleted[0].is_ok(), "{deleted:?}");
+    until("it is gone", || async {
+        let found = stage.sender.client().fetch_metadata(None, SENT_WITHIN).expect("metadata");
+        !found.topics().iter().any(|topic| topic.name() == stage.commands())
+    })
+    .await;
+    stage.topics_are_there().await;
 }

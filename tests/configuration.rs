@@ -102,6 +102,18 @@ async fn every_fault_is_told_before_anything_starts() {
     }
 }
 
+#[tokio::test]
+async fn a_faulty_file_is_told_without_what_stands_in_it() {
+    let database = Database::empty().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("annals.toml");
+    std::fs::write(&file, format!("pool_size = 8\nreader_url = postgres://u:{SECRET}@h/d\n"))
+        .expect("written");
+    let (code, said) = Process::fail(&database, &["config", "--config", file.to_str().expect("UTF-8")], &[]);
+    assert!(code == Some(2) && said.contains("line 2: "), "{said}");
+    assert!(!said.contains(SECRET), "{said}");
+}
+
 #[test]
 fn what_belongs_to_kafka_is_known_without_it() {
     let settings = [("database_url", "postgres://u@h/d"), ("kafka_replication", "3")];

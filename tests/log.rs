@@ -112,6 +112,9 @@ async fn a_reading_that_its_bytes_cut_short_says_so() {
         }
     }
     assert_eq!((at, readings), (Position(1_000), 3));
+    // Few are no reason to take more bytes than asked for.
+    let few = reader.between(Position(0), Position(1_000), None, 10, 3_000).await.expect("read");
+    assert_eq!((few.events.len(), few.more), (2, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -311,6 +311,14 @@ async fn named_queries_take_typed_parameters() {
     );
     assert_eq!(values(&search("%_").await.expect("rows").value, "name"), [r#""50%_off""#]);
     assert!(matches!(search("e").await, Err(Error::TooManyRows(2))), "three; none is left out in silence");
+    let (small, mut last) = (Stage::new(true, &[("read_page_bytes_max", "1024")]).await, now);
+    for _ in 0..9 {
+        let data = format!(r#"{{"name":"{}"}}"#, "tea".repeat(8));
+        let append = append_to(Uuid::now_v7(), Expected::NoStream, &[("project.created", &data)]);
+        last = fresh(small.appender.append(append).await.expect("appended"));
+    }
+    let large = small.models.query("projects", "search", &[("text", "tea")], last).await;
+    assert!(matches!(large, Err(Error::TooManyBytes(1_024))), "{large:?}");
     let missing = stage.models.query("projects", "search", &[], now).await;
     assert!(matches!(missing, Err(Error::BadParameters(bad)) if bad[0].name == "text"));
     let unknown = stage.models.query("projects", "teas", &[], now).await;

@@ -133,3 +133,54 @@ async fn the_command_line_tells_and_mends() {
     support::until("the topic is the log again", || async { !stage.compare().await[0].is_wrong() }).await;
     stage.assert_topic_is_log("order").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_at_the_end_alone_costs_no_topic() {
+    let stage = Stage::new().await;
+    let relay = stage.relay().await;
+    stage.append_orders(60).await;
+    stage.relayed(60).await;
+    relay.shut_down().await;
+    let topic = stage.topic("order");
+    let records = topic.read().await;
+    topic.delete().await;
+    topic.create_with(&[("min.insync.replicas", "1"), ("segment.ms", "7200000")]).await;
+    let kept = records[&0].len() / 2;
+    topic.write(0, records[&0].iter().take(kept)).await;
+    let lacking = (60 - kept) as u64;
+    let compared = &stage.compare().await[0];
+    assert_eq!((compared.missing.count, compared.behind), (lacking, lacking));
+    assert!(compared.missing.first.is_sorted());
+    assert!(compared.is_wrong() && !compared.is_beyond_repair());
+
+    let settings = [("kafka_brokers", &*support::kafka_brokers()), ("topic_prefix", &*stage.prefix)];
+    let report = Process::run(&stage.database, &["relay", "reconcile", "--json"], &settings);
+    let report: Value = report.parse().expect("JSON");
+    assert_eq!(report["sent_again"], json!([]));
+    assert_eq!(topic.read().await[&0].len(), kept, "it was left as it is");
+    let _relay = stage.relay().await;
+    support::until("the relay sent the rest", || async { !stage.compare().await[0].is_wrong() }).await;
+    stage.assert_topic_is_log("order").await;
+    // Where it has to be made again, it has the settings that its owner gave it.
+    stage.send_again("order").await;
+    support::until("the topic is the log again", || async { !stage.compare().await[0].is_wrong() }).await;
+    stage.assert_topic_is_log("order").await;
+    assert_eq!(topic.settings().await.get("segment.ms").map(String::as_str), Some("7200000"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_topic_was_to_forget_is_not_missing() {
+    let stage = Stage::new().await;
+    let topic = stage.topic("order");
+    topic.create_with(&[("retention.ms", "3600000")]).await;
+    let _relay = stage.relay().await;
+    stage.append_orders(60).await;
+    stage.relayed(60).await;
+    topic.empty().await;
+    let compared = &stage.compare().await[0];
+    assert_eq!((compared.missing.count, compared.forgotten), (0, 60));
+    stage.append_orders(40).await;
+    stage.relayed(100).await;
+    let compared = &stage.compare().await[0];
+    assert_eq!((compared.missing.count, compared.forgotten, compared.events), (0, 60, 100));
+}

@@ -38,7 +38,7 @@ pub struct Reconciling {
 #[derive(Debug, Default, serde::Serialize)]
 pub struct Reconciled {
     pub topics: Vec<Comparison>,
-    /// Topics that were deleted for the relay to send them again.
+    /// Topics that were made again, empty, for the relay to send all of them.
     pub sent_again: Vec<String>,
 }
 
@@ -106,9 +106,10 @@ impl Reconciling {
         progress: impl FnMut(Position, Position) + Send + 'static,
     ) -> Result<Reconciled, Error> {
         let topics = reconcile::compare(&self.admin.log, &self.kafka, &self.admin.relay, progress).await?;
-        let wrong = topics.iter().filter(|comparison| !self.dry_run && comparison.is_wrong());
-        let sent_again: Vec<String> = wrong.map(|comparison| comparison.topic.clone()).collect();
-        if !sent_again.is_empty() {
+        let beyond = topics.iter().filter(|topic| !self.dry_run && topic.is_beyond_repair());
+        let sent_again: Vec<String> = beyond.map(|comparison| comparison.topic.clone()).collect();
+        // What topics lack at their ends the relay sends by itself, when it begins.
+        if !self.dry_run && topics.iter().any(Comparison::is_wrong) {
             reconcile::send_again(&self.kafka, &self.admin.writer, sent_again.clone()).await?;
         }
         Ok(Reconciled { topics, sent_again })

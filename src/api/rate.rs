@@ -1,7 +1,7 @@
 //! How often callers may come: good ones by their principal, failing ones by the address they come from.
 //!
-//! A good key is never refused for what others behind the same address (a proxy) do: keys have 256 random bits, so the
-//! limit on failures is there to spare the database, not to hinder guessing. The invariant: memory is bounded.
+//! A good key is never refused for what others behind the same address (a proxy) do: keys have 256 random bits, so the limit
+//! on failures is there to have a client with a wrong key slow down, not to hinder guessing. The invariant: memory is bounded.
 //! Who was forgotten begins with a full allowance.
 
 use std::{hash::Hash, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};

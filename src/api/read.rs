@@ -206,7 +206,7 @@ impl From<read_model::Error> for Problem {
             Error::BadParameters(bad) => {
                 Self::invalid(bad.into_iter().map(|bad| Fault::query(&bad.name, bad.detail)).collect())
             }
-            Error::NoAnswer(_) | Error::TooManyRows(_) => {
+            Error::NoAnswer(_) | Error::TooManyRows(_) | Error::TooManyBytes(_) => {
                 Self::new(kind::VALIDATION_FAILED, format!("{}.", capitalised(&error)))
             }
             Error::BadCursor(_) => Self::new(kind::MALFORMED, format!("{}.", capitalised(&error))),

@@ -9,9 +9,14 @@ use jsonschema::{
     Draft, Validator,
     error::{TypeKind, ValidationError, ValidationErrorKind as Kind},
 };
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::aggregate::Violation;
+
+const NUL: &str = "must not hold the character NUL";
+const NUMBER_DIGITS_MAX: u32 = 64;
+const LONG_NUMBER: &str =
+    "must be a number of at most 64 digits, written with an exponent of -64 to 64 or none";
 
 /// The command schemas of a document, compiled once.
 pub struct Schemas {
@@ -55,7 +60,7 @@ impl Schemas {
     pub fn validate(&self, schema: &str, body: &mut Value) -> Vec<Violation> {
         drop_blanks(body);
         let mut violations = BTreeMap::new();
-        find_nul(body, &mut String::new(), &mut violations);
+        find_unfit(body, &mut String::new(), &mut violations);
         if let Some(schema) = self.by_name.get(schema) {
             for error in schema.validator.iter_errors(body) {
                 let violation = violation(&error);
@@ -84,31 +89,43 @@ fn drop_blanks(value: &mut Value) {
     }
 }
 
-/// Postgres stores no NUL, not even escaped.
-fn find_nul(value: &Value, pointer: &mut String, violations: &mut BTreeMap<String, Violation>) {
-    let mut descend = |token: &str, inner: &Value| {
+/// Finds what no schema forbids and nothing here can take: NUL, which Postgres does not store, not even escaped; and numbers
+/// that are too long to compute with. The validator would do that exactly, for minutes in one body, so 0 takes their places.
+fn find_unfit(value: &mut Value, pointer: &mut String, violations: &mut BTreeMap<String, Violation>) {
+    let mut descend = |token: &str, inner: &mut Value| {
         let length = pointer.len();
         pointer.push('/');
         pointer.push_str(&escape(token));
         if token.contains('\0') {
-            note_nul(pointer, violations);
+            note(pointer, NUL, violations);
         }
-        find_nul(inner, pointer, violations);
+        find_unfit(inner, pointer, violations);
         pointer.truncate(length);
     };
     match value {
-        Value::String(text) if text.contains('\0') => note_nul(pointer, violations),
+        Value::String(text) if text.contains('\0') => note(pointer, NUL, violations),
+        Value::Number(number) if is_too_long(number) => {
+            note(pointer, LONG_NUMBER, violations);
+            *value = 0.into();
+        }
         Value::Array(items) => {
             (0..).zip(items).for_each(|(index, item)| descend(&i32::to_string(&index), item))
         }
-        Value::Object(members) => members.iter().for_each(|(name, member)| descend(name, member)),
+        Value::Object(members) => members.iter_mut().for_each(|(name, member)| descend(name, member)),
         _ => {}
     }
 }
 
-fn note_nul(pointer: &str, violations: &mut BTreeMap<String, Violation>) {
-    let violation = Violation::at(pointer, "must not hold the character NUL");
-    violations.insert(pointer.to_owned(), violation);
+/// Whether a number has more than [`NUMBER_DIGITS_MAX`] characters as written, or as many places before or behind its point.
+fn is_too_long(number: &Number) -> bool {
+    let text = number.as_str();
+    let exponent = text.split_once(['e', 'E']).map_or("0", |(_, exponent)| exponent);
+    let is_small = exponent.parse().is_ok_and(|exponent: i32| exponent.unsigned_abs() <= NUMBER_DIGITS_MAX);
+    text.len() > NUMBER_DIGITS_MAX as usize || !is_small
+}
+
+fn note(pointer: &str, detail: &str, violations: &mut BTreeMap<String, Violation>) {
+    violations.insert(pointer.to_owned(), Violation::at(pointer, detail));
 }
 
 /// A name as part of a JSON Pointer (RFC 6901).
@@ -204,6 +221,24 @@ mod tests {
             ["0.30000000000000004", "1.000000000000000000001", "1e400", "-0.01", "1000.01", "1e-400", "\"1\""]
         {
             assert_eq!(total(odd).len(), 1, "{odd}");
+        }
+    }
+
+    #[test]
+    fn numbers_too_long_to_compute_with_are_refused_before_anything_computes_with_them() {
+        let many = vec![r#"{"quantity":1e-9998}"#; 20_000].join(",");
+        let found = faults(&format!(r#"{{"customer":"a","items":[{many}],"total":1E+2147483648}}"#));
+        assert_eq!(found.len(), 20_001);
+        assert!(found.iter().all(|fault| fault.ends_with(LONG_NUMBER)), "{:?}", found[0]);
+        for (number, is_long) in [
+            ("1e64", false),
+            ("-1E-64", false),
+            ("1e65", true),
+            ("1e-99999999999", true),
+            (&"9".repeat(64), false),
+            (&"9".repeat(65), true),
+        ] {
+            assert_eq!(is_too_long(&serde_json::from_str(number).unwrap()), is_long, "{number}");
         }
     }
 

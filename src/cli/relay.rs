@@ -85,7 +85,7 @@ async fn reconcile(config: &Config, dry_run: bool, json: bool) -> anyhow::Result
     }
     reconciled.topics.iter().for_each(show);
     if !reconciled.sent_again.is_empty() {
-        println!("deleted, and sent again by the relay: {}", reconciled.sent_again.join(", "));
+        println!("made again, and sent by the relay: {}", reconciled.sent_again.join(", "));
     }
     Ok(())
 }
@@ -103,9 +103,10 @@ fn bar() -> impl FnMut(annals::log::Position, annals::log::Position) + Send + 's
 }
 
 fn show(comparison: &Comparison) {
-    let Comparison { topic, events, missing, foreign, repeated, .. } = comparison;
+    let Comparison { topic, events, missing, behind, forgotten, foreign, repeated, .. } = comparison;
     println!(
-        "{topic}: {events} events, {} missing, {} foreign, {} repeated",
+        "{topic}: {events} events, {} missing ({behind} at the end, which the relay sends), {forgotten} forgotten, {} foreign, \
+         {} repeated",
         missing.count, foreign.count, repeated.count
     );
     for (kind, positions) in [("missing", missing), ("foreign", foreign), ("repeated", repeated)] {

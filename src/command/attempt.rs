@@ -184,12 +184,13 @@ impl<'a> Attempt<'a> {
             return Ok(Known { state: self.aggregate.initial(), version: Version(0), last: None, reading });
         }
         let _step = self.step("load");
-        let mut known = self.deps.nearest(self.aggregate, &self.stream, reading).await?;
+        let mut known = self.deps.in_time(self.deps.nearest(self.aggregate, &self.stream, reading)).await?;
         let snapshot = known.version;
         // Most aggregates have few; then it is one round trip.
         let mut events_max = FIRST_EVENTS_MAX.min(self.deps.config.load_events_max);
         loop {
-            let page = self.deps.reader.stream(&self.stream, known.version, events_max).await?;
+            let reading = self.deps.reader.stream(&self.stream, known.version, events_max);
+            let page = self.deps.in_time(reading).await?;
             let Events { events, more } = page;
             events_max = self.deps.config.load_events_max;
             let mut data = events.iter().map(|event| (&*event.event_type, event.schema_version, &event.data));

@@ -3,7 +3,7 @@
 //! A command that was taken and not finished, because its process died or the log was away, is due again after its lease, a
 //! bounded number of times. Doing it twice is harmless: its id is appended once.
 
-use std::{panic::resume_unwind, sync::Arc};
+use std::{collections::HashSet, panic::resume_unwind, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -60,7 +60,7 @@ impl Deps {
             request: RawJson::of(&kept),
             attempts: 0,
         };
-        match self.rows.accept(&accepted, &stream).await? {
+        match self.in_time(self.rows.accept(&accepted, &stream)).await? {
             Acceptance::Duplicate(record) => answer(*record),
             Acceptance::FingerprintMismatch => Err(Error::KeyReused),
             Acceptance::Accepted => {
@@ -78,18 +78,26 @@ impl Deps {
         }
     }
 
-    async fn work_off(&self, accepted: Accepted) {
+    /// Returns the command's id.
+    async fn work_off(&self, accepted: Accepted) -> Uuid {
         let (command_id, attempts) = (accepted.command_id, accepted.attempts);
-        let error = match prepare(accepted) {
-            Ok(prepared) => match self.carry_out(&prepared).await {
-                Ok(_) => return,
-                Err(error) => error,
-            },
-            Err(error) => error,
+        let carried_out = match prepare(accepted) {
+            Ok(prepared) => self.carry_out(&prepared).await,
+            Err(error) => Err(error),
         };
+        if let Err(error) = carried_out {
+            self.note_failure(command_id, attempts, error).await;
+        }
+        command_id
+    }
+
+    async fn note_failure(&self, command_id: Uuid, attempts: i32, error: Error) {
+        if is_no_try(&error) {
+            warn!(%command_id, attempts, %error, "an accepted command has to wait; it will be tried again");
+            return self.give_back(command_id).await;
+        }
         let is_final = matches!(error, Error::VersionMismatch { .. } | Error::KeyReused);
-        // A newer server may know what this one does not.
-        if is_no_try(&error) || !is_final && attempts < self.config.background_attempts_max {
+        if !is_final && attempts < self.config.background_attempts_max {
             warn!(%command_id, attempts, %error, "an accepted command failed; it will be tried again");
             return;
         }
@@ -99,17 +107,26 @@ impl Deps {
             Error::Conflict { attempts } => Failure::Conflict { attempts },
             _ => Failure::Broken,
         };
-        if let Err(error) = self.rows.fail(command_id, &RawJson::of(&failure)).await {
+        if let Err(error) = self.in_time(self.rows.fail(command_id, &RawJson::of(&failure))).await {
             warn!(%command_id, %error, "it could not be marked as failed; it will be tried again");
+        }
+    }
+
+    /// Has a taking not count as an attempt.
+    async fn give_back(&self, command_id: Uuid) {
+        if let Err(error) = self.in_time(self.rows.give_back(command_id)).await {
+            warn!(%command_id, %error, "the taking counts as an attempt");
         }
     }
 }
 
-/// Whether this failure does not count as an attempt: the log is away or busy, or only a newer program can read the stream.
+/// Whether this failure does not count as an attempt: the log is away or busy, or only a newer program knows the command or
+/// can read the stream.
 fn is_no_try(error: &Error) -> bool {
     match error {
         Error::Database(error) => error.failure() == postgres::Failure::Transient,
         Error::Log(error) => matches!(error, log::Error::Overloaded | log::Error::Unknown(_)),
+        Error::UnknownCommand(_) => true,
         Error::Unreadable(error) => matches!(error, DecodeError::Newer { .. } | DecodeError::Unknown { .. }),
         _ => false,
     }
@@ -138,16 +155,17 @@ fn prepare(accepted: Accepted) -> Result<Prepared, Error> {
 /// Carries accepted commands out until shutdown; those in hand are finished. A slow one keeps its own place alone.
 pub async fn run(commands: Commands, shutdown: CancellationToken) {
     let deps = commands.0;
-    let mut in_hand = JoinSet::new();
+    let (mut working, mut in_hand) = (JoinSet::new(), HashSet::new());
     // Whether as many were due as there was room for, so that more may be.
     let mut may_be_more = true;
     while !shutdown.is_cancelled() {
-        while let Some(done) = in_hand.try_join_next() {
-            finished(done);
+        while let Some(done) = working.try_join_next() {
+            in_hand.remove(&finished(done));
         }
-        let room = deps.config.background_concurrency - in_hand.len();
+        let room = deps.config.background_concurrency - working.len();
         if may_be_more && room > 0 {
-            let taken = match deps.rows.take(room as i32, deps.config.background_lease).await {
+            let taking = deps.rows.take(room as i32, deps.config.background_lease);
+            let taken = match deps.in_time(taking).await {
                 Ok(taken) => taken,
                 Err(error) => {
                     warn!(%error, "accepted commands cannot be taken; trying again");
@@ -156,27 +174,30 @@ pub async fn run(commands: Commands, shutdown: CancellationToken) {
             };
             may_be_more = taken.len() == room;
             for accepted in taken {
-                let deps = deps.clone();
-                in_hand.spawn(async move { deps.work_off(accepted).await });
+                if in_hand.insert(accepted.command_id) {
+                    let deps = deps.clone();
+                    working.spawn(async move { deps.work_off(accepted).await });
+                } else {
+                    // A slow one, due again; to have taken it keeps others away from it.
+                    deps.give_back(accepted.command_id).await;
+                }
             }
         }
         tokio::select! {
-            Some(done) = in_hand.join_next() => finished(done),
+            Some(done) = working.join_next() => drop(in_hand.remove(&finished(done))),
             () = deps.accepted.notified() => may_be_more = true,
             () = tokio::time::sleep(deps.config.background_poll_interval) => may_be_more = true,
             () = shutdown.cancelled() => {}
         }
     }
-    while let Some(done) = in_hand.join_next().await {
+    while let Some(done) = working.join_next().await {
         finished(done);
     }
 }
 
-/// A command that panics ends this part, as if it had been carried out here.
-fn finished(done: Result<(), JoinError>) {
-    if let Err(error) = done {
-        resume_unwind(error.into_panic());
-    }
+/// The command that was worked on. One that panics ends this part, as if it had been carried out here.
+fn finished(done: Result<Uuid, JoinError>) -> Uuid {
+    done.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
 
 /// Deletes answers that were kept long enough, in small steps, until shutdown.
@@ -187,7 +208,7 @@ pub async fn clean(commands: Commands, shutdown: CancellationToken) {
     while shutdown.run_until_cancelled(interval.tick()).await.is_some() {
         let mut deleted = 0;
         loop {
-            match deps.rows.clean(keep, most).await {
+            match deps.in_time(deps.rows.clean(keep, most)).await {
                 Ok(step) => {
                     deleted += step;
                     if step < most || shutdown.is_cancelled() {

@@ -10,6 +10,7 @@ mod record;
 mod replies;
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, HashMap},
     mem,
     sync::Arc,
@@ -21,7 +22,10 @@ use futures_util::{StreamExt, stream};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
-    error::{KafkaError, KafkaResult},
+    error::{
+        KafkaError, KafkaResult,
+        RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition},
+    },
     message::{Message, OwnedMessage},
 };
 use tokio::{
@@ -49,6 +53,8 @@ use replies::Replies;
 const POLL: Duration = Duration::from_millis(100);
 /// How long the thread waits for commands in hand before it takes care of its membership again.
 const STALL: Duration = Duration::from_secs(1);
+/// How long brokers may take to say that they are there.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// First wait between tries.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 
@@ -117,6 +123,8 @@ struct Session {
     consumer: BaseConsumer<Quiet>,
     replies: Replies,
     runtime: Handle,
+    /// Whether brokers seemed to be gone, and were not found since.
+    is_in_doubt: Cell<bool>,
 }
 
 /// What carrying out needs.
@@ -156,7 +164,8 @@ impl Session {
         let replies = Replies::new(kafka, replies, kafka::source(deps.log_id))?;
         deps.status.send_replace(Status::default());
         let work = Arc::new(Work { deps, limits, stop });
-        Ok(Self { work, consumer, replies, runtime: Handle::current() })
+        let (runtime, is_in_doubt) = (Handle::current(), Cell::new(false));
+        Ok(Self { work, consumer, replies, runtime, is_in_doubt })
     }
 
     fn run(&self) -> Result<(), Failure> {
@@ -164,6 +173,7 @@ impl Session {
         while !self.work.stop.is_cancelled() {
             let batch = self.gather(mem::take(&mut early))?;
             if batch.is_empty() {
+                self.ask();
                 continue;
             }
             let Some(answered) = self.carry_out(batch, &mut early)? else {
@@ -192,11 +202,35 @@ impl Session {
             None => Ok(None),
             Some(Ok(record)) => Ok(Some(record.detach())),
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => Err(error),
+            // The next session makes it again.
+            Some(Err(error @ KafkaError::MessageConsumption(UnknownTopic | UnknownTopicOrPartition))) => {
+                Err(error)
+            }
             Some(Err(error)) => {
+                self.is_in_doubt.set(true);
                 debug!(%error, "the command topic is not read; it goes on by itself");
                 Ok(None)
             }
         }
+    }
+
+    /// Asks brokers that seem to be gone whether they are, and says so.
+    fn ask(&self) {
+        if !self.is_in_doubt.get() {
+            return;
+        }
+        let stopped = match self.consumer.fetch_metadata(None, ANSWER_TIMEOUT) {
+            Ok(_) => None,
+            Err(error) => Some(format!("Kafka does not answer: {error}")),
+        };
+        self.is_in_doubt.set(stopped.is_some());
+        self.work.deps.status.send_if_modified(|status| {
+            let is_news = status.stopped.is_some() != stopped.is_some();
+            if is_news {
+                status.stopped = stopped;
+            }
+            is_news
+        });
     }
 
     /// Waits for the commands; where that takes long, keeps the membership of the group meanwhile. `None`: the program

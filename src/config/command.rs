@@ -18,6 +18,8 @@ pub struct Command {
     pub snapshot_events: i64,
     /// Events read per round trip when an aggregate is rebuilt.
     pub load_events_max: usize,
+    /// How long the log's database may take for an answer, appends apart.
+    pub database_timeout: Duration,
     /// Accepted commands carried out at once by one process.
     pub background_concurrency: usize,
     /// How often an accepted command is tried before it is given up.
@@ -56,6 +58,7 @@ pub(super) fn command(from: &mut Sources) -> Command {
         cache_aggregates_max: from.ranged("command_cache_aggregates_max", 100_000, 0..=10_000_000),
         snapshot_events: from.ranged("command_snapshot_events", 0, 0..=1_000_000),
         load_events_max: from.ranged("command_load_events_max", 1_000, 1..=100_000),
+        database_timeout: from.millis("command_database_timeout_ms", 30_000, 100..=600_000),
         background_concurrency: from.ranged("command_background_concurrency", 64, 1..=10_000),
         background_attempts_max: from.ranged("command_background_attempts_max", 10, 1..=1_000),
         background_lease: from.millis("command_background_lease_ms", 10_000, 100..=600_000),

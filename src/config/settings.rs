@@ -67,6 +67,15 @@ pub struct Sources {
     faults: Vec<Fault>,
 }
 
+/// What is wrong with a text, and where; never the line itself, which may hold a secret.
+fn told(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before {
+        Some(before) => format!("line {}: {}", before.matches('\n').count() + 1, error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
 impl Sources {
     /// Reads the file, the environment and the flags, later ones winning.
     pub fn read(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Result<Self, Faults> {
@@ -109,8 +118,9 @@ impl Sources {
         };
         let text = std::fs::read_to_string(&path)
             .map_err(|error| fault(format!("{} cannot be read: {error}", path.display())))?;
-        let table: toml::Table =
-            text.parse().map_err(|error| fault(format!("{} is not TOML: {error}", path.display())))?;
+        let table: toml::Table = text
+            .parse()
+            .map_err(|error| fault(format!("{} is not TOML: {}", path.display(), told(&error, &text))))?;
         for (name, value) in table {
             let value = match value {
                 toml::Value::String(text) => text,

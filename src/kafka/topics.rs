@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::{
     admin::{
-        AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
-        TopicReplication,
+        AdminClient, AdminOptions, ConfigResource, ConfigSource, NewTopic, OwnedResourceSpecifier,
+        ResourceSpecifier, TopicReplication,
     },
     error::{KafkaError, RDKafkaErrorCode},
     metadata::Metadata,
@@ -147,6 +147,74 @@ pub fn delete_topics(kafka: &config::Kafka, names: &[String]) -> Result<Vec<Stri
     }
 }
 
+/// Deletes those topics that are there and makes them again, empty, with what their owners had set for them. Blocks; to be
+/// called within a runtime.
+pub fn make_topics_anew(kafka: &config::Kafka, names: &[String]) -> Result<(), TopicError> {
+    let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
+    let before = metadata(&admin, kafka)?;
+    let there: Vec<&str> =
+        names.iter().map(String::as_str).filter(|name| partitions(&before, name).is_some()).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    let kept: Vec<Kept> = settings(&admin, kafka, &there)?
+        .into_iter()
+        .filter_map(|settings| Kept::of(&before, settings))
+        .collect();
+    delete_topics(kafka, names)?;
+    let options = AdminOptions::new().operation_timeout(Some(kafka.request_timeout));
+    let deadline = Instant::now() + kafka.request_timeout;
+    for kept in &kept {
+        let topic = &kept.topic.name;
+        loop {
+            let made = Handle::current().block_on(admin.create_topics([&kept.wanted()], &options))?;
+            match made.into_iter().next() {
+                // Kafka goes on deleting for a moment, or the relay was faster.
+                Some(Err((_, code)))
+                    if partitions(&metadata(&admin, kafka)?, topic).is_none()
+                        && Instant::now() > deadline =>
+                {
+                    return Err(TopicError::Create { topic: topic.clone(), code });
+                }
+                Some(Err(_)) if partitions(&metadata(&admin, kafka)?, topic).is_none() => {
+                    std::thread::sleep(SHOW_INTERVAL);
+                }
+                _ => break,
+            }
+        }
+    }
+    wait_until_shown(&admin, kafka, &kept.iter().map(|kept| &kept.topic).collect::<Vec<_>>())
+}
+
+/// What a topic's owner made of it.
+struct Kept {
+    topic: Topic,
+    replication: i32,
+    settings: Vec<(String, String)>,
+}
+
+impl Kept {
+    fn of(metadata: &Metadata, found: ConfigResource) -> Option<Self> {
+        let OwnedResourceSpecifier::Topic(name) = found.specifier else {
+            return None;
+        };
+        let shown = metadata.topics().iter().find(|topic| topic.name() == name)?;
+        let replicas = shown.partitions().iter().map(|partition| partition.replicas().len() as i32);
+        let own = found.entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
+        Some(Self {
+            replication: replicas.max()?,
+            topic: Topic { name, partitions: shown.partitions().len() as i32 },
+            settings: own.filter_map(|entry| Some((entry.name, entry.value?))).collect(),
+        })
+    }
+
+    fn wanted(&self) -> NewTopic<'_> {
+        let Topic { name, partitions } = &self.topic;
+        let topic = NewTopic::new(name, *partitions, TopicReplication::Fixed(self.replication));
+        self.settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
+    }
+}
+
 /// All topics' metadata: asking for one by name could make it, with the broker's number of partitions.
 fn metadata(admin: &AdminClient<Quiet>, kafka: &config::Kafka) -> Result<Metadata, KafkaError> {
     admin.inner().fetch_metadata(None, kafka.request_timeout)
@@ -203,11 +271,16 @@ fn wait_until_shown(
     }
 }
 
-/// Whether a topic is to lose records by itself, as its settings are now. Blocks; to be called within a runtime.
+/// Whether a topic is to lose records by itself, as its settings are now; one that is not there is not. Blocks; to be called
+/// within a runtime.
 pub fn forgets(kafka: &config::Kafka, topic: &str) -> Result<bool, KafkaError> {
+    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
     let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
-    let settings = settings(&admin, kafka, &[topic])?;
-    Ok(settings.iter().any(|settings| limits(settings).next().is_some()))
+    match settings(&admin, kafka, &[topic]) {
+        Ok(settings) => Ok(settings.iter().any(|settings| limits(settings).next().is_some())),
+        Err(KafkaError::AdminOp(UnknownTopic | UnknownTopicOrPartition)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The settings of topics.

@@ -14,6 +14,7 @@ use crate::{json::RawJson, postgres};
 
 const ACCEPT: &str = include_str!("accept.sql");
 const TAKE: &str = include_str!("take_accepted.sql");
+const GIVE_BACK: &str = include_str!("give_back_accepted.sql");
 const FAIL: &str = include_str!("fail_accepted.sql");
 const CLEAN: &str = include_str!("clean_commands.sql");
 const READ: &str = include_str!("read_command.sql");
@@ -120,6 +121,14 @@ impl CommandLog {
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(FAIL).await?;
         client.execute(&statement, &[&command_id, answer]).await?;
+        Ok(())
+    }
+
+    /// Has the last taking of an accepted command not count as an attempt.
+    pub async fn give_back(&self, command_id: Uuid) -> Result<(), postgres::Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(GIVE_BACK).await?;
+        client.execute(&statement, &[&command_id]).await?;
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use std::{
 use deadpool_postgres::{Object, Pool};
 use futures_util::TryStreamExt;
 use tokio::sync::watch;
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Row, RowStream, types::ToSql};
 use uuid::Uuid;
 
 use super::{Event, Position, StreamId, Version};
@@ -319,8 +319,11 @@ async fn fetch(
 ) -> Result<(Vec<Event>, bool), postgres::Error> {
     let statement = client.prepare_cached(statement).await?;
     if events_max <= FETCH_EVENTS {
-        let rows = client.query(&statement, parameters).await?;
-        return Ok((rows.iter().map(event).collect(), rows.len() == events_max));
+        let mut events = Vec::new();
+        let rows = client.query_raw(&statement, parameters.iter().copied()).await?;
+        let bytes = take(rows, bytes_max, &mut events).await?;
+        let more = bytes >= bytes_max || events.len() == events_max;
+        return Ok((events, more));
     }
     let transaction = client.transaction().await?;
     let portal = transaction.bind(&statement, parameters).await?;
@@ -328,14 +331,8 @@ async fn fetch(
     let (mut bytes, mut wanted, mut more) = (0, FETCH_EVENTS, true);
     while wanted > 0 {
         let before = events.len();
-        let mut rows = pin!(transaction.query_portal_raw(&portal, wanted as i32).await?);
-        while bytes < bytes_max
-            && let Some(row) = rows.try_next().await?
-        {
-            let event = event(&row);
-            bytes += event.data.as_str().len();
-            events.push(event);
-        }
+        let rows = transaction.query_portal_raw(&portal, wanted as i32).await?;
+        bytes += take(rows, bytes_max - bytes, &mut events).await?;
         more = bytes >= bytes_max || events.len() - before == wanted;
         // Where less than one more seems to fit, nothing is asked for, though the limit is not met.
         let fitting = bytes_max.saturating_sub(bytes) / (bytes / events.len().max(1)).max(1);
@@ -344,6 +341,19 @@ async fn fetch(
     }
     transaction.commit().await?;
     Ok((events, more))
+}
+
+/// Takes events until they have `bytes_max` of data; returns how much they have.
+async fn take(rows: RowStream, bytes_max: usize, events: &mut Vec<Event>) -> Result<usize, postgres::Error> {
+    let (mut rows, mut bytes) = (pin!(rows), 0);
+    while bytes < bytes_max
+        && let Some(row) = rows.try_next().await?
+    {
+        let event = event(&row);
+        bytes += event.data.as_str().len();
+        events.push(event);
+    }
+    Ok(bytes)
 }
 
 /// An event of a row with these ten columns, in this order.

@@ -84,20 +84,25 @@ fn split(url: &str) -> Result<(String, Wanted), Error> {
     let place = url.find('@').unwrap_or(0);
     let end = url[place..].find('?').map_or(url.len(), |at| place + at);
     let (base, query) = (&url[..end], url[end..].trim_start_matches('?'));
-    let (mut rest, mut mode, mut authorities, mut own) = (Vec::new(), "prefer", None, (None, None));
+    let (mut rest, mut mode, mut authorities, mut own) = (Vec::new(), None, None, (None, None));
+    let mut is_system = false;
     let path = |file| Some(PathBuf::from(&*percent_decode_str(file).decode_utf8_lossy()));
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
-            Some(("sslmode", value)) => mode = value,
-            Some(("sslrootcert", "system")) => authorities = None,
-            Some(("sslrootcert", file)) => authorities = path(file),
+            Some(("sslmode", value)) => mode = Some(value),
+            Some(("sslrootcert", "system")) => (authorities, is_system) = (None, true),
+            Some(("sslrootcert", file)) => (authorities, is_system) = (path(file), false),
             Some(("sslcert", file)) => own.0 = path(file),
             Some(("sslkey", file)) => own.1 = path(file),
             _ => rest.push(parameter),
         }
     }
     let chain_if_named = if authorities.is_some() { Checks::Chain } else { Checks::Nothing };
-    let (mode, checks) = match mode {
+    let (mode, checks) = match mode.unwrap_or(if is_system { "verify-full" } else { "prefer" }) {
+        // Anybody can have a certificate of those authorities, for a name of their own.
+        weak @ ("disable" | "allow" | "prefer" | "require" | "verify-ca") if is_system => {
+            return Err(Error::SystemAuthorities(weak.to_owned()));
+        }
         "disable" => (SslMode::Disable, Checks::Nothing),
         "allow" | "prefer" => (SslMode::Prefer, chain_if_named),
         "require" => (SslMode::Require, chain_if_named),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use deadpool_postgres::Transaction;
 use futures_util::future::try_join;
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, SemaphorePermit, mpsc},
     task::JoinSet,
 };
 
@@ -92,8 +92,15 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(limits: &config::Projector) -> Self {
-        Self { scans: Scans::default(), folds: Arc::new(Semaphore::new(limits.rebuild_folds_max)) }
+    /// `connections`: how many there are for all; one is left for those who renew leases.
+    pub(crate) fn new(limits: &config::Projector, connections: usize) -> Self {
+        let most = limits.rebuild_folds_max.min(connections - 1).max(1);
+        Self { scans: Scans::default(), folds: Arc::new(Semaphore::new(most)) }
+    }
+
+    /// A turn at what holds a connection for long.
+    pub(crate) async fn turn(&self) -> SemaphorePermit<'_> {
+        self.folds.acquire().await.expect("nobody closes it")
     }
 }
 
@@ -204,12 +211,14 @@ impl Candidate {
         let (name, number) = (&self.folder().name, self.generations[0].number);
         let mut client = self.deps.read.get().await.map_err(postgres::Error::from)?;
         let mut transaction = client.transaction().await?;
-        generation::lock(&transaction, name).await?;
+        // Nobody folds meanwhile: a worker would begin with a stream type that has its first event now.
+        generation::hold(&transaction, name).await?;
         fold::begin(&transaction, name, &self.limits).await?;
         let partitions: Vec<Partition> = at.into_keys().collect();
         let whose = Whose { followers: true, candidate: Some(number) };
         checkpoint::lock_settled(&transaction, name, &partitions, whose).await?;
-        let live = live_checkpoints(&transaction, name).await?;
+        let mut live = live_checkpoints(&transaction, name).await?;
+        live.retain(|partition, _| stream_types.contains_key(&partition.stream_type));
         if !live.keys().all(|partition| partitions.contains(partition)) {
             return Ok(false);
         }
@@ -277,7 +286,9 @@ impl Candidate {
         let head = self.deps.reader.head().await?;
         checkpoint::ensure(&self.deps.read, name, number, self.deps.log_id, &stream_types).await?;
         let at = checkpoint::read(&self.deps.read, name, Some(number)).await?;
-        let at: Checkpoints = at.into_iter().map(|stored| (stored.partition, stored.position)).collect();
+        // Without those of stream types that nobody reads any more: a generation that did has gone since.
+        let at = at.into_iter().filter(|stored| stream_types.contains_key(&stored.partition.stream_type));
+        let at: Checkpoints = at.map(|stored| (stored.partition, stored.position)).collect();
         let least = live.values().min().copied().filter(|_| self.folder().order == Order::Global);
         let end = |partition: &Partition| match live.get(partition) {
             // Its workers are about to begin with it, before they go on with others.

@@ -29,7 +29,7 @@ use super::{
     batch::{Batch, Checkpoints, Chunk, Filled, Partition, Scope},
     checkpoint::{self, Passed, Whose},
     folder::{self, OnError},
-    generation::Generation,
+    generation::{self, Generation},
 };
 use crate::{
     aggregate::{DecodeError, Registry},
@@ -210,8 +210,11 @@ impl Fold<'_> {
     pub(super) async fn detach(&self, generation: i32, reason: &str) -> Result<(), postgres::Error> {
         let name = &self.generations[0].folder.name;
         error!(projection = name, generation, reason, "a generation is detached");
-        self.deps.read.get().await?.execute(DETACH, &[name, &generation, &reason]).await?;
-        Ok(())
+        let mut client = self.deps.read.get().await?;
+        let transaction = client.transaction().await?;
+        generation::hold(&transaction, name).await?;
+        transaction.execute(DETACH, &[name, &generation, &reason]).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Makes the transaction fit to fold and locks the partitions that it takes; `None` where others hold all of them, or

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{aggregate::Registry, json::RawJson, postgres};
 
+const HOLD: &str = include_str!("generation/hold.sql");
 const LOCK: &str = include_str!("generation/lock.sql");
 const FOLLOWING: &str = include_str!("generation/following.sql");
 const STORED: &str = include_str!("generation/stored.sql");
@@ -87,6 +88,16 @@ pub(crate) async fn lock(
     projection: &str,
 ) -> Result<(), tokio_postgres::Error> {
     transaction.execute(LOCK, &[&projection]).await?;
+    Ok(())
+}
+
+/// The same, while nobody folds it: for who changes which generations follow, or which one serves.
+pub(crate) async fn hold(
+    transaction: &Transaction<'_>,
+    projection: &str,
+) -> Result<(), tokio_postgres::Error> {
+    lock(transaction, projection).await?;
+    transaction.execute(HOLD, &[&projection]).await?;
     Ok(())
 }
 

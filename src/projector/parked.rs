@@ -168,6 +168,12 @@ impl Mender<'_> {
         checkpoint::lock_settled(&transaction, projection, std::slice::from_ref(&partition), whose).await?;
         // The live one is the first.
         let generations = generation::following(&transaction, projection).await?;
+        if let Some(event) = generations.iter().find_map(|generation| generation.newer_event(self.registry)) {
+            // In today's form the newer statements would write wrong rows.
+            return Err(Error::Refused(format!(
+                "a newer program's `{event}` is folded here; ask one of those"
+            )));
+        }
         let skipped = match (manner, generations.first()) {
             (Manner::Skip, Some(live)) => {
                 Some(*apart(&transaction, live, stream).await?.first().ok_or(Error::NotParked)?)

@@ -1,2 +1,3 @@
--- Ends a transaction in which a statement failed, so that each statement after it stands alone.
-rollback
+-- A transaction in the place of one in which a statement failed.
+rollback;
+begin read only

@@ -23,15 +23,18 @@ pub(super) struct Cursor {
     pub(super) values: Vec<String>,
 }
 
+fn refused(reason: &str) -> Error {
+    Error::BadCursor(reason.to_owned())
+}
+
 impl Cursor {
     pub(super) fn encode(&self) -> String {
         let json = serde_json::to_vec(self).expect("strings and numbers always serialize");
         URL_SAFE_NO_PAD.encode(json)
     }
 
-    /// Reads a cursor that has to continue this read model, generation and order.
-    pub(super) fn decode(text: &str, read_model: &str, generation: i32, sort: &str) -> Result<Self, Error> {
-        let refused = |reason: &str| Error::BadCursor(reason.to_owned());
+    /// Reads a cursor that has to continue this read model and generation.
+    pub(super) fn decode(text: &str, read_model: &str, generation: i32) -> Result<Self, Error> {
         let malformed = || refused("it is malformed");
         if text.len() > LENGTH_MAX {
             return Err(malformed());
@@ -44,9 +47,15 @@ impl Cursor {
         if cursor.generation != generation {
             return Err(refused("the read model was rebuilt since; begin again without a cursor"));
         }
-        if cursor.sort != sort {
-            return Err(refused("it is of another `sort`"));
-        }
         Ok(cursor)
+    }
+
+    /// Refuses one that has to continue another order than this, of so many columns.
+    pub(super) fn check_sort(&self, sort: &str, columns: usize) -> Result<(), Error> {
+        match (self.sort == sort, self.values.len() == columns) {
+            (true, true) => Ok(()),
+            (true, false) => Err(refused("it is malformed")),
+            (false, _) => Err(refused("it is of another `sort`")),
+        }
     }
 }

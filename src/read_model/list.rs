@@ -23,7 +23,7 @@ pub struct ListQuery {
     pub limit: usize,
     pub cursor: Option<String>,
     /// What is odd whatever the read model; told with what it finds odd.
-    faults: Vec<BadParameter>,
+    pub(super) faults: Vec<BadParameter>,
 }
 
 /// A condition on a column.
@@ -127,12 +127,8 @@ impl Snapshot<'_> {
         let order = Order::new(catalog, &query.sort, &mut faults);
         let text = order.text();
         let cursor = match &query.cursor {
-            Some(cursor) if faults.is_empty() => {
-                let cursor = Cursor::decode(cursor, &catalog.folder.name, catalog.generation, &text)?;
-                let whole = cursor.values.len() == order.columns.len();
-                Some(cursor).filter(|_| whole)
-            }
-            _ => None,
+            Some(cursor) => Some(Cursor::decode(cursor, &catalog.folder.name, catalog.generation)?),
+            None => None,
         };
         let mut given: Vec<Given<'_>> = Vec::new();
         let mut conditions = Vec::new();
@@ -154,6 +150,7 @@ impl Snapshot<'_> {
             return Err(Error::BadParameters(faults));
         }
         if let Some(cursor) = &cursor {
+            cursor.check_sort(&text, order.columns.len())?;
             conditions.push(order.after(given.len()));
             let values = order.columns.iter().zip(&cursor.values);
             given.extend(values.map(|((column, _), value)| Given::of(catalog, "cursor", column, value)));

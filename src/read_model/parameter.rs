@@ -62,18 +62,24 @@ pub(super) fn split<'g>(given: &'g [Given<'_>]) -> (Vec<Type>, Vec<&'g (dyn ToSq
     given.iter().map(|given| (given.wire.clone(), &given.value as &(dyn ToSql + Sync))).unzip()
 }
 
-/// The values that Postgres cannot read as what they are declared as. One that fails must not spoil the next: in no
-/// transaction.
-pub(super) async fn unreadable(client: &impl GenericClient, given: &[Given<'_>]) -> Vec<BadParameter> {
+/// The values that Postgres cannot read as what they are declared as. `afresh` has the client fit again where one failed.
+pub(super) async fn unreadable<C: GenericClient>(
+    client: &C,
+    given: &[Given<'_>],
+    afresh: Option<&str>,
+) -> Result<Vec<BadParameter>, tokio_postgres::Error> {
     let mut faults = Vec::new();
     for parameter in given {
         let read = client.query_typed(READ, &[(&parameter.value, parameter.wire.clone())]).await;
         if read.is_err_and(|error| postgres::classify(&error) == Failure::Data) {
             let detail = format!("is not a valid {}", parameter.wire.name());
             faults.push(BadParameter::new(parameter.name, detail));
+            if let Some(afresh) = afresh {
+                client.batch_execute(afresh).await?;
+            }
         }
     }
-    faults
+    Ok(faults)
 }
 
 /// Tells which values Postgres cannot read, after a statement failed; where it can read them all, that they are nothing to
@@ -81,14 +87,16 @@ pub(super) async fn unreadable(client: &impl GenericClient, given: &[Given<'_>])
 pub(super) async fn blame(
     client: &impl GenericClient,
     given: &[Given<'_>],
+    afresh: Option<&str>,
     failed: tokio_postgres::Error,
 ) -> Error {
     if postgres::classify(&failed) != Failure::Data {
         return failed.into();
     }
-    let faults = unreadable(client, given).await;
-    if !faults.is_empty() {
-        return Error::BadParameters(faults);
+    match unreadable(client, given, afresh).await {
+        Ok(faults) if !faults.is_empty() => return Error::BadParameters(faults),
+        Ok(_) => {}
+        Err(error) => return error.into(),
     }
     match failed.as_db_error() {
         Some(said) if given.iter().any(|parameter| parameter.value.0.is_some()) => {

@@ -17,7 +17,7 @@ impl Snapshot<'_> {
         self,
         name: &str,
         parameters: &[(String, String)],
-        rows_max: usize,
+        (rows_max, bytes_max): (usize, usize),
     ) -> Result<Answer<Vec<RawJson>>, Error> {
         let query = self.catalog.folder.queries.get(name);
         let query = query.ok_or_else(|| Error::UnknownQuery(name.to_owned()))?;
@@ -47,10 +47,21 @@ impl Snapshot<'_> {
         }
         let path = format!("{}, pg_temp", self.catalog.schema);
         self.transaction.query_typed(SEARCH_PATH, &[(&path, Type::TEXT)]).await?;
-        let sql = fill(QUERY, &[("limit", &(rows_max + 1).to_string()), ("query", &query.sql)]);
+        let sql = fill(
+            QUERY,
+            &[
+                ("limit", &(rows_max + 1).to_string()),
+                ("bytes", &bytes_max.to_string()),
+                ("query", &query.sql),
+            ],
+        );
         let rows = self.rows(&sql, &given).await?;
-        if rows.len() > rows_max {
+        let found = rows.first().map_or(0, |row| row.get::<_, i64>("$rows"));
+        if found > rows_max as i64 {
             return Err(Error::TooManyRows(rows_max));
+        }
+        if found > rows.len() as i64 {
+            return Err(Error::TooManyBytes(bytes_max));
         }
         Ok(self.answer(rows.iter().map(|row| row.get(0)).collect()))
     }

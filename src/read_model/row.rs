@@ -53,7 +53,7 @@ pub(super) async fn get(
     match client.query_opt(&statement, &values).await {
         Ok(None) => Ok(Err(Stale::Generation)),
         Ok(Some(row)) => Ok(Moment::of(&row, reached, relayed).map(|moment| moment.answer(row.get("row")))),
-        Err(error) => Err(blame(&**client, &given, error).await),
+        Err(error) => Err(blame(&**client, &given, None, error).await),
     }
 }
 

@@ -103,14 +103,13 @@ impl<'c> Snapshot<'c> {
             Ok(rows) => Ok(rows),
             Err(error) => {
                 self.transaction.batch_execute(AFRESH).await?;
-                Err(blame(&*self.transaction, given, error).await)
+                Err(blame(&*self.transaction, given, Some(AFRESH), error).await)
             }
         }
     }
 
-    /// Ends the snapshot, and tells which values are not what they are declared as.
+    /// Which values are not what they are declared as. Ends the snapshot.
     pub(super) async fn unreadable(self, given: &[Given<'_>]) -> Result<Vec<BadParameter>, Error> {
-        self.transaction.batch_execute(AFRESH).await?;
-        Ok(unreadable(&*self.transaction, given).await)
+        Ok(unreadable(&*self.transaction, given, Some(AFRESH)).await?)
     }
 }

@@ -57,7 +57,11 @@ impl ReadModels {
         };
         match timeout(wait.max(POLL), reaching).await {
             Ok(reached) => reached,
-            Err(_) => Err(Error::Behind),
+            Err(_) => {
+                // Perhaps for what another generation read, which is gone.
+                self.forget(name);
+                Err(Error::Behind)
+            }
         }
     }
 

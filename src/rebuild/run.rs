@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{Error, Rebuild, hold, steps};
+use super::{Error, Rebuild, steps};
 use crate::{
     config,
     json::RawJson,
@@ -22,6 +22,7 @@ use crate::{
     projector::{
         Deps, Folder,
         candidate::Shared,
+        generation,
         sql::{Identifier, fill},
     },
 };
@@ -51,7 +52,7 @@ pub(super) struct Carrier {
 
 /// Carries rebuilds on until the shutdown; begins those of folders that have a new version.
 pub async fn run(deps: Deps, folders: Vec<Folder>, limits: config::Projector, shutdown: CancellationToken) {
-    let shared = Shared::new(&limits);
+    let shared = Shared::new(&limits, deps.read.status().max_size);
     let carrier = Carrier { deps, limits, holder: Uuid::now_v7(), shared };
     shutdown.run_until_cancelled(carrier.work(&folders)).await;
     if let Err(error) = carrier.release().await {
@@ -197,7 +198,7 @@ impl Carrier {
 async fn drop_generations(pool: &Pool, projection: &str, keep: f64) -> Result<(), Error> {
     let mut client = pool.get().await.map_err(postgres::Error::from)?;
     let transaction = client.transaction().await?;
-    hold(&transaction, projection).await?;
+    generation::hold(&transaction, projection).await?;
     for row in transaction.query(FORGET_GENERATIONS, &[&projection, &keep]).await? {
         let schema: String = row.get(0);
         let sql = fill(DROP_SCHEMA, &[("schema", Identifier::new(&schema).as_str())]);

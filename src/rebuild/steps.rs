@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::{CHANGE, Rebuild, SWAP, State, Swap, compare, hold, run::Carrier};
+use super::{CHANGE, Rebuild, SWAP, State, Swap, compare, run::Carrier};
 use crate::{
     json::RawJson,
     postgres,
@@ -107,6 +107,7 @@ async fn make(carrier: &Carrier, rebuild: &Rebuild) -> Result<(), Error> {
 
 /// Makes the indexes. The rebuild's row is locked last: indexing is slow, and heartbeats, pause and cancel need the row.
 async fn index(carrier: &Carrier, rebuild: &Rebuild, candidate: &Candidate) -> Result<(), Error> {
+    let _turn = carrier.shared.turn().await;
     let mut client = carrier.deps.read.get().await.map_err(postgres::Error::from)?;
     let transaction = client.transaction().await?;
     transaction.query_one(SILENCE, &[]).await?;
@@ -122,7 +123,9 @@ async fn conclude(carrier: &Carrier, rebuild: &Rebuild) -> Result<Option<Rebuild
     if rebuild.state != State::Comparing {
         return change(carrier, rebuild, State::Comparing, None, None).await;
     }
+    let turn = carrier.shared.turn().await;
     let found = compare::compare(&carrier.deps.read, rebuild.id).await?;
+    drop(turn);
     let json = Some(RawJson::of(&found));
     match rebuild.swap {
         Swap::Never => change(carrier, rebuild, State::Done, json, None).await,
@@ -139,7 +142,7 @@ async fn swap(
 ) -> Result<Option<Rebuild>, Error> {
     let mut client = carrier.deps.read.get().await.map_err(postgres::Error::from)?;
     let transaction = client.transaction().await?;
-    hold(&transaction, &rebuild.projection).await?;
+    generation::hold(&transaction, &rebuild.projection).await?;
     let from: Vec<&str> = State::WORKING.iter().map(|state| state.as_str()).collect();
     let (waiting, error) = (State::Waiting.as_str(), None::<String>);
     let ours = transaction

@@ -70,6 +70,7 @@ pub(super) async fn run(
                 read = events.last().map_or(read, |event| event.position);
                 if events.is_empty() {
                     head.disbelieve(read);
+                    session.ends_at(read);
                     due = read;
                 }
                 let placing = place(session, events, &mut partitions, &mut growing);

@@ -4,7 +4,7 @@
 //!
 //! Reads only, but for [`send_again`]. Bounded memory: both sides are read side by side.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
 use deadpool_postgres::Pool;
 use tokio::{runtime::Handle, task::spawn_blocking};
@@ -29,6 +29,10 @@ pub struct Comparison {
     pub events: u64,
     /// Events that the topic lacks.
     pub missing: Positions,
+    /// How many of those come after the last record of their partition: the relay sends them in order, or is about to.
+    pub behind: u64,
+    /// Events that the topic is without because it forgets by its own settings.
+    pub forgotten: u64,
     /// Records that are not the log's event at their position.
     pub foreign: Positions,
     /// Records that came before already: what low-latency mode may do after a crash.
@@ -49,12 +53,24 @@ impl Positions {
             self.first.push(position);
         }
     }
+
+    fn append(&mut self, others: Self) {
+        self.count += others.count;
+        self.first.extend(others.first);
+        self.first.sort_unstable();
+        self.first.truncate(NAMED_MAX);
+    }
 }
 
 impl Comparison {
     /// Whether the topic tells another history than the log.
     pub fn is_wrong(&self) -> bool {
         self.missing.count + self.foreign.count > 0
+    }
+
+    /// Whether it can only be mended by a fresh incarnation of the topic.
+    pub fn is_beyond_repair(&self) -> bool {
+        self.missing.count > self.behind || self.foreign.count > 0
     }
 }
 
@@ -81,17 +97,17 @@ pub async fn compare(
             }
             progress(read.min(cursor), cursor);
         }
-        sides.end(cursor)
+        sides.end(cursor, &kafka)
     })
     .await
     .map_err(|_| Error::Closed)?
 }
 
-/// Deletes topics and makes the relay begin anew, which finds them gone and sends all they held. Meanwhile appends and the
-/// other topics go on, after the moment that the relay needs.
+/// Has topics made again, empty, and the relay begin anew, which sends what topics lack at their ends. Meanwhile appends and
+/// the other topics go on, after the moment that the relay needs.
 pub async fn send_again(kafka: &config::Kafka, writer: &Pool, topics: Vec<String>) -> Result<(), Error> {
     let kafka = kafka.clone();
-    spawn_blocking(move || kafka::delete_topics(&kafka, &topics)).await.map_err(|_| Error::Closed)??;
+    spawn_blocking(move || kafka::make_topics_anew(&kafka, &topics)).await.map_err(|_| Error::Closed)??;
     Ok(outbox::revoke_lease(writer).await?)
 }
 
@@ -101,9 +117,20 @@ struct Sides(HashMap<String, Side>);
 struct Side {
     contents: Contents,
     partitions: i32,
-    /// The last position found, by partition.
-    found: Vec<Position>,
+    /// By partition.
+    found: Vec<Found>,
+    /// Events before the first record of their partition.
+    before: Positions,
     comparison: Comparison,
+}
+
+/// What was found in a partition so far.
+#[derive(Clone, Default)]
+struct Found {
+    /// The last position.
+    last: Position,
+    /// What it lacks since then.
+    missing: Positions,
 }
 
 impl Sides {
@@ -117,12 +144,15 @@ impl Sides {
             let side = Side {
                 contents: Contents::open(kafka, &group, &topic)?,
                 partitions: topic.partitions,
-                found: vec![Position(0); topic.partitions as usize],
+                found: vec![Found::default(); topic.partitions as usize],
+                before: Positions::default(),
                 comparison: Comparison {
                     topic: topic.name,
                     stream_type: name.clone(),
                     events: 0,
                     missing: Positions::default(),
+                    behind: 0,
+                    forgotten: 0,
                     foreign: Positions::default(),
                     repeated: Positions::default(),
                 },
@@ -139,18 +169,19 @@ impl Sides {
         side.comparison.events += 1;
         while let Some(record) = side.contents.next(partition, event.position)? {
             if is_same(event, &record) {
-                side.found[partition as usize] = event.position;
+                side.find(partition, event.position);
                 return Ok(());
             }
             side.stray(partition, &record);
         }
-        side.comparison.missing.add(event.position);
+        side.found[partition as usize].missing.add(event.position);
         Ok(())
     }
 
-    /// What the topics hold beyond the log's last event of theirs.
-    fn end(mut self, cursor: Position) -> Result<Vec<Comparison>, Error> {
+    /// What the topics hold beyond the log's last event of theirs, and what they lack at their ends.
+    fn end(mut self, cursor: Position, kafka: &config::Kafka) -> Result<Vec<Comparison>, Error> {
         for side in self.0.values_mut() {
+            side.end(kafka)?;
             for partition in 0..side.partitions {
                 while let Some(record) = side.contents.next(partition, cursor)? {
                     side.stray(partition, &record);
@@ -164,10 +195,39 @@ impl Sides {
 }
 
 impl Side {
+    fn find(&mut self, partition: i32, position: Position) {
+        let found = &mut self.found[partition as usize];
+        let missing = mem::take(&mut found.missing);
+        match found.last {
+            Position(0) => self.before.append(missing),
+            _ => self.comparison.missing.append(missing),
+        }
+        found.last = position;
+    }
+
+    fn end(&mut self, kafka: &config::Kafka) -> Result<(), Error> {
+        let (mut behind, mut empty) = (Positions::default(), Positions::default());
+        for Found { last, missing } in self.found.iter().cloned() {
+            if last == Position(0) { empty.append(missing) } else { behind.append(missing) }
+        }
+        let comparison = &mut self.comparison;
+        comparison.behind = behind.count;
+        comparison.missing.append(behind);
+        let forgotten = self.before.count + empty.count;
+        if forgotten > 0 && kafka::forgets(kafka, &comparison.topic)? {
+            comparison.forgotten = forgotten;
+            return Ok(());
+        }
+        comparison.behind += empty.count;
+        comparison.missing.append(empty);
+        comparison.missing.append(mem::take(&mut self.before));
+        Ok(())
+    }
+
     /// Notes a record that the log does not have at this place.
     fn stray(&mut self, partition: i32, record: &Record) {
         let position = record.event.position;
-        if position <= self.found[partition as usize] {
+        if position <= self.found[partition as usize].last {
             self.comparison.repeated.add(position);
         } else {
             self.comparison.foreign.add(position);

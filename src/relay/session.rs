@@ -144,7 +144,12 @@ impl Session<'_> {
                 info!(reason, "relaying again");
             }
             status.cursor = status.cursor.max(cursor);
-            status.head = status.head.max(head);
+            status.head = status.cursor.max(head);
         });
+    }
+
+    /// Tells that the log ends at `head`, whatever was heard of it.
+    pub(super) fn ends_at(&self, head: Position) {
+        self.deps.status.send_modify(|status| status.head = status.cursor.max(head));
     }
 }

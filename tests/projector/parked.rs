@@ -176,6 +176,26 @@ async fn workers_and_a_retry_keep_a_stream_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_newer_program_set_apart_is_left_to_one() {
+    let names = Names::new(&[]).await;
+    let (first, twin) = (Uuid::now_v7(), Uuid::now_v7());
+    names.append(first, &[("created", "tea")]).await;
+    names.append(twin, &[("created", "tea")]).await;
+    names.stage.folded("names").await;
+    let client = names.stage.database.client().await;
+    let newer = "update projections.generations set made_for = '{\"project.created\": 99}'";
+    client.batch_execute(newer).await.expect("made for it");
+    for skip in [false, true] {
+        let refused = names.mend(twin, skip).await;
+        assert!(
+            matches!(&refused, Err(Error::Refused(why)) if why.contains("project.created")),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(names.parked().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn too_much_that_is_set_apart_stops_and_so_does_what_is_not_an_event_s_fault() {
     let names = Names::new(&[("projector_parked_max", "2")]).await;
     let (first, twin) = (Uuid::now_v7(), Uuid::now_v7());

@@ -1,13 +1,14 @@
 //! Recognises keys, with a small memory in front of the database.
 //!
 //! What is remembered is good until the next tick of a clock that ticks every `api.key_memory`, so a revocation or an expiry
-//! takes effect on every process within that time, one second by default. Unknown keys are remembered too: guessing costs the
-//! database little.
+//! takes effect on every process within that time, one second by default. Unknown keys are remembered too, and keys that were
+//! not good lately are looked up one after the other: guesses cost the database little, and those whose keys are good no time.
 
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{Caller, keys};
@@ -16,6 +17,8 @@ use crate::postgres;
 const VERIFY: &str = include_str!("key_verify.sql");
 /// Keys remembered. Far more than there are; guesses push each other out.
 const KEYS_MAX: usize = 10_000;
+/// Keys looked up at once of those that were not good lately; fewer than there are connections.
+const STRANGERS_MAX: usize = 1;
 
 /// Looks keys up.
 pub(crate) struct KeyVerifier {
@@ -24,11 +27,16 @@ pub(crate) struct KeyVerifier {
     tick: Duration,
     /// By hash and tick: the key itself is kept nowhere, and an entry of an earlier tick is never found again.
     seen: Cache<([u8; 32], u64), Option<Caller>>,
+    /// Hashes of keys that were good when they were looked up last.
+    good: Cache<[u8; 32], ()>,
+    /// Who may look up one of the others.
+    strangers: Semaphore,
 }
 
 impl KeyVerifier {
     pub(crate) fn new(pool: Pool, tick: Duration) -> Self {
-        Self { pool, started: Instant::now(), tick, seen: Cache::new(KEYS_MAX) }
+        let (seen, good) = (Cache::new(KEYS_MAX), Cache::new(KEYS_MAX));
+        Self { pool, started: Instant::now(), tick, seen, good, strangers: Semaphore::new(STRANGERS_MAX) }
     }
 
     /// Whose key it is, if it works. Those who ask for the same key at once share one look at the database.
@@ -42,9 +50,17 @@ impl KeyVerifier {
     }
 
     async fn look_up(&self, hash: [u8; 32]) -> Result<Option<Caller>, postgres::Error> {
+        let _turn = match self.good.get(&hash) {
+            Some(()) => None,
+            None => Some(self.strangers.acquire().await.expect("nobody closes it")),
+        };
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(VERIFY).await?;
         let row = client.query_opt(&statement, &[&hash.as_slice()]).await?;
+        match row {
+            Some(_) => self.good.insert(hash, ()),
+            None => drop(self.good.remove(&hash)),
+        }
         Ok(row.map(|row| Caller {
             principal: format!("key:{}", row.get::<_, Uuid>(0)),
             roles: keys::roles(row.get(1)),

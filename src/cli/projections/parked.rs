@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::cli::admin::{admin, asker};
 
-/// Events told at once.
-const EVENTS_TOLD_MAX: i64 = 1_000;
+/// Events asked for at once. How many there may be is bounded by `projector_parked_max`.
+const EVENTS_PER_PAGE: i64 = 1_000;
 
 /// A stream that a read model has set apart.
 #[derive(clap::Args)]
@@ -33,7 +33,17 @@ fn stream(text: &str) -> Result<StreamId, String> {
 
 /// Lists what is set apart.
 pub(super) async fn list(read: &Pool, name: &str, json: bool) -> anyhow::Result<()> {
-    let found = parked::list(read, name, Position(0), EVENTS_TOLD_MAX).await?;
+    super::one(read, name).await?;
+    let mut found = Vec::new();
+    loop {
+        let after = found.last().map_or(0, |event: &parked::Parked| event.position);
+        let page = parked::list(read, name, Position(after), EVENTS_PER_PAGE).await?;
+        let is_last = page.len() < EVENTS_PER_PAGE as usize;
+        found.extend(page);
+        if is_last {
+            break;
+        }
+    }
     if json {
         return super::print_json(&found);
     }

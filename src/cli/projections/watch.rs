@@ -37,9 +37,15 @@ pub(super) async fn all(read: &Pool, begun: Vec<Rebuild>, json: bool) -> anyhow:
     }
     let wrong = ended
         .iter()
-        .filter(|rebuild| rebuild.state == State::Failed || rebuild.difference().is_some())
+        .filter(|rebuild| {
+            matches!(rebuild.state, State::Failed | State::Cancelled) || rebuild.difference().is_some()
+        })
         .count();
-    ensure!(wrong == 0, "{wrong} of {} rebuilds failed or differ from what is served", ended.len());
+    ensure!(
+        wrong == 0,
+        "{wrong} of {} rebuilds failed, were cancelled or differ from what is served",
+        ended.len()
+    );
     Ok(())
 }
 

@@ -64,6 +64,12 @@ async fn each_mode_trusts_whom_it_says() {
         assert!(!is_trusted(&good, &with(mode, "others.pem")).await, "{mode}");
         assert_eq!(is_trusted(&misnamed, &with(mode, "ours.pem")).await, trusts, "{mode}");
     }
+    let system = "sslrootcert=system";
+    assert!(!is_trusted(&good, system).await, "nobody of the system's authorities knows it");
+    for weak in ["disable", "prefer", "require", "verify-ca"] {
+        let refused = split(&format!("postgres://u@h/d?{system}&sslmode={weak}"));
+        assert!(matches!(refused, Err(Error::SystemAuthorities(mode)) if mode == weak), "{weak}");
+    }
     assert!(is_trusted(&misnamed, "sslmode=require").await);
     assert!(is_trusted(&misnamed, "").await);
 }

@@ -20,7 +20,9 @@ pub(in crate::projector) async fn fill(
     let from = holes.iter().map(|hole| hole.from).min().unwrap_or_default();
     let to = holes.iter().map(|hole| hole.to).max().unwrap_or_default();
     let to = to.min(Position(from.0.saturating_add(limits.scan_events_max)));
-    let mut names: Vec<String> = holes.iter().map(|hole| hole.partition.stream_type.clone()).collect();
+    // A hole that begins beyond what is looked through gets nothing now, and its events would only be in the way.
+    let near = holes.iter().filter(|hole| hole.from < to);
+    let mut names: Vec<String> = near.map(|hole| hole.partition.stream_type.clone()).collect();
     names.sort();
     names.dedup();
     let (events_max, bytes_max) = (limits.batch_events_max, limits.batch_bytes_max);

@@ -67,16 +67,17 @@ impl Fold<'_> {
         transaction: &Transaction<'_>,
         poison: &Poison,
     ) -> Result<(), Error> {
-        let name = &self.generations[0].folder.name;
-        transaction.execute(STOP, &[name, &RawJson::of(poison)]).await?;
+        let live = &self.generations[0];
+        let reason = RawJson::of(poison);
+        transaction.execute(STOP, &[&live.folder.name, &reason, &live.number]).await?;
         Ok(())
     }
 
     /// Stops the projection because of something that is not one event's fault.
     pub(in crate::projector) async fn stop(&self, poison: &Poison) -> Result<(), postgres::Error> {
         let client = self.deps.read.get().await?;
-        let name = &self.generations[0].folder.name;
-        client.execute(STOP, &[name, &RawJson::of(poison)]).await?;
+        let live = &self.generations[0];
+        client.execute(STOP, &[&live.folder.name, &RawJson::of(poison), &live.number]).await?;
         Ok(())
     }
 }

@@ -56,7 +56,8 @@ impl ConsumerContext for Group {
         let outcome = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.set_starts(partitions, &named);
             locked(&self.assigned).extend(named.iter().map(|(partition, _)| partition.clone()));
-            consumer.incremental_assign(partitions)
+            // One that was paused when it was taken away would still be.
+            consumer.incremental_assign(partitions).and_then(|()| consumer.resume(partitions))
         } else {
             locked(&self.assigned).retain(|partition| !named.iter().any(|(revoked, _)| revoked == partition));
             consumer.incremental_unassign(partitions)
