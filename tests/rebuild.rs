@@ -4,6 +4,8 @@
 mod asked;
 #[path = "rebuild/beside.rs"]
 mod beside;
+#[path = "rebuild/narrower.rs"]
+mod narrower;
 #[path = "rebuild/order.rs"]
 mod order;
 #[path = "rebuild/read_by_others.rs"]
