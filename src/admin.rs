@@ -200,7 +200,10 @@ impl Admin {
             let events = self.log.after(at, Some(&types), EVENTS_PER_STEP, BYTES_PER_STEP).await?;
             for event in &events {
                 match self.make_true(event, true).await {
-                    Err(Error::Database(error) | Error::Rebuild(rebuild::Error::Database(error))) => {
+                    Err(Error::Database(error)) => return Err(error.into()),
+                    Err(Error::Rebuild(rebuild::Error::Database(error)))
+                        if error.failure() == postgres::Failure::Transient =>
+                    {
                         return Err(error.into());
                     }
                     // What cannot be done (any more) was told to who asked for it.

@@ -283,9 +283,12 @@ impl Deps {
             return Ok(answer);
         }
         let before = Version(answer.version.0 - 1);
-        let last = self.in_time(self.reader.stream(&answer.stream, before, 1)).await?;
-        let last = last.events.into_iter().next();
-        Ok(Answer { position: last.map(|last| last.position), ..answer })
+        match self.in_time(self.reader.stream(&answer.stream, before, 1)).await {
+            Ok(last) => Ok(Answer { position: last.events.first().map(|last| last.position), ..answer }),
+            // It is done, whatever else is not known of it.
+            Err(postgres::Error::Silent) => Ok(answer),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What the log's database answers in time. On a connection that stands, though nothing comes over it any more, one

@@ -38,6 +38,9 @@ use crate::{
     relay::Sent,
 };
 
+/// Who waited in vain looks the generation up once more, if it was not looked up so lately.
+const CATALOG_AGE_MIN: Duration = Duration::from_secs(1);
+
 /// What was read, and of which moment it is.
 #[derive(Debug, Clone)]
 pub struct Answer<T> {
@@ -128,8 +131,8 @@ struct Shared {
     polled: tokio::sync::Mutex<HashMap<String, Instant>>,
     /// As last seen.
     stream_types: RwLock<Arc<StreamTypes>>,
-    /// The live generation of each read model, as last seen.
-    catalogs: RwLock<HashMap<String, Arc<Catalog>>>,
+    /// The live generation of each read model, as last seen, and when.
+    catalogs: RwLock<HashMap<String, (Arc<Catalog>, Instant)>>,
 }
 
 impl Shared {
@@ -292,11 +295,18 @@ impl ReadModels {
     }
 
     fn known(&self, name: &str) -> Option<Arc<Catalog>> {
-        self.0.catalogs.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.0
+            .catalogs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .map(|(catalog, _)| catalog.clone())
     }
 
+    /// Has a generation that was seen some time ago looked up once more.
     fn forget(&self, name: &str) {
-        self.0.catalogs.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let mut catalogs = self.0.catalogs.write().unwrap_or_else(PoisonError::into_inner);
+        catalogs.retain(|known, (_, seen)| known != name || seen.elapsed() < CATALOG_AGE_MIN);
     }
 
     /// The live generation, as it is now.
@@ -312,7 +322,7 @@ impl ReadModels {
         };
         let catalog = Arc::new(catalog);
         let mut catalogs = self.0.catalogs.write().unwrap_or_else(PoisonError::into_inner);
-        catalogs.insert(name.to_owned(), catalog.clone());
+        catalogs.insert(name.to_owned(), (catalog.clone(), Instant::now()));
         Ok(catalog)
     }
 }

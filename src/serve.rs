@@ -94,7 +94,7 @@ pub async fn run(
     };
     prepared?;
     let pools = Pools::new(&config.databases);
-    let writer = pools.open("commands", &config.databases.writer)?;
+    let writer = pools.few("commands", config.databases.pool_size, config.command.database_timeout)?;
     let identity = Identity::read(&writer).await.context("the log cannot be read")?;
     info!(log_id = %identity.log_id, "the log");
     let (told, head) = watch::channel(Position::default());

@@ -9,8 +9,7 @@ async fn a_migration_that_waits_for_a_table_does_not_hold_up_who_appends() {
     let database = Database::new().await;
     let mut client = database.client().await;
     // The last ones, one of which needs the table of commands, are applied again.
-    let again = "delete from log.migrations where version >= 45; drop function log.settled()";
-    client.batch_execute(again).await.expect("forgotten");
+    client.batch_execute(include_str!("migrations/forget_the_last.sql")).await.expect("forgotten");
     let backup = client.transaction().await.expect("begun");
     backup.batch_execute("lock table log.commands in access share mode").await.expect("locked");
     let url = secrecy::SecretString::from(database.url.clone());

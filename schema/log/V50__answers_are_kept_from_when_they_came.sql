@@ -13,3 +13,5 @@ $$;
 create trigger note_answered before update on log.commands
     for each row when (old.status = 'pending' and new.status <> 'pending')
     execute function log.note_answered();
+
+revoke execute on function log.note_answered() from public;

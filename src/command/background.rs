@@ -7,7 +7,10 @@ use std::{collections::HashSet, panic::resume_unwind, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -60,7 +63,12 @@ impl Deps {
             request: RawJson::of(&kept),
             attempts: 0,
         };
-        match self.in_time(self.rows.accept(&accepted, &stream)).await? {
+        let accepting = timeout(self.config.database_timeout, self.rows.accept(&accepted, &stream));
+        let acceptance = accepting.await.unwrap_or_else(|_| {
+            self.reader.give_up_connections();
+            Err(log::Error::Unknown("the database did not answer in time".into()))
+        });
+        match acceptance? {
             Acceptance::Duplicate(record) => answer(*record),
             Acceptance::FingerprintMismatch => Err(Error::KeyReused),
             Acceptance::Accepted => {

@@ -147,21 +147,26 @@ pub fn delete_topics(kafka: &config::Kafka, names: &[String]) -> Result<Vec<Stri
     }
 }
 
-/// Deletes those topics that are there and makes them again, empty, with what their owners had set for them. Blocks; to be
-/// called within a runtime.
-pub fn make_topics_anew(kafka: &config::Kafka, names: &[String]) -> Result<(), TopicError> {
+/// Deletes those topics that are there and makes them again, empty, with what their owners had set for them, as far as they can
+/// be used so. Blocks; to be called within a runtime.
+pub fn make_topics_anew(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), TopicError> {
     let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
     let before = metadata(&admin, kafka)?;
-    let there: Vec<&str> =
-        names.iter().map(String::as_str).filter(|name| partitions(&before, name).is_some()).collect();
-    if there.is_empty() {
+    let there: Vec<&Topic> =
+        topics.iter().filter(|topic| partitions(&before, &topic.name).is_some()).collect();
+    let names: Vec<String> = there.iter().map(|topic| topic.name.clone()).collect();
+    if names.is_empty() {
         return Ok(());
     }
-    let kept: Vec<Kept> = settings(&admin, kafka, &there)?
+    let found = settings(&admin, kafka, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let kept: Vec<Kept> = found
         .into_iter()
-        .filter_map(|settings| Kept::of(&before, settings))
+        .filter_map(|found| {
+            let topic = there.iter().find(|topic| is_of(&found, &topic.name))?;
+            Kept::of(kafka, &before, topic, found)
+        })
         .collect();
-    delete_topics(kafka, names)?;
+    delete_topics(kafka, &names)?;
     let options = AdminOptions::new().operation_timeout(Some(kafka.request_timeout));
     let deadline = Instant::now() + kafka.request_timeout;
     for kept in &kept {
@@ -186,6 +191,10 @@ pub fn make_topics_anew(kafka: &config::Kafka, names: &[String]) -> Result<(), T
     wait_until_shown(&admin, kafka, &kept.iter().map(|kept| &kept.topic).collect::<Vec<_>>())
 }
 
+fn is_of(settings: &ConfigResource, topic: &str) -> bool {
+    matches!(&settings.specifier, OwnedResourceSpecifier::Topic(name) if name == topic)
+}
+
 /// What a topic's owner made of it.
 struct Kept {
     topic: Topic,
@@ -194,18 +203,21 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(metadata: &Metadata, found: ConfigResource) -> Option<Self> {
-        let OwnedResourceSpecifier::Topic(name) = found.specifier else {
-            return None;
-        };
-        let shown = metadata.topics().iter().find(|topic| topic.name() == name)?;
+    fn of(kafka: &config::Kafka, metadata: &Metadata, topic: &Topic, found: ConfigResource) -> Option<Self> {
+        let shown = metadata.topics().iter().find(|shown| shown.name() == topic.name)?;
         let replicas = shown.partitions().iter().map(|partition| partition.replicas().len() as i32);
         let own = found.entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
-        Some(Self {
-            replication: replicas.max()?,
-            topic: Topic { name, partitions: shown.partitions().len() as i32 },
-            settings: own.filter_map(|entry| Some((entry.name, entry.value?))).collect(),
-        })
+        let own = own.filter_map(|entry| Some((entry.name, entry.value?)));
+        let is_fit = |(setting, value): &(String, String)| match setting.as_str() {
+            RECORD_BYTES => value.parse().is_ok_and(|bytes: usize| bytes >= kafka.record_bytes_max),
+            CLEANUP => !value.contains("compact"),
+            _ => true,
+        };
+        let mut settings: Vec<(String, String)> = own.filter(is_fit).collect();
+        if !settings.iter().any(|(setting, _)| setting == RECORD_BYTES) {
+            settings.push((RECORD_BYTES.to_owned(), kafka.record_bytes_max.to_string()));
+        }
+        Some(Self { replication: replicas.max()?, topic: topic.clone(), settings })
     }
 
     fn wanted(&self) -> NewTopic<'_> {

@@ -89,18 +89,25 @@ pub(crate) struct Shared {
     scans: Scans,
     /// Transactions at once, of all lanes.
     folds: Arc<Semaphore>,
+    /// The other steps at once that hold a connection for long.
+    builds: Arc<Semaphore>,
 }
 
 impl Shared {
     /// `connections`: how many there are for all; one is left for those who renew leases.
     pub(crate) fn new(limits: &config::Projector, connections: usize) -> Self {
-        let most = limits.rebuild_folds_max.min(connections - 1).max(1);
-        Self { scans: Scans::default(), folds: Arc::new(Semaphore::new(most)) }
+        let folds = limits.rebuild_folds_max.min(connections.saturating_sub(2)).max(1);
+        let builds = connections.saturating_sub(folds + 1).max(1);
+        Self {
+            scans: Scans::default(),
+            folds: Arc::new(Semaphore::new(folds)),
+            builds: Arc::new(Semaphore::new(builds)),
+        }
     }
 
-    /// A turn at what holds a connection for long.
+    /// A turn at indexing or comparing.
     pub(crate) async fn turn(&self) -> SemaphorePermit<'_> {
-        self.folds.acquire().await.expect("nobody closes it")
+        self.builds.acquire().await.expect("nobody closes it")
     }
 }
 
@@ -218,11 +225,15 @@ impl Candidate {
         let whose = Whose { followers: true, candidate: Some(number) };
         checkpoint::lock_settled(&transaction, name, &partitions, whose).await?;
         let mut live = live_checkpoints(&transaction, name).await?;
-        live.retain(|partition, _| stream_types.contains_key(&partition.stream_type));
+        // Workers have left what a generation read that is gone, or are about to.
+        let own = self.folder().stream_types();
+        let following = generation::stream_types(&generation::following(&transaction, name).await?);
+        live.retain(|Partition { stream_type, .. }, _| {
+            own.contains(stream_type) || following.contains(stream_type)
+        });
         if !live.keys().all(|partition| partitions.contains(partition)) {
             return Ok(false);
         }
-        let following = generation::stream_types(&generation::following(&transaction, name).await?);
         let ends: Checkpoints = match (self.folder().order, live.values().min().copied()) {
             // In the order of the log: to one position for all, also those that only this generation reads. Those that
             // the live one reads too and has not begun with yet stay where both begin.
@@ -276,13 +287,14 @@ impl Candidate {
         let mut client = self.deps.read.get().await.map_err(postgres::Error::from)?;
         let transaction = client.transaction().await?;
         let following = generation::stream_types(&generation::following(&transaction, name).await?);
-        let live = live_checkpoints(&transaction, name).await?;
+        let mut live = live_checkpoints(&transaction, name).await?;
         transaction.commit().await?;
         // Others wait for it.
         drop(client);
         let mut stream_types = self.deps.reader.stream_types().await?;
         let own = self.folder().stream_types();
         stream_types.retain(|stream_type, _| own.contains(stream_type) || following.contains(stream_type));
+        live.retain(|partition, _| stream_types.contains_key(&partition.stream_type));
         let head = self.deps.reader.head().await?;
         checkpoint::ensure(&self.deps.read, name, number, self.deps.log_id, &stream_types).await?;
         let at = checkpoint::read(&self.deps.read, name, Some(number)).await?;

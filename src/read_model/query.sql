@@ -3,7 +3,7 @@
 select p.*
 from (
     select l.*, count(*) over () as "$rows",
-           sum(octet_length(l."$row"::text)) over (rows between unbounded preceding and current row) as "$bytes"
+           sum(octet_length(l."$row"::text)) over (rows between unbounded preceding and 1 preceding) as "$before"
     from (
         select row_to_json(q) as "$row"
         from (
@@ -12,4 +12,4 @@ from (
         limit {{limit}}
     ) l
 ) p
-where p."$bytes" <= {{bytes}}
+where coalesce(p."$before", 0) < {{bytes}}

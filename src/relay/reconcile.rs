@@ -107,6 +107,12 @@ pub async fn compare(
 /// the other topics go on, after the moment that the relay needs.
 pub async fn send_again(kafka: &config::Kafka, writer: &Pool, topics: Vec<String>) -> Result<(), Error> {
     let kafka = kafka.clone();
+    let stream_types = LogReader::new(writer.clone()).stream_types().await?;
+    let known = stream_types.iter().map(|(name, known)| Topic {
+        name: kafka::topic(&kafka.topic_prefix, name),
+        partitions: known.partitions,
+    });
+    let topics: Vec<Topic> = known.filter(|topic| topics.contains(&topic.name)).collect();
     spawn_blocking(move || kafka::make_topics_anew(&kafka, &topics)).await.map_err(|_| Error::Closed)??;
     Ok(outbox::revoke_lease(writer).await?)
 }

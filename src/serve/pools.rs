@@ -32,7 +32,7 @@ impl Pools {
         Ok(self.add(part, postgres::pool(url, &self.0.databases)?))
     }
 
-    /// A few connections of the writer for one part alone, with an end to each statement.
+    /// Connections of the writer for one part alone, with an end to each statement.
     pub(super) fn few(
         &self,
         part: &'static str,

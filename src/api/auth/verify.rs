@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use quick_cache::sync::Cache;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
 use super::{Caller, keys};
@@ -19,6 +19,8 @@ const VERIFY: &str = include_str!("key_verify.sql");
 const KEYS_MAX: usize = 10_000;
 /// Keys looked up at once of those that were not good lately; fewer than there are connections.
 const STRANGERS_MAX: usize = 1;
+/// How long a caller waits for the look at a key, with the turn at it.
+const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Looks keys up.
 pub(crate) struct KeyVerifier {
@@ -49,7 +51,15 @@ impl KeyVerifier {
         self.seen.get_or_insert_async(&(hash, tick as u64), self.look_up(hash)).await
     }
 
+    /// In time: on a connection that stands, though nothing comes over it any more, all who are not known yet would wait.
     async fn look_up(&self, hash: [u8; 32]) -> Result<Option<Caller>, postgres::Error> {
+        timeout(LOOK_UP_TIME_MAX, self.ask(hash)).await.unwrap_or_else(|_| {
+            self.pool.retain(|_, _| false);
+            Err(postgres::Error::Silent)
+        })
+    }
+
+    async fn ask(&self, hash: [u8; 32]) -> Result<Option<Caller>, postgres::Error> {
         let _turn = match self.good.get(&hash) {
             Some(()) => None,
             None => Some(self.strangers.acquire().await.expect("nobody closes it")),
