@@ -45,8 +45,9 @@ const REVOKE_KEY: &str = include_str!("admin/revoke_key.sql");
 const PROJECTIONS: &str = include_str!("admin/projections.sql");
 
 const STREAM_TYPE: &str = "admin";
-/// Events looked at per step, and the wait between looks for what was left undone.
+/// What was left undone: events taken per step, positions of the log looked through for them, and the wait between looks.
 const EVENTS_PER_STEP: usize = 100;
+const POSITIONS_PER_STEP: i64 = 100_000;
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const BYTES_PER_STEP: usize = 4 << 20;
 
@@ -197,8 +198,9 @@ impl Admin {
         let head = self.log.head().await?;
         let types = [STREAM_TYPE.to_owned()];
         while at < head {
-            let events = self.log.after(at, Some(&types), EVENTS_PER_STEP, BYTES_PER_STEP).await?;
-            for event in &events {
+            let to = Position(head.0.min(at.0 + POSITIONS_PER_STEP));
+            let looked = self.log.between(at, to, Some(&types), EVENTS_PER_STEP, BYTES_PER_STEP).await?;
+            for event in &looked.events {
                 match self.make_true(event, true).await {
                     Err(Error::Database(error)) => return Err(error.into()),
                     Err(Error::Rebuild(rebuild::Error::Database(error)))
@@ -213,7 +215,7 @@ impl Admin {
                     Ok(_) => {}
                 }
             }
-            at = events.last().map_or(head, |event| event.position);
+            at = looked.events.last().filter(|_| looked.more).map_or(to, |event| event.position);
             client.execute(ADVANCE, &[&at.0]).await?;
         }
         Ok(())

@@ -286,7 +286,7 @@ impl Deps {
         match self.in_time(self.reader.stream(&answer.stream, before, 1)).await {
             Ok(last) => Ok(Answer { position: last.events.first().map(|last| last.position), ..answer }),
             // It is done, whatever else is not known of it.
-            Err(postgres::Error::Silent) => Ok(answer),
+            Err(error) if error.failure() == postgres::Failure::Transient => Ok(answer),
             Err(error) => Err(error.into()),
         }
     }

@@ -94,7 +94,7 @@ pub async fn run(
     };
     prepared?;
     let pools = Pools::new(&config.databases);
-    let writer = pools.few("commands", config.databases.pool_size, config.command.database_timeout)?;
+    let writer = pools.open("writer", &config.databases.writer)?;
     let identity = Identity::read(&writer).await.context("the log cannot be read")?;
     info!(log_id = %identity.log_id, "the log");
     let (told, head) = watch::channel(Position::default());
@@ -252,11 +252,13 @@ impl Process {
         let (appender, task) = Appender::new(url, patience, self.config.append.clone(), appended);
         self.spawn("the appender", task.run());
         self.observe(Some(appender.clone()))?;
+        let time_max = self.config.command.database_timeout;
+        let pool = self.pools.few("commands", databases.pool_size, time_max)?;
         let commands = Commands::new(
             self.registry.clone(),
-            self.log(self.writer.clone()),
+            self.log(pool.clone()),
             appender,
-            CommandLog::new(self.writer.clone()),
+            CommandLog::new(pool),
             self.identity.clone(),
             self.config.command.clone(),
         );

@@ -7,10 +7,7 @@ use std::{collections::HashSet, panic::resume_unwind, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::{
-    task::{JoinError, JoinSet},
-    time::timeout,
-};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
@@ -63,12 +60,7 @@ impl Deps {
             request: RawJson::of(&kept),
             attempts: 0,
         };
-        let accepting = timeout(self.config.database_timeout, self.rows.accept(&accepted, &stream));
-        let acceptance = accepting.await.unwrap_or_else(|_| {
-            self.reader.give_up_connections();
-            Err(log::Error::Unknown("the database did not answer in time".into()))
-        });
-        match acceptance? {
+        match self.in_time(self.rows.accept(&accepted, &stream)).await? {
             Acceptance::Duplicate(record) => answer(*record),
             Acceptance::FingerprintMismatch => Err(Error::KeyReused),
             Acceptance::Accepted => {

@@ -3,7 +3,10 @@
 //! The number of partitions is the log's, never the broker's default: keys must stay where they are. A topic that is
 //! there but differs is refused, never changed: what its owner meant by it is not ours to guess.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     admin::{
@@ -68,6 +71,16 @@ pub enum TopicError {
     Compacted(String),
 }
 
+/// What a topic of events is made with.
+fn usual_settings(kafka: &config::Kafka) -> [(&'static str, String); 4] {
+    [
+        (CLEANUP, "delete".to_owned()),
+        (RETENTION, FOR_EVER.to_owned()),
+        (RETENTION_BYTES, FOR_EVER.to_owned()),
+        (RECORD_BYTES, kafka.record_bytes_max.to_string()),
+    ]
+}
+
 /// Makes the topics that are missing and checks all of them. Blocks; to be called within a runtime.
 pub fn ensure_topics(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), TopicError> {
     let admin: AdminClient<Quiet> = client(kafka).create_with_context(Quiet)?;
@@ -75,13 +88,8 @@ pub fn ensure_topics(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), Topi
     let missing: Vec<&Topic> =
         topics.iter().filter(|topic| partitions(&found, &topic.name).is_none()).collect();
     if !missing.is_empty() {
-        let record_bytes_max = kafka.record_bytes_max.to_string();
-        let settings = [
-            (CLEANUP, "delete"),
-            (RETENTION, FOR_EVER),
-            (RETENTION_BYTES, FOR_EVER),
-            (RECORD_BYTES, &*record_bytes_max),
-        ];
+        let settings = usual_settings(kafka);
+        let settings = settings.each_ref().map(|(setting, value)| (*setting, &**value));
         create(&admin, kafka, &missing, &settings)?;
         wait_until_shown(&admin, kafka, &missing)?;
     }
@@ -199,7 +207,7 @@ fn is_of(settings: &ConfigResource, topic: &str) -> bool {
 struct Kept {
     topic: Topic,
     replication: i32,
-    settings: Vec<(String, String)>,
+    settings: BTreeMap<String, String>,
 }
 
 impl Kept {
@@ -213,9 +221,9 @@ impl Kept {
             CLEANUP => !value.contains("compact"),
             _ => true,
         };
-        let mut settings: Vec<(String, String)> = own.filter(is_fit).collect();
-        if !settings.iter().any(|(setting, _)| setting == RECORD_BYTES) {
-            settings.push((RECORD_BYTES.to_owned(), kafka.record_bytes_max.to_string()));
+        let mut settings: BTreeMap<String, String> = own.filter(is_fit).collect();
+        for (setting, usual) in usual_settings(kafka) {
+            settings.entry(setting.to_owned()).or_insert(usual);
         }
         Some(Self { replication: replicas.max()?, topic: topic.clone(), settings })
     }

@@ -19,8 +19,10 @@ const VERIFY: &str = include_str!("key_verify.sql");
 const KEYS_MAX: usize = 10_000;
 /// Keys looked up at once of those that were not good lately; fewer than there are connections.
 const STRANGERS_MAX: usize = 1;
-/// How long a caller waits for the look at a key, with the turn at it.
-const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long the database may take to tell of a key.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a caller waits for that, with the turn at it.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Looks keys up.
 pub(crate) struct KeyVerifier {
@@ -48,22 +50,24 @@ impl KeyVerifier {
         }
         let hash = keys::hash(key);
         let tick = self.started.elapsed().as_nanos() / self.tick.as_nanos().max(1);
-        self.seen.get_or_insert_async(&(hash, tick as u64), self.look_up(hash)).await
+        let (seen, tick) = (&self.seen, tick as u64);
+        let caller = timeout(WAIT_MAX, seen.get_or_insert_async(&(hash, tick), self.look_up(hash)));
+        caller.await.unwrap_or(Err(postgres::Error::Silent))
     }
 
-    /// In time: on a connection that stands, though nothing comes over it any more, all who are not known yet would wait.
     async fn look_up(&self, hash: [u8; 32]) -> Result<Option<Caller>, postgres::Error> {
-        timeout(LOOK_UP_TIME_MAX, self.ask(hash)).await.unwrap_or_else(|_| {
+        let _turn = match self.good.get(&hash) {
+            Some(()) => None,
+            None => Some(self.strangers.acquire().await.expect("nobody closes it")),
+        };
+        // On a connection that stands, though nothing comes over it any more, all who are not known yet would wait.
+        timeout(ANSWER_TIME_MAX, self.ask(hash)).await.unwrap_or_else(|_| {
             self.pool.retain(|_, _| false);
             Err(postgres::Error::Silent)
         })
     }
 
     async fn ask(&self, hash: [u8; 32]) -> Result<Option<Caller>, postgres::Error> {
-        let _turn = match self.good.get(&hash) {
-            Some(()) => None,
-            None => Some(self.strangers.acquire().await.expect("nobody closes it")),
-        };
         let client = self.pool.get().await?;
         let statement = client.prepare_cached(VERIFY).await?;
         let row = client.query_opt(&statement, &[&hash.as_slice()]).await?;
