@@ -47,7 +47,7 @@ impl Relay {
             lease_ttl: from.millis("relay_lease_ttl_ms", 3_000, 500..=60_000),
             batch_events_max: from.ranged("relay_batch_events_max", 10_000, 1..=100_000),
             batch_bytes_max: from.ranged("relay_batch_bytes_max", 16 << 20, 1_024..=256 << 20),
-            rest_max: from.millis("relay_rest_max_ms", 100, 0..=60_000),
+            rest_max: from.millis("relay_rest_max_ms", 20, 0..=60_000),
             poll_interval: from.millis("relay_poll_interval_ms", 500, 1..=60_000),
             topics_interval: from.millis("relay_topics_interval_ms", 5_000, 100..=600_000),
             backoff_max: from.millis("relay_backoff_max_ms", 5_000, 10..=60_000),
