@@ -50,8 +50,8 @@ impl KeyVerifier {
         }
         let hash = keys::hash(key);
         let tick = self.started.elapsed().as_nanos() / self.tick.as_nanos().max(1);
-        let (seen, tick) = (&self.seen, tick as u64);
-        let caller = timeout(WAIT_MAX, seen.get_or_insert_async(&(hash, tick), self.look_up(hash)));
+        let key = (hash, tick as u64);
+        let caller = timeout(WAIT_MAX, self.seen.get_or_insert_async(&key, self.look_up(hash)));
         caller.await.unwrap_or(Err(postgres::Error::Silent))
     }
 
