@@ -13,6 +13,16 @@ use serde_json::{Value, json};
 use stage::Stage;
 use support::{append, process::Process};
 
+impl Stage {
+    /// Waits until no topic differs from the log.
+    async fn is_mended(&self) {
+        support::until("every topic is the log again", || async {
+            self.compare().await.iter().all(|comparison| !comparison.is_wrong())
+        })
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_that_hold_the_log_do_not_differ() {
     let stage = Stage::new().await;
@@ -130,7 +140,7 @@ async fn the_command_line_tells_and_mends() {
     assert_eq!((&orders(&report)["missing"]["count"], &report["sent_again"]), (&3.into(), &json!([])));
     let _relay = stage.relay().await;
     assert_eq!(run(&["reconcile"])["sent_again"], json!([format!("{}.order", stage.prefix)]));
-    support::until("the topic is the log again", || async { !stage.compare().await[0].is_wrong() }).await;
+    stage.is_mended().await;
     stage.assert_topic_is_log("order").await;
 }
 
@@ -159,11 +169,11 @@ async fn what_is_missing_at_the_end_alone_costs_no_topic() {
     assert_eq!(report["sent_again"], json!([]));
     assert_eq!(topic.read().await[&0].len(), kept, "it was left as it is");
     let _relay = stage.relay().await;
-    support::until("the relay sent the rest", || async { !stage.compare().await[0].is_wrong() }).await;
+    stage.is_mended().await;
     stage.assert_topic_is_log("order").await;
     // Where it has to be made again, it has the settings that its owner gave it.
     stage.send_again("order").await;
-    support::until("the topic is the log again", || async { !stage.compare().await[0].is_wrong() }).await;
+    stage.is_mended().await;
     stage.assert_topic_is_log("order").await;
     assert_eq!(topic.settings().await.get("segment.ms").map(String::as_str), Some("7200000"));
 }
