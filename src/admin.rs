@@ -237,7 +237,7 @@ impl Admin {
             AdminEvent::ActionRequested { action, .. } if again && action != Action::Rebuild => {}
             AdminEvent::ActionRequested { action, projection, rebuild_id, options } => {
                 // Refused then for the one that was under way, it is not begun after that one's end.
-                if again && rebuild::is_since(&self.read, &projection, event.recorded_at).await? {
+                if again && rebuild::under_way_since(&self.read, &projection, event.recorded_at).await? {
                     return Ok(None);
                 }
                 return self.act_on(action, &projection, rebuild_id.unwrap_or_default(), options).await;

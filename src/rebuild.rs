@@ -29,7 +29,7 @@ use crate::{
 const START: &str = include_str!("rebuild/start.sql");
 const LIVE: &str = include_str!("rebuild/live.sql");
 const GET: &str = include_str!("rebuild/get.sql");
-const IS_SINCE: &str = include_str!("rebuild/is_since.sql");
+const UNDER_WAY_SINCE: &str = include_str!("rebuild/under_way_since.sql");
 const LIST: &str = include_str!("rebuild/list.sql");
 const CHANGE: &str = include_str!("rebuild/change.sql");
 const SWAP: &str = include_str!("rebuild/swap.sql");
@@ -235,9 +235,9 @@ pub async fn start(
 }
 
 /// Whether a rebuild of a projection was under way at or after a time.
-pub async fn is_since(read: &Pool, projection: &str, time: DateTime<Utc>) -> Result<bool, Error> {
+pub async fn under_way_since(read: &Pool, projection: &str, time: DateTime<Utc>) -> Result<bool, Error> {
     let client = read.get().await.map_err(postgres::Error::from)?;
-    Ok(client.query_one(IS_SINCE, &[&projection, &time]).await?.get(0))
+    Ok(client.query_one(UNDER_WAY_SINCE, &[&projection, &time]).await?.get(0))
 }
 
 /// What a rebuild would take; makes nothing.

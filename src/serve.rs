@@ -201,7 +201,7 @@ impl Process {
         let deps = relay::Deps {
             reader: self.log(self.pools.open("relay_of_log", &databases.writer)?),
             // The lease must not wait behind the commands and readers of this process.
-            writer: self.pools.few("relay", 4, self.config.relay.lease_ttl)?,
+            writer: self.pools.bounded("relay", 4, self.config.relay.lease_ttl)?,
             identity: self.identity.clone(),
             head: self.head.clone(),
             status: self.relay_status.clone(),
@@ -253,7 +253,7 @@ impl Process {
         self.spawn("the appender", task.run());
         self.observe(Some(appender.clone()))?;
         let time_max = self.config.command.database_timeout;
-        let pool = self.pools.few("commands", databases.pool_size, time_max)?;
+        let pool = self.pools.bounded("commands", databases.pool_size, time_max)?;
         let commands = Commands::new(
             self.registry.clone(),
             self.log(pool.clone()),
@@ -307,7 +307,7 @@ impl Process {
             commands,
             folders,
             // Guesses must not take the connections of commands and readers.
-            keys: self.pools.few("keys", 4, self.config.api.request_timeout)?,
+            keys: self.pools.bounded("keys", 4, self.config.api.request_timeout)?,
             open,
         };
         if matches!(self.config.auth, Auth::Keys) && !keys::any(&self.writer).await? {
@@ -357,7 +357,7 @@ impl Process {
         let topic = kafka.and(self.config.command_topic.principal.as_ref());
         let topic = topic.filter(|_| roles.contains(&Role::Api));
         let parts = health::Parts {
-            log: self.pools.few("health", 1, health::PATIENCE)?,
+            log: self.pools.bounded("health", 1, health::PATIENCE)?,
             relay: relay.map(|_| self.relay_status.subscribe()),
             topic: topic.map(|_| self.topic_status.subscribe()),
             projections: roles.contains(&Role::Projector).then(|| self.progress.clone()),

@@ -1,5 +1,8 @@
 //! Commands by Kafka: one effect per id whatever is delivered again, an answer to everything, order per key.
 
+#[allow(dead_code, reason = "shared with the tests of the relay")]
+#[path = "relay/broker.rs"]
+mod broker;
 mod support;
 
 use std::{
@@ -7,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use broker::Broker;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions},
@@ -360,4 +364,24 @@ async fn a_topic_that_is_deleted_is_made_again_and_taken_from() {
     })
     .await;
     stage.topics_are_there().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_goes_away_under_a_running_server_is_told_until_it_is_back() {
+    let stage = Stage::new().await;
+    let broker = Broker::start().await;
+    let server = stage.serve(&[("kafka_brokers", &broker.address())]);
+    let is = async |wanted: &str| {
+        until(&format!("the command topic is {wanted}"), || async {
+            let ready = reqwest::get(format!("{}/health/ready", server.url)).await.expect("answered");
+            let ready: Value = ready.json().await.expect("JSON");
+            ready["dependencies"]["command-topic"]["status"] == wanted
+        })
+        .await;
+    };
+    is("up").await;
+    broker.down().await;
+    is("degraded").await;
+    broker.up().await;
+    is("up").await;
 }

@@ -178,22 +178,17 @@ pub fn make_topics_anew(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), T
     let options = AdminOptions::new().operation_timeout(Some(kafka.request_timeout));
     let deadline = Instant::now() + kafka.request_timeout;
     for kept in &kept {
-        let topic = &kept.topic.name;
         loop {
-            let made = Handle::current().block_on(admin.create_topics([&kept.wanted()], &options))?;
-            match made.into_iter().next() {
-                // Kafka goes on deleting for a moment, or the relay was faster.
-                Some(Err((_, code)))
-                    if partitions(&metadata(&admin, kafka)?, topic).is_none()
-                        && Instant::now() > deadline =>
-                {
-                    return Err(TopicError::Create { topic: topic.clone(), code });
-                }
-                Some(Err(_)) if partitions(&metadata(&admin, kafka)?, topic).is_none() => {
-                    std::thread::sleep(SHOW_INTERVAL);
-                }
-                _ => break,
+            let mut made = Handle::current().block_on(admin.create_topics([&kept.wanted()], &options))?;
+            let Some(Err((topic, code))) = made.pop() else { break };
+            // The relay was faster; or Kafka goes on deleting for a moment.
+            if partitions(&metadata(&admin, kafka)?, &topic).is_some() {
+                break;
             }
+            if Instant::now() > deadline {
+                return Err(TopicError::Create { topic, code });
+            }
+            std::thread::sleep(SHOW_INTERVAL);
         }
     }
     wait_until_shown(&admin, kafka, &kept.iter().map(|kept| &kept.topic).collect::<Vec<_>>())

@@ -33,7 +33,7 @@ impl Pools {
     }
 
     /// Connections of the writer for one part alone, with an end to each statement.
-    pub(super) fn few(
+    pub(super) fn bounded(
         &self,
         part: &'static str,
         pool_size: usize,
