@@ -150,7 +150,7 @@ pub struct Projector {
     pub scan_events_max: i64,
     /// The slow poll beside notifications when tailing the log.
     pub poll_interval: Duration,
-    /// From the beginning of a fold of several events to that of the next one, while nobody of this process waits for the
+    /// From the beginning of a fold of several events to that of the next one, while nobody waits for the
     /// projection: a fold has a price whatever is in it.
     pub fold_interval: Duration,
     /// The same at most, after folds that took long: a worker folds for a fifth of its time, as far as this allows.

@@ -19,6 +19,7 @@ mod progress;
 mod scan;
 pub(crate) mod sql;
 mod statement;
+pub(crate) mod wanted;
 mod waves;
 mod worker;
 

@@ -27,7 +27,7 @@ use relay::Relay;
 use snapshot::{Snapshot, Stale};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_postgres::error::SqlState;
-use wait::Reached;
+use wait::{Look, Reached};
 
 use crate::{
     config,
@@ -127,8 +127,8 @@ struct Shared {
     progress: Progress,
     limits: config::Reads,
     waiters: Semaphore,
-    /// When checkpoints were last looked up by somebody who waits, by read model; held by the one who does.
-    polled: tokio::sync::Mutex<HashMap<String, Instant>>,
+    /// By read model; held by the one who looks.
+    looks: tokio::sync::Mutex<HashMap<String, Look>>,
     /// As last seen.
     stream_types: RwLock<Arc<StreamTypes>>,
     /// The live generation of each read model, as last seen, and when.
@@ -159,7 +159,7 @@ impl ReadModels {
             progress,
             waiters: Semaphore::new(limits.waiters_max),
             limits,
-            polled: tokio::sync::Mutex::default(),
+            looks: tokio::sync::Mutex::default(),
             stream_types: RwLock::default(),
             catalogs: RwLock::default(),
         })))

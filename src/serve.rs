@@ -35,7 +35,7 @@ use crate::{
     domain,
     log::{Appender, CommandLog, Identity, LogReader, Position, head},
     postgres,
-    projector::{self, Folder, Progress},
+    projector::{self, Folder, Progress, wanted},
     read_model::ReadModels,
     rebuild, relay,
     trace::Spans,
@@ -218,6 +218,10 @@ impl Process {
         let shutdown = || self.shutdown.clone();
         let rebuilds = self.folding("rebuilds", "rebuilds_of_log")?;
         let workers = self.folding("projector", "projector_of_log")?;
+        let databases = &self.config.databases;
+        let url = databases.read_models.as_ref().unwrap_or(&databases.projector).clone();
+        let hearing = wanted::listen(url, databases.tcp_user_timeout, self.progress.clone(), shutdown());
+        self.spawn("who waits elsewhere", hearing);
         self.spawn("the rebuilds", rebuild::run(rebuilds, folders.clone(), limits.clone(), shutdown()));
         self.spawn("the projector", projector::run(workers, folders, kafka, limits, shutdown()));
         Ok(())

@@ -73,6 +73,34 @@ async fn read(client: &Client, annals: &Process, path: &str, token: &str, second
     request.send().await.expect("answered")
 }
 
+/// Where each topic goes on behind the orders that were folded.
+async fn ends(log: &tokio_postgres::Client) -> BTreeMap<i32, i64> {
+    let ends =
+        "select partition, coalesce(next_offset, 0) from projections.checkpoints where projection = 'orders'";
+    log.query(ends, &[]).await.expect("ends").iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+/// How many events are not sent.
+async fn pending(log: &tokio_postgres::Client) -> i64 {
+    log.query_one("select count(*) from log.outbox_pending", &[]).await.expect("a count").get(0)
+}
+
+/// Creates orders until the worker has folded one that came from Kafka, and all are sent.
+async fn until_kafka_is_followed(
+    client: &Client,
+    log: &tokio_postgres::Client,
+    annals: &Process,
+) -> BTreeSet<Uuid> {
+    let mut created = BTreeSet::new();
+    let deadline = Instant::now() + DEADLINE;
+    while ends(log).await.values().all(|end| *end == 0) {
+        assert!(Instant::now() < deadline, "no record was folded: its worker has no partition");
+        created.insert(create_and_read(client, annals).await.0);
+    }
+    until("all is sent", || async { pending(log).await == 0 }).await;
+    created
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_does_not_wait_for_kafka() {
     let (database, prefix, brokers) = (Database::new().await, topic_prefix(), kafka_brokers());
@@ -80,20 +108,7 @@ async fn whoever_waits_does_not_wait_for_kafka() {
     let relay = Process::relay(&database, &settings);
     let annals = Process::serve(&database, &["--role", "api", "--role", "projector"], &settings);
     let (client, log) = (Client::new(), database.client().await);
-    let ends = async || -> BTreeMap<i32, i64> {
-        let ends = "select partition, coalesce(next_offset, 0) from projections.checkpoints where projection = 'orders'";
-        log.query(ends, &[]).await.expect("ends").iter().map(|row| (row.get(0), row.get(1))).collect()
-    };
-    let pending = async || -> i64 {
-        log.query_one("select count(*) from log.outbox_pending", &[]).await.expect("a count").get(0)
-    };
-    let mut created = BTreeSet::new();
-    let deadline = Instant::now() + DEADLINE;
-    while ends().await.values().all(|end| *end == 0) {
-        assert!(Instant::now() < deadline, "no record was folded: its worker has no partition");
-        created.insert(create_and_read(&client, &annals).await.0);
-    }
-    until("all is sent", || async { pending().await == 0 }).await;
+    let mut created = until_kafka_is_followed(&client, &log, &annals).await;
 
     relay.signal("STOP");
     let mut token = String::new();
@@ -102,7 +117,7 @@ async fn whoever_waits_does_not_wait_for_kafka() {
         created.insert(order);
         token = its_token;
     }
-    assert_eq!((pending().await, rows(&database).await), (40, created.clone()));
+    assert_eq!((pending(&log).await, rows(&database).await), (40, created.clone()));
     let projects = read(&client, &annals, "/api/projects", &token, 1).await.status();
     assert_ne!(projects, StatusCode::OK, "without any event, only the relay says how far it is complete");
 
@@ -116,7 +131,7 @@ async fn whoever_waits_does_not_wait_for_kafka() {
     let deadline = Instant::now() + DEADLINE;
     loop {
         created.insert(create_and_read(&client, &annals).await.0);
-        let ends = ends().await;
+        let ends = ends(&log).await;
         if records.iter().all(|record| ends[&record.partition] > record.offset) {
             break;
         }
@@ -125,6 +140,22 @@ async fn whoever_waits_does_not_wait_for_kafka() {
     let applied = "select sum(applied)::bigint from projections.checkpoints where projection = 'orders'";
     let applied: i64 = log.query_one(applied, &[]).await.expect("a sum").get(0);
     assert_eq!((applied, rows(&database).await), (created.len() as i64, created));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_make_haste_for_who_waits_in_another_process() {
+    let (database, prefix, brokers) = (Database::new().await, topic_prefix(), kafka_brokers());
+    let settings = [("kafka_brokers", &*brokers), ("topic_prefix", &*prefix)];
+    let relay = Process::relay(&database, &settings);
+    let _worker = Process::worker(&database, &settings);
+    let annals = Process::serve(&database, &["--role", "api"], &settings);
+    let (client, log) = (Client::new(), database.client().await);
+    let mut created = until_kafka_is_followed(&client, &log, &annals).await;
+    relay.signal("STOP");
+    for _ in 0..10 {
+        created.insert(create_and_read(&client, &annals).await.0);
+    }
+    assert_eq!((pending(&log).await, rows(&database).await), (10, created));
 }
 
 #[tokio::test(flavor = "multi_thread")]

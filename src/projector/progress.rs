@@ -3,10 +3,17 @@
 //! Checkpoints only grow here, unless the database has lost some. Workers tell them, and a reader may add what it saw in the
 //! database.
 
-use std::{collections::BTreeMap, future::pending, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    future::pending,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::batch::Partition;
 use crate::log::Position;
@@ -49,8 +56,17 @@ pub struct Progress(Arc<BTreeMap<String, Entry>>);
 #[derive(Debug, Default)]
 struct Entry {
     seen: watch::Sender<Seen>,
+    /// Until when it counts as followed in other processes.
+    elsewhere: Mutex<Option<Instant>>,
     /// Tells that somebody follows it.
     wanted: Notify,
+}
+
+impl Entry {
+    fn is_wanted(&self) -> bool {
+        let elsewhere = *self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        self.seen.receiver_count() > 0 || elsewhere.is_some_and(|until| Instant::now() < until)
+    }
 }
 
 impl Progress {
@@ -72,19 +88,27 @@ impl Progress {
 
     /// Follows a projection, which its worker then makes haste with.
     pub fn watch(&self, projection: &str) -> Option<watch::Receiver<Seen>> {
-        let Entry { seen, wanted } = self.0.get(projection)?;
+        let Entry { seen, wanted, .. } = self.0.get(projection)?;
         let watching = seen.subscribe();
         wanted.notify_one();
         Some(watching)
     }
 
+    /// Somebody of another process follows a projection, for all that is known until then.
+    pub(super) fn want(&self, projection: &str, until: Instant) {
+        if let Some(entry) = self.0.get(projection) {
+            *entry.elsewhere.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+            entry.wanted.notify_one();
+        }
+    }
+
     /// Waits until somebody follows a projection.
     pub(super) async fn wanted(&self, projection: &str) {
-        let Some(Entry { seen, wanted }) = self.0.get(projection) else {
+        let Some(entry) = self.0.get(projection) else {
             return pending().await;
         };
-        while seen.receiver_count() == 0 {
-            wanted.notified().await;
+        while !entry.is_wanted() {
+            entry.wanted.notified().await;
         }
     }
 
@@ -124,5 +148,25 @@ impl Progress {
             }
             grown
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_elsewhere_counts_for_a_while() {
+        let progress = Progress::new(["orders", "projects"]);
+        let is_wanted = |projection: &str| progress.wanted(projection).now_or_never().is_some();
+        assert!(!is_wanted("orders"));
+        progress.want("orders", Instant::now() + Duration::from_secs(3600));
+        assert!(is_wanted("orders") && !is_wanted("projects"));
+        progress.want("orders", Instant::now());
+        assert!(!is_wanted("orders"));
     }
 }

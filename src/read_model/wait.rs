@@ -2,8 +2,8 @@
 //!
 //! A read model has reached a position when everything up to it was sent to Kafka and each partition has folded what was sent
 //! to it; a partition with nothing newer holds nobody up. Without a relay the workers say how far they have read the log; so do
-//! those that read the log for waiting readers, ahead of the relay. Workers of this process wake those who wait; for workers of
-//! other processes one of those who wait polls for all.
+//! those that read the log for waiting readers, ahead of the relay. Workers of this process see who waits, and wake them; one of
+//! those who wait tells workers of other processes, and polls, for all.
 
 use std::{
     collections::BTreeMap,
@@ -12,25 +12,34 @@ use std::{
     time::Duration,
 };
 
+use deadpool_postgres::Object;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
 };
+use tracing::debug;
 
 use super::{Catalog, Error, Freshness, ReadModels};
 use crate::{
     log::{Position, Relayed},
     postgres,
-    projector::{Partition, Seen},
+    projector::{Partition, Seen, Status, wanted},
 };
 
 const CHECKPOINTS: &str = include_str!("checkpoints.sql");
 
 /// How often the database is asked while somebody waits.
-const POLL: Duration = Duration::from_millis(10);
+const POLL: Duration = Duration::from_millis(5);
 
 /// Where each partition has to come.
 type Targets = BTreeMap<Partition, Position>;
+
+/// When one of those who wait for a read model looked where it is, and told workers of other processes that it is waited for.
+#[derive(Default)]
+pub(super) struct Look {
+    looked: Option<Instant>,
+    told: Option<Instant>,
+}
 
 /// A generation that has come as far as wanted, as it was seen; the snapshot that is read has to have come there too.
 pub(super) struct Reached {
@@ -67,37 +76,59 @@ impl ReadModels {
 
     async fn try_reach(&self, name: &str, after: Position) -> Result<Reached, Error> {
         let catalog = self.catalog(name).await?;
-        let mut seen = self.0.progress.watch(name);
+        // Workers of this process make haste for as long as this is held.
+        let seen = self.0.progress.watch(name);
         let wanted = catalog.folder.stream_types();
         let targets = match &self.0.relay {
-            None => self.partitions(&wanted, after).await?,
-            Some(relay) => tokio::select! {
-                relayed = relay.beyond(after, POLL) => targets(&*relayed?, &wanted, after),
-                // Workers of this process read the log for those who wait, and need not wait for the relay.
-                ahead = self.everywhere(&wanted, after, seen.clone()) => {
-                    return ahead.map(|targets| Reached { catalog, targets });
+            None => self.come(name, self.partitions(&wanted, after).await?, seen).await?,
+            Some(relay) => {
+                let sent = async {
+                    let relayed = relay.beyond(after, POLL).await?;
+                    self.come(name, targets(&relayed, &wanted, after), seen.clone()).await
+                };
+                // Workers may read the log for those who wait, and need not wait for the relay.
+                let ahead = async {
+                    let targets = self.partitions(&wanted, after).await?;
+                    if targets.is_empty() || seen.is_none() {
+                        // Without checkpoints only the relay's cursor says how far the read model is complete.
+                        return pending().await;
+                    }
+                    self.come(name, targets, seen.clone()).await
+                };
+                tokio::select! {
+                    targets = sent => targets?,
+                    targets = ahead => targets?,
                 }
-            },
+            }
         };
+        Ok(Reached { catalog, targets })
+    }
+
+    /// Waits until all partitions have come where they have to; returns where that is.
+    async fn come(
+        &self,
+        name: &str,
+        targets: Targets,
+        mut seen: Option<watch::Receiver<Seen>>,
+    ) -> Result<Targets, Error> {
+        let runs_here = seen.as_ref().is_some_and(|seen| seen.borrow().status == Status::Running);
+        // A worker of this process tells by itself.
+        let looks_from = Instant::now() + if runs_here { POLL } else { Duration::ZERO };
         loop {
             if let Some(seen) = &mut seen
                 && are_reached(&seen.borrow_and_update().checkpoints, &targets)
             {
-                return Ok(Reached { catalog, targets });
+                return Ok(targets);
             }
-            if let Ok(mut polled) = self.0.polled.try_lock()
-                && polled.get(name).is_none_or(|polled| polled.elapsed() >= POLL)
+            if Instant::now() >= looks_from
+                && let Some(checkpoints) = self.look(name).await?
+                && are_reached(&checkpoints, &targets)
             {
-                polled.insert(name.to_owned(), Instant::now());
-                let checkpoints = self.checkpoints(name).await?;
-                self.0.progress.advance(name, checkpoints.clone());
-                if are_reached(&checkpoints, &targets) {
-                    return Ok(Reached { catalog, targets });
-                }
+                return Ok(targets);
             }
             match &mut seen {
                 Some(seen) => {
-                    // Out of time is as good: then it is polled again.
+                    // Out of time is as good: then it is looked again.
                     let _ = timeout(POLL, seen.changed()).await;
                 }
                 None => sleep(POLL).await,
@@ -105,26 +136,27 @@ impl ReadModels {
         }
     }
 
-    /// Waits until every partition has come to `after`, be it sent or not; all of them as targets.
-    async fn everywhere(
-        &self,
-        wanted: &[String],
-        after: Position,
-        seen: Option<watch::Receiver<Seen>>,
-    ) -> Result<Targets, Error> {
-        let Some(mut seen) = seen else {
-            return pending().await;
+    /// Looks where a read model is, and tells workers of other processes that it is waited for; `None` where somebody does, or
+    /// just did.
+    async fn look(&self, name: &str) -> Result<Option<BTreeMap<Partition, Position>>, Error> {
+        let Ok(mut looks) = self.0.looks.try_lock() else {
+            return Ok(None);
         };
-        let targets = self.partitions(wanted, after).await?;
-        if targets.is_empty() {
-            // Without checkpoints only the relay's cursor says how far the read model is complete.
-            return pending().await;
+        let Look { looked, told } = looks.entry(name.to_owned()).or_default();
+        if looked.is_some_and(|looked| looked.elapsed() < POLL) {
+            return Ok(None);
         }
-        if seen.wait_for(|seen| are_reached(&seen.checkpoints, &targets)).await.is_err() {
-            // Its worker ended with the process.
-            pending::<()>().await;
+        *looked = Some(Instant::now());
+        let client = self.0.client().await?;
+        if told.is_none_or(|told| told.elapsed() >= wanted::INTERVAL) {
+            *told = Some(Instant::now());
+            if let Err(error) = wanted::tell(&client, name).await {
+                debug!(%error, "workers of other processes do not hear that they are waited for");
+            }
         }
-        Ok(targets)
+        let checkpoints = checkpoints(&client, name).await?;
+        self.0.progress.advance(name, checkpoints.clone());
+        Ok(Some(checkpoints))
     }
 
     /// Every partition of stream types that have events. Their number never changes, so only a type without any is
@@ -143,16 +175,15 @@ impl ReadModels {
         };
         Ok(wanted.iter().flat_map(of).collect())
     }
+}
 
-    async fn checkpoints(&self, name: &str) -> Result<BTreeMap<Partition, Position>, Error> {
-        let client = self.0.client().await?;
-        let statement = client.prepare_cached(CHECKPOINTS).await.map_err(postgres::Error::from)?;
-        let rows = client.query(&statement, &[&name]).await?;
-        let checkpoint = |row: &tokio_postgres::Row| {
-            (Partition { stream_type: row.get(0), number: row.get(1) }, Position(row.get(2)))
-        };
-        Ok(rows.iter().map(checkpoint).collect())
-    }
+async fn checkpoints(client: &Object, name: &str) -> Result<BTreeMap<Partition, Position>, Error> {
+    let statement = client.prepare_cached(CHECKPOINTS).await.map_err(postgres::Error::from)?;
+    let rows = client.query(&statement, &[&name]).await?;
+    let checkpoint = |row: &tokio_postgres::Row| {
+        (Partition { stream_type: row.get(0), number: row.get(1) }, Position(row.get(2)))
+    };
+    Ok(rows.iter().map(checkpoint).collect())
 }
 
 /// Where each partition has to come, when everything up to `after` is sent.
