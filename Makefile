@@ -33,7 +33,7 @@ down: ## stops them
 reset: ## stops them and deletes their data
 	@scripts/services destroy
 
-compose: .env ## the same as dev, in containers
+compose: .env ## all parts in containers, with API keys
 	docker compose up -d --build --wait
 
 .env:

@@ -21,7 +21,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    aggregate::{Registry, Rejection},
+    aggregate::{self, DecodeError, Registry, Rejection},
     command::{self, Commands},
     config::{self, Config},
     domain::{
@@ -55,7 +55,9 @@ const BYTES_PER_STEP: usize = 4 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("an admin's event cannot be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    Unreadable(#[from] DecodeError),
+    #[error("the options of an admin's action cannot be read: {0}")]
+    Options(#[from] serde_json::Error),
     #[error("{}", .0.detail)]
     Rejected(Rejection),
     #[error("no Kafka is configured")]
@@ -223,7 +225,7 @@ impl Admin {
 
     async fn make_true(&self, event: &Event, again: bool) -> Result<Option<Mended>, Error> {
         let key_id = event.stream_id;
-        match read(event)? {
+        match decode(event)? {
             AdminEvent::KeyCreated { key_hash, name, roles, expires_at } => {
                 let expires_at: Option<DateTime<Utc>> = expires_at
                     .and_then(|time| DateTime::parse_from_rfc3339(&time).ok())
@@ -301,6 +303,6 @@ impl Admin {
     }
 }
 
-fn read(event: &Event) -> Result<AdminEvent, serde_json::Error> {
-    RawJson::trusted(format!("{{\"{}\":{}}}", event.event_type, event.data.as_str())).parse()
+fn decode(event: &Event) -> Result<AdminEvent, DecodeError> {
+    aggregate::decode::<domain::admin::Admin>(&event.event_type, event.schema_version, &event.data)
 }

@@ -10,7 +10,7 @@ pub(crate) mod testing;
 
 use std::collections::BTreeMap;
 
-pub use erased::{AnyAggregate, AnyState, Decided, Decision, DecodeError, Encoded, erase};
+pub use erased::{AnyAggregate, AnyState, Decided, Decision, DecodeError, Encoded, decode, erase};
 pub use registry::Registry;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,7 +20,8 @@ use uuid::Uuid;
 pub trait Aggregate: Send + Sync + 'static {
     /// Singular, lower case; the topic and the first part of each event's type are named after it.
     const STREAM_TYPE: &'static str;
-    /// Grows when `State` or `evolve` changes, so that snapshots of older code are not used.
+    /// Grows when `State`, `evolve` or `upcast` changes: snapshots of older code are not used then, and a rebuild may differ from the
+    /// rows that older code made.
     const REVISION: u32;
     /// Every command it takes, by its full name such as `order.confirm`.
     const COMMANDS: &'static [CommandType];

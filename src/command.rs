@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{
     sync::Notify,
+    task::JoinError,
     time::{Instant, timeout},
 };
 use tracing::{Instrument, debug};
@@ -125,6 +126,8 @@ pub enum Error {
     Database(#[from] postgres::Error),
     #[error("what the log holds of the command cannot be read: {0}")]
     Record(String),
+    #[error("the command's task ended before it answered: {0}")]
+    Panicked(JoinError),
 }
 
 impl Error {
@@ -137,7 +140,9 @@ impl Error {
             | Self::VersionMismatch { .. }
             | Self::Conflict { .. }
             | Self::Log(log::Error::Unfit(_)) => true,
-            Self::Unreadable(_) | Self::Log(_) | Self::Database(_) | Self::Record(_) => false,
+            Self::Unreadable(_) | Self::Log(_) | Self::Database(_) | Self::Record(_) | Self::Panicked(_) => {
+                false
+            }
         }
     }
 }
@@ -228,7 +233,8 @@ impl Commands {
 
     /// What became of a command of this principal; `None` where there is no such.
     pub async fn find(&self, command_id: Uuid, principal: &str) -> Result<Option<Answer>, Error> {
-        let record = self.0.in_time(self.0.rows.find(command_id)).await?;
+        let row = self.0.in_time(self.0.rows.find(command_id)).await?;
+        let record = row.map(|row| CommandRecord::read(&row)).transpose()?;
         match record.filter(|record| record.principal == principal) {
             Some(record) => Ok(Some(self.0.placed(answer(record)?).await?)),
             None => Ok(None),
@@ -240,9 +246,7 @@ impl Commands {
 async fn uninterrupted(
     work: impl Future<Output = Result<Answer, Error>> + Send + 'static,
 ) -> Result<Answer, Error> {
-    tokio::spawn(work)
-        .await
-        .unwrap_or_else(|panic| Err(Error::Record(format!("the command's task failed: {panic}"))))
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(Error::Panicked(error)))
 }
 
 impl Deps {

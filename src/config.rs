@@ -85,6 +85,16 @@ pub struct Databases {
 }
 
 impl Databases {
+    /// The read models' database, as the projector.
+    pub fn read_models_as_projector(&self) -> &SecretString {
+        self.read_models.as_ref().unwrap_or(&self.projector)
+    }
+
+    /// The read models' database, as the reader.
+    pub fn read_models_as_reader(&self) -> &SecretString {
+        self.read_models.as_ref().unwrap_or(&self.reader)
+    }
+
     /// Whether one URL serves all roles, which the start has to say.
     pub fn is_shared(&self) -> bool {
         use secrecy::ExposeSecret;
@@ -136,7 +146,7 @@ pub struct Append {
     pub resend_time_max: Duration,
     /// Events that a subscriber within the process may be behind before it misses some.
     pub subscriber_events_max: usize,
-    /// Partition count given to a stream type at its first event (`kafka.partitions`).
+    /// Partition count given to a stream type at its first event (`topic_partitions`).
     pub partitions: i32,
 }
 
@@ -153,7 +163,7 @@ pub struct Projector {
     /// From the beginning of a fold of several events to that of the next one, while nobody waits for the
     /// projection: a fold has a price whatever is in it.
     pub fold_interval: Duration,
-    /// The same at most, after folds that took long: a worker folds for a fifth of its time, as far as this allows.
+    /// Upper bound of that interval, which grows to five times as long as the last fold took.
     pub fold_interval_max: Duration,
     /// Longest wait between tries after an error that may pass.
     pub backoff_max: Duration,

@@ -207,6 +207,9 @@ pub enum Error {
     /// The queue is full; nothing was stored.
     #[error("too many appends are waiting")]
     Overloaded,
+    /// The database is away; nothing was stored.
+    #[error("nothing was stored: {0}")]
+    Away(String),
     /// It may have been stored or not; the same command id tells when asked again.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
@@ -215,6 +218,16 @@ pub enum Error {
     Closed,
     #[error("the log's database: {0}")]
     Database(String),
+}
+
+impl Error {
+    /// Of a statement that was not sent.
+    fn unsent(error: postgres::Error) -> Self {
+        match error.failure() {
+            Failure::Transient => Self::Away(error.to_string()),
+            Failure::Data | Failure::Fatal => error.into(),
+        }
+    }
 }
 
 impl From<RecvError> for Error {

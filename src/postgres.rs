@@ -8,7 +8,7 @@ mod migrate;
 
 use std::time::Duration;
 
-pub use connect::{connect, session};
+pub use connect::{connect, notifications, session};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod, Runtime};
 pub use migrate::{
     MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
@@ -125,7 +125,7 @@ pub fn classify(error: &tokio_postgres::Error) -> Failure {
         return Failure::Transient;
     };
     match state.code().get(..2) {
-        Some("22" | "23" | "54") => Failure::Data,
+        Some("21" | "22" | "23" | "54") => Failure::Data,
         Some("08" | "40" | "53" | "55" | "57" | "58") => Failure::Transient,
         _ if *state == SqlState::READ_ONLY_SQL_TRANSACTION => Failure::Transient,
         // Of what was sent together something before it failed, which the next try may be told.

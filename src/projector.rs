@@ -26,6 +26,7 @@ mod worker;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 pub use batch::Partition;
+pub(crate) use check::DeclaredColumn;
 use deadpool_postgres::Pool;
 pub use folder::{Fault, Folder, Loaded, OnError, Order, Parameter, ParameterType, Query, Rows};
 use futures_util::FutureExt;

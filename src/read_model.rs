@@ -150,7 +150,7 @@ impl ReadModels {
         progress: Progress,
         limits: config::Reads,
     ) -> Result<Self, postgres::Error> {
-        let url = databases.read_models.as_ref().unwrap_or(&databases.reader);
+        let url = databases.read_models_as_reader();
         let read = postgres::reading_pool(url, databases, limits.statement_timeout)?;
         Ok(Self(Arc::new(Shared {
             read,

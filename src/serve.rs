@@ -219,7 +219,7 @@ impl Process {
         let rebuilds = self.folding("rebuilds", "rebuilds_of_log")?;
         let workers = self.folding("projector", "projector_of_log")?;
         let databases = &self.config.databases;
-        let url = databases.read_models.as_ref().unwrap_or(&databases.projector).clone();
+        let url = databases.read_models_as_projector().clone();
         let hearing = wanted::listen(url, databases.tcp_user_timeout, self.progress.clone(), shutdown());
         self.spawn("who waits elsewhere", hearing);
         self.spawn("the rebuilds", rebuild::run(rebuilds, folders.clone(), limits.clone(), shutdown()));
@@ -231,7 +231,7 @@ impl Process {
     /// beside that for the read models, for a fold reads the log while it holds a transaction.
     fn folding(&self, part: &'static str, of_log: &'static str) -> anyhow::Result<projector::Deps> {
         let databases = &self.config.databases;
-        let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
+        let read = databases.read_models_as_projector();
         Ok(projector::Deps {
             reader: self.log(self.pools.open(of_log, &databases.projector)?),
             read: self.pools.open(part, read)?,
@@ -336,7 +336,7 @@ impl Process {
     /// What follows from what admins do.
     fn admin(&self, commands: Commands, folders: Vec<Folder>) -> anyhow::Result<Admin> {
         let databases = &self.config.databases;
-        let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
+        let read = databases.read_models_as_projector();
         let read = self.pools.open("admin", read)?;
         let admin = Admin::new(commands, self.writer.clone(), read, folders, &self.config);
         self.spawn("what admins ask for", admin.clone().run(self.shutdown.clone()));

@@ -2,6 +2,7 @@
 
 mod support;
 
+use annals::postgres::{MigrationError, check_log, migrate_log};
 use support::{DEADLINE, Database, process::Process, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -13,7 +14,7 @@ async fn a_migration_that_waits_for_a_table_does_not_hold_up_who_appends() {
     let backup = client.transaction().await.expect("begun");
     backup.batch_execute("lock table log.commands in access share mode").await.expect("locked");
     let url = secrecy::SecretString::from(database.url.clone());
-    let migrating = tokio::spawn(async move { annals::postgres::migrate_log(&url, DEADLINE).await });
+    let migrating = tokio::spawn(async move { migrate_log(&url, DEADLINE).await });
     let (appender, _) = database.appender(&[]);
     let other = database.client().await;
     until("the migration has waited and given way", || async {
@@ -28,7 +29,7 @@ async fn a_migration_that_waits_for_a_table_does_not_hold_up_who_appends() {
     drop(backup);
     drop(client);
     migrating.await.expect("no panic").expect("migrated");
-    annals::postgres::check_log(&database.pool()).await.expect("it fits");
+    check_log(&database.pool()).await.expect("it fits");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,4 +45,17 @@ async fn who_waits_to_migrate_can_be_ended() {
     .await;
     worker.signal("TERM");
     assert_eq!(worker.end().await, Some(0));
+}
+
+#[tokio::test]
+async fn what_was_never_migrated_and_what_refuses_to_be_say_so() {
+    let empty = Database::empty().await;
+    let never = check_log(&empty.pool()).await.expect_err("there is no table");
+    assert!(matches!(never, MigrationError::Older { found: 0, .. }), "{never:?}");
+    let database = Database::new().await;
+    database.client().await.batch_execute("delete from log.migrations").await.expect("forgotten");
+    let refused =
+        migrate_log(&database.url.clone().into(), DEADLINE).await.expect_err("all is there already");
+    assert!(matches!(refused, MigrationError::Refused(_)), "{refused:?}");
+    assert!(refused.to_string().contains("already exists (SQLSTATE"), "{refused}");
 }

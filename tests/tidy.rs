@@ -3,6 +3,7 @@
 //! Reads the sources as text: crude, quick, and enough to refuse a change with one line.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -304,4 +305,35 @@ fn each_migration_has_a_number_of_its_own() {
         let twice: Vec<_> = numbers.windows(2).filter(|pair| pair[0].0 == pair[1].0).collect();
         assert!(twice.is_empty(), "{folder}: {twice:?}");
     }
+}
+
+#[test]
+fn every_metric_is_described_and_documented() {
+    let page = include_str!("../docs/operations.md");
+    let (mut described, mut used) = (BTreeSet::new(), BTreeSet::new());
+    for source in sources("src") {
+        let text = source.lines.join("\n");
+        for (place, _) in text.match_indices("\"annals_") {
+            let name = text[place + 1..].split('"').next().expect("a name");
+            let call = text[..place]
+                .trim_end()
+                .trim_end_matches('(')
+                .rsplit(|c: char| c.is_whitespace() || c == ':');
+            match call.into_iter().next() {
+                Some("describe_counter!" | "describe_gauge!" | "describe_histogram!") => {
+                    described.insert(name.to_owned())
+                }
+                Some("counter!" | "gauge!" | "histogram!") => used.insert(name.to_owned()),
+                _ => false,
+            };
+        }
+    }
+    assert!(used.len() > 20, "{used:?}");
+    let faults =
+        used.iter().filter(|name| !described.contains(*name) || !page.contains(&format!("`{name}`")));
+    check(
+        faults
+            .map(|name| format!("{name}: neither described in the code nor in docs/operations.md"))
+            .collect(),
+    );
 }

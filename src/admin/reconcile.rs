@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Admin, Asker, Error, STREAM_TYPE, read};
+use super::{Admin, Asker, Error, STREAM_TYPE, decode};
 use crate::{
     config,
     domain::admin::AdminEvent,
@@ -60,7 +60,7 @@ impl Admin {
         let is_locked: bool = self.writer.get().await?.query_one(IS_LOCKED, &[]).await?.get(0);
         let stream = StreamId { stream_type: STREAM_TYPE.into(), id };
         let events = self.log.stream(&stream, Version(0), EVENTS_MAX).await?.events;
-        let mut events = events.iter().map(read);
+        let mut events = events.iter().map(decode);
         let Some(AdminEvent::ReconcileRequested { dry_run }) = events.next().transpose()? else {
             return Ok(None);
         };

@@ -97,6 +97,15 @@ pub fn erase<A: Aggregate>() -> Box<dyn AnyAggregate> {
     Box::new(Erased::<A>(PhantomData))
 }
 
+/// An event of the aggregate `A`, brought to today's schema version.
+pub fn decode<A: Aggregate>(
+    event_type: &str,
+    schema_version: i32,
+    data: &RawJson,
+) -> Result<A::Event, DecodeError> {
+    Erased::<A>(PhantomData).decode(event_type, schema_version, data)
+}
+
 struct Erased<A>(PhantomData<fn() -> A>);
 
 impl<A: Aggregate> Erased<A> {

@@ -66,6 +66,12 @@ impl Registry {
         self.aggregates.iter().map(|aggregate| &**aggregate)
     }
 
+    /// The schema version in which an event is written, and thus folded, today.
+    pub fn schema_version(&self, event_type: &str) -> Option<i32> {
+        let known = self.event(event_type)?.events();
+        known.iter().find(|known| known.name == event_type).map(|known| known.schema_version)
+    }
+
     /// Today's schema version of every event, by its type.
     pub fn schema_versions(&self) -> BTreeMap<&'static str, i32> {
         let events = self.aggregates().flat_map(AnyAggregate::events);

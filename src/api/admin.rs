@@ -95,7 +95,9 @@ impl From<admin::Error> for Problem {
             error @ (admin::Error::NoKafka | admin::Error::Reconciling) => {
                 Self::new(kind::REJECTED, format!("It cannot be done: {error}."))
             }
-            error @ (admin::Error::Unreadable(_) | admin::Error::Relay(_)) => Self::internal(&error),
+            error @ (admin::Error::Unreadable(_) | admin::Error::Options(_) | admin::Error::Relay(_)) => {
+                Self::internal(&error)
+            }
         }
     }
 }

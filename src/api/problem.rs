@@ -237,7 +237,8 @@ impl From<command::Error> for Problem {
             command::Error::Database(error) => error.into(),
             error @ (command::Error::UnknownCommand(_)
             | command::Error::Unreadable(_)
-            | command::Error::Record(_)) => Self::internal(&error),
+            | command::Error::Record(_)
+            | command::Error::Panicked(_)) => Self::internal(&error),
         }
     }
 }
@@ -247,6 +248,7 @@ impl From<log::Error> for Problem {
         match error {
             log::Error::Overloaded => Self::overloaded("Too many commands are waiting; nothing was done."),
             log::Error::Closed => Self::overloaded("The server is ending; nothing was done."),
+            log::Error::Away(_) => Self::overloaded("The database is away; nothing was done."),
             log::Error::Unknown(_) => Self::overloaded(
                 "It is not known whether the command was carried out; the same Idempotency-Key tells.",
             ),

@@ -12,7 +12,7 @@ use annals::{
 /// Makes actions true, straight on the databases; rebuilds take newer versions from `folders`.
 pub(super) async fn admin(config: &Config, folders: Vec<Folder>) -> anyhow::Result<Admin> {
     let databases = &config.databases;
-    let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
+    let read = databases.read_models_as_projector();
     let (writer, read) = (postgres::pool(&databases.writer, databases)?, postgres::pool(read, databases)?);
     Ok(Admin::new(pipeline(config).await?, writer, read, folders, config))
 }

@@ -97,7 +97,7 @@ const REBUILDS_TOLD_MAX: usize = 50;
 /// Does what is asked, on the database.
 pub(crate) async fn run(config: Config, command: Projections) -> anyhow::Result<()> {
     let databases = &config.databases;
-    let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
+    let read = databases.read_models_as_projector();
     let read = postgres::pool(read, databases)?;
     match command {
         Projections::List { json } => list(&config, &read, json).await,
@@ -195,7 +195,7 @@ fn state(known: &Overview) -> String {
     match (&known.state, &known.rebuild) {
         (Going::Paused, _) => "paused".into(),
         (Going::Stopped, _) => "stopped".into(),
-        (Going::Running, Some(rebuild)) if !["done", "failed", "cancelled"].contains(&&*rebuild.state) => {
+        (Going::Running, Some(rebuild)) if !["done", "cancelled"].contains(&&*rebuild.state) => {
             format!("running, rebuild {}", rebuild.state)
         }
         (Going::Running, _) => "running".into(),

@@ -44,7 +44,8 @@ struct Queued {
     state: AnyState,
     /// Whether it leads to another state.
     changes: bool,
-    /// Whether the caller's `If-Match` was not met, so that the append is only a question.
+    /// Whether the caller's `If-Match` was not met: the append cannot succeed, and only asks for an earlier answer or the present
+    /// version.
     mismatch: bool,
 }
 

@@ -125,7 +125,9 @@ impl Deps {
 fn is_no_try(error: &Error) -> bool {
     match error {
         Error::Database(error) => error.failure() == postgres::Failure::Transient,
-        Error::Log(error) => matches!(error, log::Error::Overloaded | log::Error::Unknown(_)),
+        Error::Log(error) => {
+            matches!(error, log::Error::Overloaded | log::Error::Away(_) | log::Error::Unknown(_))
+        }
         Error::UnknownCommand(_) => true,
         Error::Unreadable(error) => matches!(error, DecodeError::Newer { .. } | DecodeError::Unknown { .. }),
         _ => false,

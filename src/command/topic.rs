@@ -337,6 +337,6 @@ impl Work {
 
 /// Whether the log is at fault, not the command.
 fn may_pass(error: &Error) -> bool {
-    use log::Error::{Database, Overloaded, Unknown};
-    matches!(error, Error::Database(_) | Error::Log(Overloaded | Unknown(_) | Database(_)))
+    use log::Error::{Away, Database, Overloaded, Unknown};
+    matches!(error, Error::Database(_) | Error::Log(Overloaded | Away(_) | Unknown(_) | Database(_)))
 }

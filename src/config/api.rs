@@ -29,9 +29,9 @@ pub struct Api {
 /// How often callers may come, in each process. Off in the mode `dev`.
 #[derive(Debug, Clone)]
 pub struct Rates {
-    /// Requests per second of one principal; as many may come at once. `None`: no limit.
+    /// Requests per second of one principal; a burst may have as many. `None`: no limit.
     pub requests_per_second: Option<NonZeroU32>,
-    /// Failing authentications per minute of one address; as many may come at once. `None`: no limit.
+    /// Failing authentications per minute of one address; a burst may have as many. `None`: no limit.
     pub failures_per_minute: Option<NonZeroU32>,
     /// Principals, and addresses, that are kept in mind; those that were not seen for longest are forgotten.
     pub callers_max: usize,

@@ -8,8 +8,8 @@ use super::Sources;
 #[derive(Debug, Clone)]
 pub struct Relay {
     pub mode: RelayMode,
-    /// How long the lease lasts without renewal; a standby takes over after it. The log's database has as long to answer
-    /// what is asked beside it.
+    /// How long the lease lasts without renewal; a standby takes over after it. What else the relay asks the log's
+    /// database has the same time for its answer.
     pub lease_ttl: Duration,
     /// Events per Kafka transaction.
     pub batch_events_max: usize,

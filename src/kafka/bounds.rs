@@ -45,7 +45,7 @@ fn offsets(
     for partition in 0..partitions {
         asked.add_partition_offset(topic, partition, of)?;
     }
-    // By its contract it takes times; the protocol's marks for the first and the last offset stand in their place.
+    // It takes times. Those that ListOffsets has for the earliest and the latest offset are given in their place.
     let told = consumer.offsets_for_times(asked, kafka.request_timeout).and_then(|told| {
         told.elements()
             .iter()

@@ -9,7 +9,7 @@ use deadpool_postgres::Pool;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{CommandRecord, Error, StreamId, check::check_kept, statement::record};
+use super::{CommandRecord, Error, StreamId, check::check_kept};
 use crate::{json::RawJson, postgres};
 
 const ACCEPT: &str = include_str!("accept.sql");
@@ -65,8 +65,8 @@ impl CommandLog {
     /// Stores a command to be done later.
     pub async fn accept(&self, accepted: &Accepted, stream: &StreamId) -> Result<Acceptance, Error> {
         check_kept(accepted)?;
-        let client = self.pool.get().await.map_err(postgres::Error::from)?;
-        let statement = client.prepare_cached(ACCEPT).await.map_err(postgres::Error::from)?;
+        let client = self.pool.get().await.map_err(|error| Error::unsent(error.into()))?;
+        let statement = client.prepare_cached(ACCEPT).await.map_err(|error| Error::unsent(error.into()))?;
         let row = client
             .query_one(
                 &statement,
@@ -92,7 +92,7 @@ impl CommandLog {
         if !same.same {
             return Ok(Acceptance::FingerprintMismatch);
         }
-        Ok(Acceptance::Duplicate(Box::new(record(&earlier)?)))
+        Ok(Acceptance::Duplicate(Box::new(CommandRecord::read(&earlier)?)))
     }
 
     /// Takes due commands, hidden from other takers for `hidden`.
@@ -139,11 +139,10 @@ impl CommandLog {
         Ok(client.query_one(&statement, &[&keep.as_secs_f64(), &most]).await?.get(0))
     }
 
-    /// What became of a command.
-    pub async fn find(&self, command_id: Uuid) -> Result<Option<CommandRecord>, Error> {
-        let client = self.pool.get().await.map_err(postgres::Error::from)?;
-        let statement = client.prepare_cached(READ).await.map_err(postgres::Error::from)?;
-        let row = client.query_opt(&statement, &[&command_id]).await.map_err(postgres::Error::from)?;
-        row.map(|row| record(&row.get(0))).transpose()
+    /// The row of a command, which [`CommandRecord::read`] reads.
+    pub async fn find(&self, command_id: Uuid) -> Result<Option<RawJson>, postgres::Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(READ).await?;
+        Ok(client.query_opt(&statement, &[&command_id]).await?.map(|row| row.get(0)))
     }
 }

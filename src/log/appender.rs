@@ -128,7 +128,7 @@ struct Sent {
 /// Why a batch that was sent has no outcomes.
 enum Unsettled {
     Failed(postgres::Error),
-    /// They were seen, but it is not certain that the disk holds them.
+    /// Outcomes came, but it is not certain that the disk holds what they tell of.
     Unflushed(String),
 }
 
@@ -222,7 +222,7 @@ impl AppenderTask {
             let doubt = match flushed {
                 Ok(true) => return sent,
                 Ok(false) => "it was lost in a crash of the database".to_owned(),
-                Err(error) => describe(&error),
+                Err(error) => error.to_string(),
             };
             for sent in sent.iter_mut().filter(|sent| sent.result.is_ok()) {
                 sent.result = Err(Unsettled::Unflushed(doubt.clone()));
@@ -361,16 +361,17 @@ fn told_of(sent: &Sent) -> Vec<Uuid> {
 fn unknown(met: Unsettled) -> Result<String, Error> {
     match met {
         Unsettled::Unflushed(reason) => Ok(reason),
-        Unsettled::Failed(error) if is_met_by_a_twin(&error) => Ok(describe(&error)),
+        Unsettled::Failed(error) if is_met_by_a_twin(&error) => Ok(error.to_string()),
         Unsettled::Failed(error) => match error.failure() {
-            Failure::Data => Err(Error::Refused(describe(&error))),
-            Failure::Fatal => Err(Error::Database(describe(&error))),
-            Failure::Transient => Ok(describe(&error)),
+            Failure::Data => Err(Error::Refused(error.to_string())),
+            Failure::Fatal => Err(Error::Database(error.to_string())),
+            Failure::Transient => Ok(error.to_string()),
         },
     }
 }
 
-/// Whether a twin was accepted, which takes no lock, between the look for one and the insert: sent again, it is found.
+/// Whether the insert met the row of a twin that was accepted meanwhile, which takes no lock. Sent again, the batch finds it as a
+/// duplicate.
 fn is_met_by_a_twin(error: &postgres::Error) -> bool {
     let postgres::Error::Statement(error) = error else {
         return false;
@@ -378,15 +379,4 @@ fn is_met_by_a_twin(error: &postgres::Error) -> bool {
     error
         .as_db_error()
         .is_some_and(|said| *said.code() == SqlState::UNIQUE_VIOLATION && said.table() == Some("commands"))
-}
-
-/// An error with its cause: the client's own texts leave the server's message out.
-fn describe(error: &postgres::Error) -> String {
-    match error {
-        postgres::Error::Statement(error) => match error.as_db_error() {
-            Some(db) => format!("{}: {}", db.code().code(), db.message()),
-            None => error.to_string(),
-        },
-        other => other.to_string(),
-    }
 }

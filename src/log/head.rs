@@ -4,11 +4,11 @@
 //! be held during the flush. It may be lost or late, so whoever relies on the head also polls, slowly. And it may be a
 //! rumour, which anybody may spread: it is compared with the log, else nobody would be woken by the events below it.
 
-use std::{future::poll_fn, time::Duration};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::{Notify, watch};
-use tokio_postgres::{AsyncMessage, Client};
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -99,19 +99,14 @@ async fn listen_once(
     tcp_user_timeout: Duration,
     head: &watch::Sender<Position>,
 ) -> Result<(), postgres::Error> {
-    let (client, mut connection) = postgres::connect(url, tcp_user_timeout).await?;
+    let (client, connection) = postgres::connect(url, tcp_user_timeout).await?;
     let heard = Notify::new();
-    let receive = async {
-        while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
-            if let AsyncMessage::Notification(notification) = message?
-                && let Ok(position) = notification.payload().parse()
-            {
-                grow(head, Position(position));
-                heard.notify_one();
-            }
+    let receive = postgres::notifications(connection, |position| {
+        if let Ok(position) = position.parse() {
+            grow(head, Position(position));
+            heard.notify_one();
         }
-        Ok(())
-    };
+    });
     let listen = async {
         client.batch_execute(LISTEN).await?;
         loop {
@@ -139,7 +134,7 @@ async fn verify(client: &Client, head: &watch::Sender<Position>) -> Result<(), p
         is_rumour
     });
     if is_rumour {
-        // What was told before it was taken back went under in it.
+        // A head that was told between the look and the taking back was lost with it.
         grow(head, ask(client).await?);
     }
     Ok(())

@@ -156,7 +156,7 @@ fn outcome(row: &Row, first_claim: usize) -> Result<Outcome, Error> {
             let first: Option<RawJson> = row.get(5);
             let first =
                 first.ok_or_else(|| Error::Database("log.append tells of no earlier command".into()))?;
-            Outcome::Duplicate(Box::new(record(&first)?))
+            Outcome::Duplicate(Box::new(CommandRecord::read(&first)?))
         }
         "fingerprint" => Outcome::FingerprintMismatch,
         "conflict" => Outcome::Conflict { actual: version },
@@ -188,22 +188,24 @@ struct CommandRow {
     recorded_at: chrono::DateTime<chrono::Utc>,
 }
 
-/// Reads a row of `log.commands` that came as JSON.
-pub(super) fn record(json: &RawJson) -> Result<CommandRecord, Error> {
-    let row: CommandRow =
-        json.parse().map_err(|error| Error::Database(format!("a command's row: {error}")))?;
-    Ok(CommandRecord {
-        command_id: row.command_id,
-        command_type: row.command_type,
-        principal: row.principal,
-        correlation_id: row.correlation_id,
-        stream: StreamId { stream_type: row.stream_type, id: row.stream_id },
-        status: row.status,
-        version: row.version.map(Version),
-        positions: positions(row.first_position, row.last_position),
-        answer: row.answer.map(|answer| RawJson::trusted(answer.get())),
-        recorded_at: row.recorded_at,
-    })
+impl CommandRecord {
+    /// Reads a row of `log.commands` that came as JSON.
+    pub fn read(json: &RawJson) -> Result<Self, Error> {
+        let row: CommandRow =
+            json.parse().map_err(|error| Error::Database(format!("a command's row: {error}")))?;
+        Ok(Self {
+            command_id: row.command_id,
+            command_type: row.command_type,
+            principal: row.principal,
+            correlation_id: row.correlation_id,
+            stream: StreamId { stream_type: row.stream_type, id: row.stream_id },
+            status: row.status,
+            version: row.version.map(Version),
+            positions: positions(row.first_position, row.last_position),
+            answer: row.answer.map(|answer| RawJson::trusted(answer.get())),
+            recorded_at: row.recorded_at,
+        })
+    }
 }
 
 impl Status {

@@ -4,7 +4,7 @@
 //! and `require` encrypt without checking the certificate, unless authorities are named; `verify-ca` checks who signed it,
 //! `verify-full` the name too. Without `sslrootcert` the last two trust the authorities of the system.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{future::poll_fn, path::PathBuf, sync::Arc, time::Duration};
 
 use percent_encoding::percent_decode_str;
 use rustls::{
@@ -17,15 +17,19 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{Client, Config, Connection, Socket, config::SslMode, tls::MakeTlsConnect};
+use tokio_postgres::{
+    AsyncMessage, Client, Config, Connection, Socket, config::SslMode, tls::MakeTlsConnect,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Error;
 use crate::tls;
 
 /// What every session sets, so that no statement depends on the server's or the user's settings.
-const SESSION_OPTIONS: &str = "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=iso_8601 \
-                               -c default_transaction_isolation=read\\ committed -c client_min_messages=warning";
+const SESSION_OPTIONS: &str = "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=iso_8601 -c bytea_output=hex \
+                               -c extra_float_digits=1 -c lc_monetary=C -c lc_numeric=C -c lc_time=C \
+                               -c transform_null_equals=off -c default_transaction_isolation=read\\ committed \
+                               -c client_min_messages=warning";
 
 type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
@@ -38,12 +42,26 @@ pub async fn connect(
     Ok(config.connect(tls).await?)
 }
 
+/// Gives `hear` the payload of each notification, until the connection ends; drives it meanwhile.
+pub async fn notifications(
+    mut connection: Connection<Socket, Stream>,
+    mut hear: impl FnMut(&str),
+) -> Result<(), Error> {
+    while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+        if let AsyncMessage::Notification(notification) = message? {
+            hear(notification.payload());
+        }
+    }
+    Ok(())
+}
+
 /// Settings of one session, and how it does TLS.
 pub fn session(url: &SecretString, tcp_user_timeout: Duration) -> Result<(Config, MakeRustlsConnect), Error> {
     let (url, wanted) = split(url.expose_secret())?;
     let mut config: Config = url.parse().map_err(Error::Url)?;
     let options = match config.get_options() {
-        Some(own) => format!("{SESSION_OPTIONS} {own}"),
+        // The last one counts.
+        Some(own) => format!("{own} {SESSION_OPTIONS}"),
         None => SESSION_OPTIONS.to_owned(),
     };
     config

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use refinery::error::Kind;
 use secrecy::SecretString;
 use tokio_postgres::{Client, error::SqlState};
 use tracing::warn;
@@ -40,19 +41,38 @@ const LOCK_PAUSE: Duration = Duration::from_secs(3);
 pub enum MigrationError {
     #[error(transparent)]
     Database(#[from] super::Error),
-    #[error("the database refused: {0}")]
-    Statement(#[from] tokio_postgres::Error),
+    /// The database refused one, and with it all that were to be applied.
+    #[error("nothing was migrated: {0}")]
+    Refused(String),
     #[error(
         "the schema does not fit this program: {0}. A newer program may have migrated it: use that one, or restore \
          a backup from before"
     )]
-    Differs(#[from] refinery::Error),
+    Differs(refinery::Error),
     #[error("the schema is at migration {found}, this program needs {needed}: run `annals migrate`")]
     Older { found: i32, needed: i32 },
     #[error(
         "the schema is at migration {found}, this program knows up to {known}: a newer program migrated it, use that one"
     )]
     Newer { found: i32, known: i32 },
+}
+
+impl From<tokio_postgres::Error> for MigrationError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+impl From<refinery::Error> for MigrationError {
+    fn from(error: refinery::Error) -> Self {
+        match error.kind() {
+            Kind::Connection(_, cause) => {
+                let cause: &(dyn std::error::Error + 'static) = &**cause;
+                Self::Refused(cause.downcast_ref().map_or_else(|| cause.to_string(), super::told))
+            }
+            _ => Self::Differs(error),
+        }
+    }
 }
 
 /// Migrates the log's database; returns the names of the migrations applied now.
@@ -131,7 +151,12 @@ fn is_locked(error: &refinery::Error) -> bool {
 async fn check(pool: &Pool, applied: &str, runner: &refinery::Runner) -> Result<(), MigrationError> {
     let needed = runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or(0);
     let client = pool.get().await.map_err(super::Error::from)?;
-    let found: i32 = client.query_one(applied, &[]).await?.get(0);
+    let found: i32 = match client.query_one(applied, &[]).await {
+        Ok(row) => row.get(0),
+        // Nothing was ever migrated here.
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => 0,
+        Err(error) => return Err(error.into()),
+    };
     match found.cmp(&needed) {
         std::cmp::Ordering::Less => Err(MigrationError::Older { found, needed }),
         std::cmp::Ordering::Equal => Ok(()),

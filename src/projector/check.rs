@@ -11,15 +11,19 @@ use std::collections::BTreeSet;
 use purity::Purpose;
 use sqlparser::{
     ast::{
-        self, Expr, MergeAction, MergeClause, ObjectName, ObjectNamePart, SelectItem, SetExpr, TableFactor,
-        TableObject,
+        self, BinaryOperator, Expr, MergeAction, MergeClause, ObjectName, ObjectNamePart, Select, SelectItem,
+        SetExpr, TableFactor, TableObject, UpdateTableFromKind,
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
 };
+pub(crate) use tables::DeclaredColumn;
 use tables::Table;
 
-use super::{folder::Fault, statement::Statement};
+use super::{
+    folder::Fault,
+    statement::{EVENTS_NAME, Statement},
+};
 
 /// What tells streams apart in `events`. A key that holds one of these never meets another stream's.
 const IDENTITY: &[&str] = &["stream_id", "position", "event_id"];
@@ -52,10 +56,10 @@ impl Check {
         Some(statement)
     }
 
-    /// Reads a file of `queries/`: one statement, which only reads.
-    pub(super) fn query(&mut self, file: &str, sql: &str) -> Option<Statement> {
+    /// Reads a file of `queries/`: one statement, which only reads, with so many parameters.
+    pub(super) fn query(&mut self, file: &str, sql: &str, parameters: usize) -> Option<Statement> {
         let statement = self.statement(file, sql)?;
-        self.read(file, sql, Purpose::Query);
+        self.read(file, sql, Purpose::Query { parameters });
         Some(statement)
     }
 
@@ -86,24 +90,19 @@ impl Check {
         let TableObject::TableName(table) = &insert.table else {
             return;
         };
-        let body = insert.source.as_ref().map(|source| &*source.body);
-        let values = match body {
-            Some(SetExpr::Select(select)) => &select.projection[..],
-            _ => &[],
-        };
-        let is_identity = |item: &SelectItem| match item {
-            SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. } => {
+        let selects = insert.source.as_ref().map(|source| selects(&source.body)).unwrap_or_default();
+        let is_identity = |select: &&Select, index: usize| match select.projection.get(index) {
+            Some(SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }) => {
                 is_identity(value)
             }
             _ => false,
         };
+        let width = selects.first().map_or(0, |select| select.projection.len());
         self.inserts.push(Insert {
             table: last_name(table),
             columns: insert.columns.iter().map(last_name).collect(),
-            identity: (0..)
-                .zip(values)
-                .filter(|(_, item)| is_identity(item))
-                .map(|(index, _)| index)
+            identity: (0..width)
+                .filter(|index| selects.iter().all(|select| is_identity(select, *index)))
                 .collect(),
         });
     }
@@ -125,8 +124,11 @@ impl Check {
             let inserts: Vec<_> = self.inserts.iter().filter(|insert| insert.table == table.name).collect();
             for key in &table.unique {
                 let kept = |insert: &&Insert| {
-                    let columns = if insert.columns.is_empty() { &table.columns } else { &insert.columns };
-                    let mut identity = insert.identity.iter().filter_map(|index| columns.get(*index));
+                    let column = |index: &usize| match &insert.columns[..] {
+                        [] => table.columns.get(*index).map(|column| &column.name),
+                        listed => listed.get(*index),
+                    };
+                    let mut identity = insert.identity.iter().filter_map(column);
                     identity.any(|column| key.contains(column))
                 };
                 if !inserts.iter().all(kept) {
@@ -143,6 +145,59 @@ impl Check {
         for detail in faults {
             self.fault(file, detail);
         }
+    }
+}
+
+/// The selects that a query's rows come from.
+fn selects(body: &SetExpr) -> Vec<&Select> {
+    match body {
+        SetExpr::Select(select) => vec![select],
+        SetExpr::Query(query) => selects(&query.body),
+        SetExpr::SetOperation { left, right, .. } => [selects(left), selects(right)].concat(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether an update that reads `events` itself compares a column of its table with what tells events apart: else several of
+/// them may meet one row, of which Postgres applies one.
+fn finds_rows_by_event(update: &ast::Update) -> bool {
+    let from = match &update.from {
+        Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => &from[..],
+        None => &[],
+    };
+    let is_events = |factor: &TableFactor| matches!(factor, TableFactor::Table { name, .. } if last_name(name) == EVENTS_NAME);
+    let reads_events = from
+        .iter()
+        .any(|from| is_events(&from.relation) || from.joins.iter().any(|join| is_events(&join.relation)));
+    let table = match &update.table.relation {
+        TableFactor::Table { alias: Some(alias), .. } => folded(&alias.name),
+        TableFactor::Table { name, .. } => last_name(name),
+        _ => return true,
+    };
+    !reads_events || update.selection.as_ref().is_some_and(|condition| equates(condition, &table))
+}
+
+/// Whether a condition holds only where a column of this table is what tells an event apart.
+fn equates(condition: &Expr, table: &str) -> bool {
+    match condition {
+        Expr::Nested(condition) => equates(condition, table),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            equates(left, table) || equates(right, table)
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
+            is_identity(left) && is_of(right, table) || is_identity(right) && is_of(left, table)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a value is a column of this table, for all that can be seen.
+fn is_of(value: &Expr, table: &str) -> bool {
+    match value {
+        Expr::Identifier(_) => true,
+        Expr::CompoundIdentifier(names) => names.first().is_some_and(|name| folded(name) == table),
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => is_of(expr, table),
+        _ => false,
     }
 }
 

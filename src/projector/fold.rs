@@ -28,7 +28,7 @@ use super::{
     Deps,
     batch::{Batch, Checkpoints, Chunk, Filled, Partition, Scope},
     checkpoint::{self, Passed, Whose},
-    folder::{self, OnError},
+    folder::OnError,
     generation::{self, Generation},
 };
 use crate::{
@@ -348,10 +348,10 @@ impl Fold<'_> {
 
 /// The event in today's schema version.
 pub(super) fn upcast<'a>(registry: &Registry, event: &'a Event) -> Result<Cow<'a, Event>, DecodeError> {
-    if folder::schema_version(registry, &event.event_type) == Some(event.schema_version) {
+    if registry.schema_version(&event.event_type) == Some(event.schema_version) {
         return Ok(Cow::Borrowed(event));
     }
     let data = registry.upcast(&event.event_type, event.schema_version, &event.data)?;
-    let schema_version = folder::schema_version(registry, &event.event_type).unwrap_or(event.schema_version);
+    let schema_version = registry.schema_version(&event.event_type).unwrap_or(event.schema_version);
     Ok(Cow::Owned(Event { data, schema_version, ..event.clone() }))
 }

@@ -16,7 +16,10 @@ pub use definition::{OnError, Order, ParameterType, Rows};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{check::Check, statement::Statement};
+use super::{
+    check::{Check, DeclaredColumn},
+    statement::Statement,
+};
 use crate::aggregate::Registry;
 
 const DEFINITION: &str = "projection.toml";
@@ -46,6 +49,7 @@ pub struct Folder {
     /// Columns the API may sort by.
     pub sort: Vec<String>,
     pub queries: BTreeMap<String, Query>,
+    columns: Vec<DeclaredColumn>,
     statements: BTreeMap<String, Statement>,
     /// The functions that its SQL calls, each with its file.
     functions: BTreeSet<(String, String)>,
@@ -100,7 +104,8 @@ impl Folder {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if entry.file_type()?.is_dir() && !name.starts_with('.') {
+            // Also where it is a link to one.
+            if fs::metadata(entry.path())?.is_dir() && !name.starts_with('.') {
                 names.push(name);
             }
         }
@@ -149,8 +154,8 @@ impl Folder {
         if definition.order == Order::Stream && definition.rows == Rows::Own {
             check.rows_are_own(TABLE);
         }
+        let main_table = definition.main_table().to_owned();
         let folder = Self {
-            table: definition.main_table().to_owned(),
             name: definition.name,
             version: definition.version,
             description: definition.description,
@@ -161,10 +166,12 @@ impl Folder {
             on_error: definition.on_error,
             filter: definition.filter,
             sort: definition.sort,
+            columns: check.main_columns(&main_table),
             queries,
             statements,
             functions: check.functions,
             files,
+            table: main_table,
         };
         Ok((folder, check.faults))
     }
@@ -204,7 +211,7 @@ impl Folder {
             let Some(aggregate) = registry.event(event) else {
                 continue;
             };
-            part(&format!("{event} {:?} {}", schema_version(registry, event), aggregate.revision()));
+            part(&format!("{event} {:?} {}", registry.schema_version(event), aggregate.revision()));
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -214,6 +221,11 @@ impl Folder {
         let mut versions = registry.schema_versions();
         versions.retain(|event, _| self.events.iter().any(|own| own == event));
         versions
+    }
+
+    /// The main table's columns, as `table.sql` declares them.
+    pub(crate) fn columns(&self) -> &[DeclaredColumn] {
+        &self.columns
     }
 
     /// The SQL that makes its tables.
@@ -237,12 +249,6 @@ impl Folder {
     }
 }
 
-/// The schema version in which an event type is written, and thus folded, today.
-pub(super) fn schema_version(registry: &Registry, event_type: &str) -> Option<i32> {
-    let known = registry.event(event_type)?.events();
-    known.iter().find(|known| known.name == event_type).map(|known| known.schema_version)
-}
-
 /// Where the statement of an event type stands.
 pub(super) fn statement_file(event_type: &str) -> String {
     format!("on/{event_type}.sql")
@@ -260,10 +266,12 @@ fn read_files(dir: &Path, prefix: &str, files: &mut BTreeMap<String, String>) ->
         if name.starts_with('.') || IGNORED.contains(&path.as_str()) {
             continue;
         }
-        if entry.file_type()?.is_dir() && prefix.is_empty() {
+        if fs::metadata(entry.path())?.is_dir() && prefix.is_empty() {
             read_files(&entry.path(), &format!("{name}/"), files)?;
         } else {
-            files.insert(path, fs::read_to_string(entry.path())?);
+            let text = fs::read_to_string(entry.path());
+            let text = text.map_err(|error| std::io::Error::new(error.kind(), format!("{path}: {error}")))?;
+            files.insert(path, text);
         }
     }
     Ok(())
@@ -279,6 +287,8 @@ fn tables(definition: &Definition, files: &BTreeMap<String, String>, check: &mut
     let columns = [&definition.key, &definition.filter, &definition.sort].into_iter().flatten();
     check.main_table(TABLE, definition.main_table(), columns, definition::RESERVED);
     check.main_key(TABLE, definition.main_table(), &definition.key);
+    let sorted = definition.key.iter().chain(&definition.sort);
+    check.main_order(TABLE, definition.main_table(), sorted);
     if let Some(sql) = files.get(INDEXES) {
         check.indexes(INDEXES, sql);
     }
@@ -317,7 +327,7 @@ fn queries(
             check.faults.push(Fault::new(file, detail));
             continue;
         };
-        if let Some(statement) = check.query(&file, sql) {
+        if let Some(statement) = check.query(&file, sql, declared.parameters().len()) {
             let query = Query {
                 description: declared.description.clone(),
                 parameters: declared.parameters(),

@@ -26,7 +26,6 @@ const INSERT: &str = include_str!("generation/insert.sql");
 const CREATE_SCHEMA: &str = include_str!("generation/create_schema.sql");
 const GRANT_READS: &str = include_str!("generation/grant_reads.sql");
 /// What the API reads of a table's columns, too.
-const COLUMNS: &str = include_str!("../read_model/columns.sql");
 const CATALOG: &str = include_str!("generation/catalog.sql");
 const ENTER: &str = include_str!("generation/enter.sql");
 const RESUME: &str = include_str!("generation/resume.sql");
@@ -219,9 +218,10 @@ fn fault(file: &str, error: tokio_postgres::Error) -> Error {
     Error::Refused(Fault::new(file, said.message()).to_string())
 }
 
-/// Class 42 (syntax, access), 22 and 23 (constants in it), 0A (not supported), 3F (no such schema).
+/// Class 42 (syntax, access), 22 and 23 (constants in it), 0A (not supported), 25 (not in a transaction), 3F (no such schema), 54
+/// (too much of something).
 fn is_about_the_sql(state: &SqlState) -> bool {
-    matches!(state.code().get(..2), Some("42" | "22" | "23" | "0A" | "3F"))
+    matches!(state.code().get(..2), Some("42" | "22" | "23" | "0A" | "25" | "3F" | "54"))
 }
 
 impl Generation {
@@ -233,16 +233,14 @@ impl Generation {
 
     /// An event that it reads in a newer form than this program knows.
     pub(super) fn newer_event(&self, registry: &Registry) -> Option<&str> {
-        let known = registry.schema_versions();
         let is_newer = |(event, version): &(&String, &i32)| {
-            known.get(event.as_str()).is_none_or(|known| known < version)
+            registry.schema_version(event).is_none_or(|known| known < **version)
         };
         self.made_for.iter().find(is_newer).map(|(event, _)| event.as_str())
     }
 
     /// Lets Postgres read every statement: unknown columns and wrong types show now, not at the first event.
     async fn check(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
-        self.check_columns(transaction).await?;
         self.check_catalog(transaction).await?;
         for (event, statement) in &self.statements {
             transaction.prepare(statement).await.map_err(|error| fault(&statement_file(event), error))?;
@@ -256,26 +254,6 @@ impl Generation {
                 .map_err(|error| fault(&format!("queries/{name}.sql"), error))?;
         }
         Ok(())
-    }
-
-    /// What the folder says of its main table's columns has to be so. A sorted column that may be null would let pages
-    /// lose rows.
-    async fn check_columns(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
-        let Folder { table, key, filter, sort, .. } = &self.folder;
-        let mut nullable = BTreeMap::new();
-        for row in transaction.query(COLUMNS, &[&self.schema, table]).await? {
-            nullable.insert(row.get::<_, String>(0), row.get::<_, bool>(2));
-        }
-        let mut faults = Vec::new();
-        for column in key.iter().chain(filter).chain(sort) {
-            if !nullable.contains_key(column) {
-                faults.push(Fault::new("table.sql", format!("table `{table}` has no column `{column}`")));
-            }
-        }
-        for column in key.iter().chain(sort).filter(|column| nullable.get(*column) == Some(&true)) {
-            faults.push(Fault::new("table.sql", format!("`{column}` is sorted by and must be `not null`")));
-        }
-        refuse(&faults)
     }
 
     /// What no parser can tell: how volatile functions are, and what became of the tables.

@@ -130,7 +130,7 @@ pub async fn stream_type(read: &Pool, projection: &str, id: Uuid) -> Result<Opti
 
 /// What is done about a stream that is set apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+enum Remedy {
     Retry,
     Skip,
 }
@@ -147,17 +147,17 @@ pub struct Mender<'a> {
 impl Mender<'_> {
     /// Folds what is set apart of a stream, in order, as far as that goes now.
     pub async fn retry(&self, projection: &str, stream: &StreamId) -> Result<Mended, Error> {
-        self.mend(projection, stream, Manner::Retry).await
+        self.mend(projection, stream, Remedy::Retry).await
     }
 
     /// Leaves the first event that the live generation has set apart out for good, in every generation, and goes on with
     /// the others.
     pub async fn skip(&self, projection: &str, stream: &StreamId) -> Result<Mended, Error> {
-        self.mend(projection, stream, Manner::Skip).await
+        self.mend(projection, stream, Remedy::Skip).await
     }
 
     /// Returns what became of it in the live generation, or in another one where the live one has nothing set apart.
-    async fn mend(&self, projection: &str, stream: &StreamId, manner: Manner) -> Result<Mended, Error> {
+    async fn mend(&self, projection: &str, stream: &StreamId, remedy: Remedy) -> Result<Mended, Error> {
         let mut client = self.read.get().await.map_err(postgres::Error::from)?;
         let mut transaction = client.transaction().await?;
         fold::begin(&transaction, projection, self.limits).await?;
@@ -174,8 +174,8 @@ impl Mender<'_> {
                 "a newer program's `{event}` is folded here; ask one of those"
             )));
         }
-        let skipped = match (manner, generations.first()) {
-            (Manner::Skip, Some(live)) => {
+        let skipped = match (remedy, generations.first()) {
+            (Remedy::Skip, Some(live)) => {
                 Some(*apart(&transaction, live, stream).await?.first().ok_or(Error::NotParked)?)
             }
             _ => None,

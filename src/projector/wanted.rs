@@ -4,15 +4,11 @@
 //! Told at once and again while somebody waits; workers make haste until they have not heard of it for a while. Nothing relies
 //! on it: who hears nothing folds at the pace of one whom nobody waits for, and a rumour costs that haste.
 
-use std::{
-    future::{pending, poll_fn},
-    time::Duration,
-};
+use std::{future::pending, time::Duration};
 
 use deadpool_postgres::Object;
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
-use tokio_postgres::AsyncMessage;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -58,15 +54,10 @@ async fn listen_once(
     tcp_user_timeout: Duration,
     progress: &Progress,
 ) -> Result<(), postgres::Error> {
-    let (client, mut connection) = postgres::connect(url, tcp_user_timeout).await?;
-    let receive = async {
-        while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
-            if let AsyncMessage::Notification(notification) = message? {
-                progress.want(notification.payload(), Instant::now() + HOLD);
-            }
-        }
-        Ok(())
-    };
+    let (client, connection) = postgres::connect(url, tcp_user_timeout).await?;
+    let receive = postgres::notifications(connection, |projection| {
+        progress.want(projection, Instant::now() + HOLD);
+    });
     let listen = async {
         client.batch_execute(LISTEN).await?;
         pending().await

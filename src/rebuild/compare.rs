@@ -135,7 +135,7 @@ struct Side<'a> {
     transaction: &'a Transaction<'a>,
     schema: Identifier,
     table: Identifier,
-    /// Those that may name a stream, as a list of expressions.
+    /// SQL expressions of the columns that may hold a stream's id.
     columns: String,
     /// Streams whose rows are left out.
     apart: &'a [String],

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{Error, Rebuild, steps};
+use super::{Error, Rebuild, State, steps};
 use crate::{
     config,
     json::RawJson,
@@ -103,6 +103,9 @@ impl Carrier {
             () = self.beat(id, begun) => {}
         }
         match super::get(&self.deps.read, id).await {
+            Ok(rebuild) if rebuild.state == State::Failed => {
+                error!(projection, %id, error = rebuild.error, "the rebuild failed");
+            }
             Ok(rebuild) => {
                 info!(projection, %id, state = %rebuild.state, error = rebuild.error, "the rebuild")
             }

@@ -15,7 +15,7 @@ use crate::log::Position;
 pub(super) struct Head {
     told: watch::Receiver<Position>,
     known: AtomicI64,
-    /// What was believed last of all that the log did not hold.
+    /// The last head that was told and that the log does not hold; it is not believed again.
     rumour: AtomicI64,
 }
 

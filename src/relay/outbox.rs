@@ -32,7 +32,7 @@ pub struct Outbox {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct HeldLease {
     pub holder: String,
-    /// The how-manieth holder it is.
+    /// Grows by one with each new holder.
     pub epoch: i64,
     /// Unless it is renewed.
     pub expires_at: DateTime<Utc>,

@@ -61,7 +61,7 @@ pub(super) struct Progress {
 }
 
 impl Partitions {
-    /// Adds a stream type whose partitions end at these positions; returns its first slot.
+    /// Adds a stream type whose partitions end at these positions.
     pub(super) fn add(&mut self, stream_type: &str, topic: &str, tails: &[Position]) {
         let shared: Arc<str> = stream_type.into();
         let slots =

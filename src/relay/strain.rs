@@ -23,8 +23,8 @@ const LATE_MAX: Duration = Duration::from_millis(20);
 const LOOKS: u64 = 64;
 /// A task is late by a millisecond and a little where nothing else wants to run, for timers go by whole ones.
 const GRAIN: Duration = Duration::from_micros(1_500);
-/// How often what tasks are late beyond that is left for events to gather. Found by trying: with less, cores stay short of
-/// time.
+/// A rest is so many times as long as tasks are late beyond that, up to `relay_rest_max_ms`. Found by trying: with less, cores stay
+/// short of time.
 const REST_TIMES: u32 = 200;
 
 /// How late tasks run.

@@ -65,7 +65,7 @@ impl Parts {
     async fn dependencies(&self) -> Dependencies {
         let (postgres, schema) = match self.schema().await {
             Ok(()) => (Dependency::up(), Dependency::up()),
-            Err(MigrationError::Database(_) | MigrationError::Statement(_)) => {
+            Err(MigrationError::Database(_)) => {
                 (Dependency::down("the log's database does not answer"), Dependency::up())
             }
             // While a newer program takes over, this one goes on.

@@ -38,6 +38,19 @@ fn describe() {
     describe_counter!("annals_commands_total", "Commands, by what they came to");
     describe_counter!("annals_command_conflicts_total", "Commands that had to be decided again");
     describe_histogram!("annals_command_seconds", Seconds, "From a checked command to its answer");
+    describe_histogram!("annals_http_request_seconds", Seconds, "How long requests took");
+    describe_histogram!("annals_step_seconds", Seconds, "How long the steps of a command took");
+    describe_counter!("annals_snapshots_total", "Snapshots of aggregates that were kept");
+    describe_counter!(
+        "annals_subscriber_failures_total",
+        "Events that a subscriber of the process failed at"
+    );
+    describe_counter!(
+        "annals_subscriber_missed_total",
+        "Events that a subscriber of the process was too slow for"
+    );
+    describe_counter!("annals_topic_commands_total", "Commands from Kafka, by what they came to");
+    describe_counter!("annals_topic_replies_too_large_total", "Replies that no record takes");
     describe_histogram!("annals_append_batch_requests", "Appends sent together");
     describe_histogram!("annals_append_batch_seconds", Seconds, "From sending a batch to its outcomes");
     describe_gauge!("annals_append_queue_requests", "Appends that wait for a batch");
@@ -52,6 +65,13 @@ fn describe() {
     describe_gauge!(
         "annals_projection_partition_lag_events",
         "Positions that a partition of this process is behind what was sent to it"
+    );
+    describe_counter!("annals_projection_applied_total", "Events that a projection applied");
+    describe_counter!("annals_projection_ignored_total", "Events for which a projection has no statement");
+    describe_counter!("annals_projection_parked_total", "Events that a projection set apart");
+    describe_counter!(
+        "annals_projection_refused_total",
+        "Records that are not of this log, or cannot be read"
     );
     describe_counter!("annals_rebuild_read_events_total", "Events read from the log to rebuild projections");
     describe_gauge!("annals_pool_connections", "Connections of a pool, by state");

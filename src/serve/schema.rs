@@ -33,7 +33,7 @@ pub(super) async fn prepare(config: &Config) -> anyhow::Result<()> {
         return Ok(());
     }
     postgres::check_log(&postgres::pool(&databases.writer, databases)?).await?;
-    let read_models = databases.read_models.as_ref().unwrap_or(&databases.projector);
+    let read_models = databases.read_models_as_projector();
     postgres::check_read_models(&postgres::pool(read_models, databases)?).await?;
     Ok(())
 }
@@ -72,7 +72,7 @@ pub async fn begin_incarnation(config: &Config) -> anyhow::Result<Uuid> {
         let deleted = spawn_blocking(move || kafka::delete_topics(&kafka, &topics)).await??;
         info!(topics = ?deleted, "deleted; the relay makes them again and sends the whole log");
     }
-    let read = databases.read_models.as_ref().unwrap_or(&databases.projector);
+    let read = databases.read_models_as_projector();
     let dropped = projector::forget(&postgres::pool(read, databases)?).await?;
     info!(generations = dropped, "dropped; the projectors build them again from the whole log");
     Ok(log_id)

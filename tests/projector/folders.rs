@@ -72,11 +72,6 @@ async fn what_only_the_database_sees_is_a_fault_too() {
             "\"tea\" of relation",
         ),
         (
-            "table.sql",
-            "create table counters (id uuid unique, counter bigint, version bigint)",
-            "`id` is sorted by",
-        ),
-        (
             "on/counter.reset.sql",
             "update counters set counter = length(query_to_xml('select 1', true, true, '')::text) from events e \
              where id = e.stream_id",
@@ -141,6 +136,11 @@ fn faulty_tables() -> Vec<(&'static str, String, &'static str)> {
         (tables, table("x double precision"), "column `x`: a float rounds"),
         (tables, table("x real[]"), "column `x`: a float rounds"),
         (tables, table("x money"), "column `x`: `money` depends"),
+        (tables, table("x pg_catalog.\"float8\""), "column `x`: a float rounds"),
+        (tables, table("x timetz"), "column `x`: a time with a zone"),
+        (tables, table("x time(3) with time zone"), "column `x`: a time with a zone"),
+        (tables, table("x timestamp"), "column `x`: a `timestamp` has no zone"),
+        (tables, table("x information_schema.time_stamp"), "column `x`: a type of another schema"),
         (tables, table("cursor text"), "column `cursor` is called like a parameter"),
         (tables, table("consistency_token text"), "column `consistency_token` is called like a parameter"),
         (tables, table("name text unique"), "the unique key (name) of `counters`"),
@@ -162,7 +162,17 @@ fn faulty_tables() -> Vec<(&'static str, String, &'static str)> {
                 .into(),
             "make (id) its primary key",
         ),
+        (
+            tables,
+            "create table counters (id uuid unique, counter bigint, version bigint)".into(),
+            "`id` is sorted by and must be `not null`",
+        ),
         ("indexes.sql", "create index i on tea (id)".into(), "there is no table `tea`"),
+        (
+            "indexes.sql",
+            "create index concurrently i on counters (counter)".into(),
+            "leave `concurrently` out",
+        ),
     ]
 }
 
@@ -187,6 +197,25 @@ fn faulty_statements() -> Vec<(&'static str, String, &'static str)> {
         (on, update("current_setting('a.b')::bigint"), "`current_setting` depends on the session's settings"),
         (on, update("(select count(*) from pg_locks() l)"), "`pg_locks` depends on the session"),
         (on, update("(e.data ->> 'by')::float8"), "a cast to `float8`"),
+        (on, update("(select count(*) from pg_locks)"), "`pg_locks` depends on the session"),
+        (on, update("(select extract(day from d) from current_date d)"), "`current_date` depends on the clock"),
+        (on, update("(select count(*) from counters tablesample bernoulli (10))"), "takes rows by chance"),
+        (on, update("(select id from counters for update skip locked)"), "`skip locked` leaves out"),
+        (on, update("length(c.ctid::text)"), "`ctid` depends on where rows lie"),
+        (on, update("extract(hour from timetz '10:00+02')"), "a cast to `timetz`"),
+        (on, update("$1"), "`$1` stands for nothing"),
+        (
+            on,
+            "update counters c set counter = c.counter + 1 from events e where c.version = e.version".into(),
+            "compares none of its own columns with stream_id",
+        ),
+        (
+            on,
+            "with own as (select id from counters) update counters c set counter = 0 from own o, events e \
+             where c.id = o.id and o.id = e.stream_id"
+                .into(),
+            "compares none of its own columns with stream_id",
+        ),
         (on, "update log.events set version = 1".into(), "`log.events` names a schema"),
         (on, "truncate counters".into(), "it may only insert, update, delete and merge"),
         (on, "update counters set".into(), "Expected"),
@@ -264,6 +293,29 @@ fn what_is_harmless_is_let_pass() {
     let events = "insert into counters select e.stream_id, 0, e.version from events e \
                   on conflict (id) do update set version = excluded.version";
     changed("counters", &[("on/counter.created.sql", Some(events))]).expect("columns in the table's order");
+    let both = "insert into counters (id, counter, version) (select e.stream_id, 0, e.version from events e where \
+                e.version = 1 union all select e.stream_id, 1, e.version from events e where e.version > 1)";
+    changed("counters", &[("on/counter.created.sql", Some(both))]).expect("each select has the stream's id");
+    for update in [
+        "update counters set counter = 0 from events where id = stream_id and version < 9",
+        "update counters c set counter = 0 from events e where (e.data ->> 'now') is null and (e.stream_id = c.id)",
+        "update counters c set counter = n from (select count(*) as n from events) e where c.version = e.n",
+    ] {
+        changed("counters", &[("on/counter.reset.sql", Some(update))]).expect(update);
+    }
+}
+
+#[test]
+fn the_parameters_of_a_query_are_those_that_are_declared() {
+    let query = |parameters: &str, sql: &str| {
+        let toml = format!("{}\n[queries.tea]\nparameters = [{parameters}]", definition("", ""));
+        let faults = changed("counters", &[("projection.toml", Some(&toml)), ("queries/tea.sql", Some(sql))]);
+        faults.err().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let id = "{ name = \"id\", type = \"uuid\" }";
+    assert_eq!(query(id, "select $1, $1, random()"), [""; 0]);
+    assert!(query(id, "select $2")[0].contains("`$2` stands for nothing: projection.toml declares 1"));
+    assert!(query(&format!("{id}, {id}"), "select $1, $2")[0].contains("`id` stands twice"));
 }
 
 #[tokio::test]

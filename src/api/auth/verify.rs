@@ -1,6 +1,6 @@
 //! Recognises keys, with a small memory in front of the database.
 //!
-//! What is remembered is good until the next tick of a clock that ticks every `api.key_memory`, so a revocation or an expiry
+//! What is remembered is good until the next tick of a clock that ticks every `api_key_memory_ms`, so a revocation or an expiry
 //! takes effect on every process within that time, one second by default. Unknown keys are remembered too, and keys that were
 //! not good lately are looked up one after the other: guesses cost the database little, and those whose keys are good no time.
 

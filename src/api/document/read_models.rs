@@ -1,18 +1,13 @@
 //! Read models in the document: each folder's rows, filters and queries, with the types that its `table.sql` declares.
 
 use serde_json::{Map, Value, json};
-use sqlparser::{
-    ast::{ColumnOption, DataType, Statement, TableConstraint},
-    dialect::PostgreSqlDialect,
-    parser::Parser,
-};
+use sqlparser::ast::DataType;
 
 use crate::{
     api::read_models::COLLECTION,
-    projector::{Folder, Parameter, ParameterType},
+    projector::{DeclaredColumn, Folder, Parameter, ParameterType},
 };
 
-const TABLE_FILE: &str = "table.sql";
 const TAG: &str = "Read models";
 const OPERATORS: [(&str, &str); 4] =
     [("gte", "At least"), ("gt", "More than"), ("lte", "At most"), ("lt", "Less than")];
@@ -23,11 +18,10 @@ pub(super) fn of(folders: &[Folder]) -> Value {
     let mut schemas = Map::new();
     paths.insert(COLLECTION.to_owned(), json!({"get": index()}));
     for folder in folders {
-        let columns = columns(folder);
         let schema = format!("{}Row", pascal(&folder.name));
         let base = format!("{COLLECTION}/{}", folder.name);
         let rows = json!({"$ref": format!("#/components/schemas/{schema}")});
-        paths.insert(base.clone(), json!({"get": list(folder, &columns, &rows)}));
+        paths.insert(base.clone(), json!({"get": list(folder, &rows)}));
         paths.insert(format!("{base}/{{key}}"), json!({"get": row(folder, &rows)}));
         for (name, query) in &folder.queries {
             let parameters: Vec<_> = query.parameters.iter().map(query_parameter).collect();
@@ -36,7 +30,7 @@ pub(super) fn of(folders: &[Folder]) -> Value {
                 operation(&id, &query.description, parameters, page(&json!({"type": "object"}), false));
             paths.insert(format!("{base}/queries/{name}"), json!({"get": operation}));
         }
-        schemas.insert(schema, row_schema(folder, &columns));
+        schemas.insert(schema, row_schema(folder));
     }
     let tag = json!({"name": TAG, "description": "Each is a folder of SQL; what there is, is found here."});
     json!({"paths": paths, "components": {"schemas": schemas}, "tags": [tag]})
@@ -61,10 +55,11 @@ fn index() -> Value {
     operation
 }
 
-fn list(folder: &Folder, columns: &[Column], rows: &Value) -> Value {
+fn list(folder: &Folder, rows: &Value) -> Value {
     let mut parameters = Vec::new();
     for name in &folder.filter {
-        let schema = columns.iter().find(|column| column.name == *name).map_or(json!({}), Column::plain);
+        let column = folder.columns().iter().find(|column| column.name == *name);
+        let schema = column.map_or(json!({}), |column| schema(&column.data_type));
         let parameter = |name: String, description: String| json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema});
         parameters.push(parameter(name.clone(), format!("Equal to `{name}`.")));
         let compared = OPERATORS
@@ -126,9 +121,11 @@ fn moment() -> Map<String, Value> {
         .collect()
 }
 
-fn row_schema(folder: &Folder, columns: &[Column]) -> Value {
+fn row_schema(folder: &Folder) -> Value {
+    let columns = folder.columns();
     let names: Vec<_> = columns.iter().map(|column| &column.name).collect();
-    let properties: Map<_, _> = columns.iter().map(|column| (column.name.clone(), column.schema())).collect();
+    let properties: Map<_, _> =
+        columns.iter().map(|column| (column.name.clone(), column_schema(column))).collect();
     json!({"type": "object", "description": folder.description, "required": names, "properties": properties})
 }
 
@@ -145,50 +142,12 @@ fn query_parameter(parameter: &Parameter) -> Value {
     json!({"name": parameter.name, "in": "query", "required": parameter.required, "schema": schema})
 }
 
-/// A column as `table.sql` declares it.
-struct Column {
-    name: String,
-    schema: Value,
-    nullable: bool,
-}
-
-impl Column {
-    fn plain(&self) -> Value {
-        self.schema.clone()
+fn column_schema(column: &DeclaredColumn) -> Value {
+    let mut schema = schema(&column.data_type);
+    if column.nullable {
+        schema["nullable"] = true.into();
     }
-
-    fn schema(&self) -> Value {
-        let mut schema = self.schema.clone();
-        if self.nullable {
-            schema["nullable"] = true.into();
-        }
-        schema
-    }
-}
-
-/// The main table's columns; none where the parser cannot read the file, which the database can all the same.
-fn columns(folder: &Folder) -> Vec<Column> {
-    let sql = folder.files().get(TABLE_FILE).map_or("", String::as_str);
-    let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap_or_default();
-    let main = statements.into_iter().find_map(|statement| match statement {
-        Statement::CreateTable(table) if table.name.to_string() == folder.table => Some(table),
-        _ => None,
-    });
-    let Some(table) = main else {
-        return Vec::new();
-    };
-    let keyed =
-        table.constraints.iter().any(|constraint| matches!(constraint, TableConstraint::PrimaryKey { .. }));
-    let columns = table.columns.iter().map(|column| {
-        let name = column.name.value.clone();
-        let required = column
-            .options
-            .iter()
-            .any(|option| matches!(option.option, ColumnOption::NotNull | ColumnOption::PrimaryKey(_)));
-        let in_key = keyed && folder.key.contains(&name);
-        Column { schema: schema(&column.data_type), nullable: !(required || in_key), name }
-    });
-    columns.collect()
+    schema
 }
 
 fn schema(data_type: &DataType) -> Value {

@@ -85,13 +85,15 @@ async fn begin(
     options: &Value,
 ) -> anyhow::Result<Vec<Rebuild>> {
     let admin = admin(config, folders).await?;
-    let mut begun = Vec::new();
+    // All is told before any is noted.
     for name in names {
-        // Told before it is noted.
         super::one(read, name).await?;
         if let Ok(running) = super::unfinished(read, name).await {
             bail!("`{name}` is being rebuilt already ({}): `annals projections show {name}`", running.state);
         }
+    }
+    let mut begun = Vec::new();
+    for name in names {
         let (id, asker) = (Uuid::now_v7(), asker("projections rebuild"));
         admin.act(&asker, Action::Rebuild, name, Some(id), options.clone()).await?;
         begun.push(rebuild::get(read, id).await?);

@@ -57,7 +57,7 @@ impl OrderState {
         self.paid.checked_sub(self.refunded).unwrap_or_default()
     }
 
-    /// The commands that the present state allows, as api.md's state table.
+    /// The commands that the present state allows.
     fn allowed(&self) -> Vec<&'static str> {
         let mut allowed = match self.status {
             Some(Status::Created) => vec!["items", "confirm", "cancel"],

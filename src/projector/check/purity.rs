@@ -5,12 +5,15 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{
-    self, DataType, Expr, FunctionArguments, ObjectName, Statement, TableFactor, ValueWithSpan, Visit,
-    Visitor,
+use sqlparser::{
+    ast::{
+        self, BinaryOperator, DataType, Expr, FunctionArguments, Ident, LockClause, NonBlock, ObjectName,
+        Query, Statement, TableFactor, Update, Value, ValueWithSpan, Visit, Visitor,
+    },
+    tokenizer::Span,
 };
 
-use super::{Check, folded, last_name, tables};
+use super::{Check, IDENTITY, finds_rows_by_event, folded, last_name, tables};
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +22,15 @@ pub(super) enum Purpose {
     Tables,
     /// `on/`: changes rows.
     Fold,
-    /// `queries/`: reads them. What it answers may depend on the clock.
-    Query,
+    /// `queries/`: reads them, with so many parameters. What it answers may depend on the clock.
+    Query { parameters: usize },
+}
+
+impl Purpose {
+    /// Whether the same events have to lead to the same, each time.
+    fn is_repeated(self) -> bool {
+        !matches!(self, Self::Query { .. })
+    }
 }
 
 const CLOCK: &[&str] = &[
@@ -80,10 +90,27 @@ const BESIDE_PRESENT: &str = "at on t am pm ad bc mon monday tue tues tuesday we
                               msk bst ist est edt cst cdt mst mdt pst pdt jst kst hkt aest aedt nzst nzdt";
 /// These are called without parentheses, and the parser takes them for columns.
 const BARE: &[&str] = &["current_role", "current_schema", "system_user"];
+/// These too may stand without parentheses where a table stands; no table and no common table expression has such a name.
+const BARE_IN_FROM: &[&str] = &[
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+    "current_user",
+    "session_user",
+    "user",
+    "current_role",
+    "current_catalog",
+    "current_schema",
+    "system_user",
+];
+/// Columns that every table has, of where its rows lie.
+const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// Reads statements and notes in `check` what they call and what is wrong with them.
 pub(super) fn read(check: &mut Check, file: &str, purpose: Purpose, statements: &[Statement]) {
-    let mut reading = Reading { check, file, purpose };
+    let mut reading = Reading { check, file, purpose, members: Vec::new() };
     for statement in statements {
         let _ = statement.visit(&mut reading);
     }
@@ -93,6 +120,8 @@ struct Reading<'a> {
     check: &'a mut Check,
     file: &'a str,
     purpose: Purpose,
+    /// Names of members of JSON, by where they stand: texts that mean nothing else.
+    members: Vec<Span>,
 }
 
 impl Reading<'_> {
@@ -109,14 +138,16 @@ impl Reading<'_> {
         if schema && !name.to_string().to_lowercase().starts_with("pg_catalog.") {
             self.fault(format!("`{name}` names a schema; only what every Postgres has may be called"));
         }
-        if self.purpose != Purpose::Query
+        if self.purpose.is_repeated()
             && let Some(cause) = depends_on(&called, arguments)
         {
             self.fault(format!(
                 "`{called}` depends on {cause}: another fold of the same events would differ"
             ));
         }
-        self.check.functions.insert((self.file.to_owned(), called));
+        if self.purpose.is_repeated() {
+            self.check.functions.insert((self.file.to_owned(), called));
+        }
     }
 }
 
@@ -163,7 +194,7 @@ impl Visitor for Reading<'_> {
                 matches!(statement, Query(_) | Insert(_) | Update(_) | Delete(_) | Merge(_)),
                 "it may only insert, update, delete and merge",
             ),
-            Purpose::Query => (matches!(statement, Query(_)), "it may only read"),
+            Purpose::Query { .. } => (matches!(statement, Query(_)), "it may only read"),
         };
         if !allowed {
             let text = statement.to_string();
@@ -173,7 +204,16 @@ impl Visitor for Reading<'_> {
         match statement {
             Insert(insert) => self.check.insert(insert),
             Merge(merge) => self.check.merge(merge),
+            Update(update) => self.update(update),
             _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let skips = |lock: &LockClause| matches!(lock.nonblock, Some(NonBlock::SkipLocked));
+        if self.purpose.is_repeated() && query.locks.iter().any(skips) {
+            self.fault("`skip locked` leaves out rows that somebody else happens to hold".into());
         }
         ControlFlow::Continue(())
     }
@@ -181,6 +221,14 @@ impl Visitor for Reading<'_> {
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
         if relation.0.len() > 1 {
             self.fault(format!("`{relation}` names a schema; each generation has one of its own"));
+        }
+        let name = last_name(relation);
+        let is_called = BARE_IN_FROM.contains(&name.as_str()) || name.starts_with("pg_");
+        if self.purpose.is_repeated()
+            && is_called
+            && let Some(cause) = depends_on(&name, 0)
+        {
+            self.fault(format!("`{name}` depends on {cause}: another fold of the same events would differ"));
         }
         ControlFlow::Continue(())
     }
@@ -190,6 +238,13 @@ impl Visitor for Reading<'_> {
             TableFactor::Table { name, args: Some(called), .. } => self.call(name, called.args.len()),
             TableFactor::Function { name, args, .. } => self.call(name, args.len()),
             _ => {}
+        }
+        let is_sampled = matches!(
+            factor,
+            TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. }
+        );
+        if self.purpose.is_repeated() && is_sampled {
+            self.fault("`tablesample` takes rows by chance".into());
         }
         ControlFlow::Continue(())
     }
@@ -207,16 +262,28 @@ impl Visitor for Reading<'_> {
             Expr::Identifier(name) if name.quote_style.is_none() && BARE.contains(&folded(name).as_str()) => {
                 self.call(&ObjectName::from(vec![name.clone()]), 0);
             }
+            Expr::Identifier(name) => self.column(name),
+            Expr::CompoundIdentifier(names) => names.iter().skip(1).for_each(|name| self.column(name)),
             Expr::Cast { data_type, .. } => self.cast(data_type),
+            Expr::TypedString(typed) => self.cast(&typed.data_type),
+            Expr::BinaryOp { op: BinaryOperator::Arrow | BinaryOperator::LongArrow, right, .. } => {
+                if let Expr::Value(member) = &**right {
+                    self.members.push(member.span);
+                }
+            }
             _ => {}
         }
         ControlFlow::Continue(())
     }
 
     fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<()> {
+        if let Value::Placeholder(name) = &value.value {
+            self.placeholder(name);
+        }
         // A string in whatever quotes.
-        if self.purpose != Purpose::Query
+        if self.purpose.is_repeated()
             && let Some(text) = value.value.clone().into_string()
+            && !self.members.contains(&value.span)
             && is_of_the_present(&text)
         {
             self.fault(format!(
@@ -228,8 +295,37 @@ impl Visitor for Reading<'_> {
 }
 
 impl Reading<'_> {
+    fn update(&mut self, update: &Update) {
+        if !finds_rows_by_event(update) {
+            self.fault(format!(
+                "`update {}` takes values from `events` and compares none of its own columns with {}: where several \
+                 events meet one row, Postgres applies one of them and drops the others. Sum them up first, by \
+                 `group by` in a subquery",
+                update.table, IDENTITY.join(", "),
+            ));
+        }
+    }
+
+    fn column(&mut self, name: &Ident) {
+        if self.purpose.is_repeated() && SYSTEM_COLUMNS.contains(&folded(name).as_str()) {
+            self.fault(format!("`{name}` depends on where rows lie, which differs between generations"));
+        }
+    }
+
+    fn placeholder(&mut self, name: &str) {
+        let Purpose::Query { parameters } = self.purpose else {
+            return self.fault(format!("`{name}` stands for nothing: statements read `events`"));
+        };
+        let number = name.strip_prefix('$').and_then(|number| number.parse().ok());
+        if !number.is_some_and(|number: usize| (1..=parameters).contains(&number)) {
+            self.fault(format!(
+                "`{name}` stands for nothing: projection.toml declares {parameters} parameters"
+            ));
+        }
+    }
+
     fn cast(&mut self, to: &ast::DataType) {
-        if self.purpose != Purpose::Query
+        if self.purpose.is_repeated()
             && let Some(reason) = tables::unfit(to)
         {
             self.fault(format!("a cast to `{}`: {reason}", DataType::to_string(to).to_lowercase()));

@@ -77,7 +77,7 @@ pub(in crate::projector) async fn begin(
     Ok(())
 }
 
-/// For what the log can always make again; whoever answers a person commits in earnest.
+/// Has the commit not wait for the disk: for what is folded again when it is lost, never for what a person is told of.
 pub(super) async fn commit_lazily(transaction: &Transaction<'_>) -> Result<(), Error> {
     let lazy = transaction.prepare_cached(LAZY_COMMIT).await?;
     transaction.execute(&lazy, &[]).await?;

@@ -20,7 +20,6 @@ use crate::{
     projector::{
         batch::{Batch, Partition},
         checkpoint::{self, Passed},
-        folder::schema_version,
         generation::Generation,
         waves::{self, Group},
     },
@@ -110,7 +109,7 @@ impl Fold<'_> {
                 plan = wanted;
                 steps.push(Step::Plan(plan));
             }
-            let version = schema_version(&self.deps.registry, group.event_type).unwrap_or_default();
+            let version = self.deps.registry.schema_version(group.event_type).unwrap_or_default();
             steps.push(Step::Group(Box::new(Columns::new(&group.events, version)), group.events[0]));
         }
         steps

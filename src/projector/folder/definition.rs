@@ -168,8 +168,13 @@ impl Definition {
         }
         for (name, query) in &self.queries {
             require(is_name(name), format!("query `{name}` {name_form}"));
-            for parameter in &query.parameters {
+            for (index, parameter) in query.parameters.iter().enumerate() {
                 let name = &parameter.name;
+                let before = &query.parameters[..index];
+                require(
+                    !before.iter().any(|before| before.name == *name),
+                    format!("parameter `{name}` stands twice in one query"),
+                );
                 require(is_name(name), format!("parameter `{name}` {name_form}"));
                 require(
                     !RESERVED.contains(&name.as_str()),

@@ -3,7 +3,7 @@ select jsonb_build_object(
     'projection', p.projection,
     'version', l.version,
     'generation', p.live_generation,
-    'state', case when p.paused then 'paused' when p.stopped is not null then 'stopped' else 'running' end,
+    'state', case when p.stopped is not null then 'stopped' when p.paused then 'paused' else 'running' end,
     'stopped', p.stopped,
     'position', coalesce(c.position, 0),
     'applied', coalesce(c.applied, 0),

@@ -179,11 +179,11 @@ impl Worker {
     }
 }
 
-/// How the log is read for those who wait.
+/// How far the log is read ahead of Kafka, for those who wait.
 struct Ahead {
     /// The log's head, as it is told.
     told: watch::Receiver<Position>,
-    /// Up to where there is nothing to read.
+    /// Up to here the log was read.
     at: Position,
     /// As it was at the last look.
     relayed: Relayed,
