@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use crate::{
+    folders::changed,
     sequence::sequence,
     stage::{Stage, shipped},
     support::{ORDER, append, append_to},
@@ -43,5 +44,34 @@ async fn events_without_a_statement_are_counted_as_ignored() {
     let row = client.query_one(include_str!("standing.sql"), &[&"sequence"]).await.expect("a row");
     let (applied, ignored, parked): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
     assert_eq!((applied, ignored, parked), (10, 20, 0));
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_meet_one_row_of_an_insert_are_folded_one_by_one() {
+    let stage = Stage::new().await;
+    join_all((0..20).map(|_| stage.append(append("counter.created", CREATED)))).await;
+    let rows = shipped("counters").files()["projection.toml"].replace("rows = \"own\"", "rows = \"shared\"");
+    let table = shipped("counters").files()["table.sql"].clone();
+    // The second of a statement's rows for one key is refused (SQLSTATE 21000), though its data is in order.
+    let all = "with own as (insert into counters select e.stream_id, 0, e.version from events e) \
+               insert into sums (one, n) select 1, 1 from events e \
+               on conflict (one) do update set n = sums.n + excluded.n";
+    let folder = changed(
+        "counters",
+        &[
+            ("projection.toml", Some(&rows)),
+            (
+                "table.sql",
+                Some(&format!("{table} create table sums (one integer primary key, n bigint not null)")),
+            ),
+            ("on/counter.created.sql", Some(all)),
+        ],
+    );
+    let process = stage.process(&[&folder.expect("it loads")], &[]).await;
+    stage.folded("counters").await;
+    let client = stage.database.client().await;
+    let sum = client.query_one("select n from projection_counters_1.sums", &[]).await.expect("a row");
+    assert_eq!(sum.get::<_, i64>(0), 20);
     process.stop().await;
 }
