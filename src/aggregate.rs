@@ -77,6 +77,23 @@ pub struct CommandType {
     pub secret: bool,
 }
 
+impl CommandType {
+    /// For a stream that is there, without a secret.
+    pub const fn new(name: &'static str, schema: &'static str) -> Self {
+        Self { name, schema, creates: false, secret: false }
+    }
+
+    /// The same, which begins a stream.
+    pub const fn creating(self) -> Self {
+        Self { creates: true, ..self }
+    }
+
+    /// The same, whose body holds a secret.
+    pub const fn with_secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+}
+
 /// An event as the log names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventType {
@@ -84,6 +101,12 @@ pub struct EventType {
     pub name: &'static str,
     /// The schema version written today; older ones are upcast when read.
     pub schema_version: i32,
+}
+
+impl EventType {
+    pub const fn new(name: &'static str, schema_version: i32) -> Self {
+        Self { name, schema_version }
+    }
 }
 
 /// What the data of an event looks like, for those who read it elsewhere.

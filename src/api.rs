@@ -5,6 +5,7 @@
 //! to `command`, reading to the read models and every statement on the log to `log`.
 
 mod admin;
+mod answer;
 mod audit;
 pub mod auth;
 mod body;

@@ -32,7 +32,6 @@ pub use verify::{Fault, Progress, Report};
 use crate::{
     aggregate::{DecodeError, Registry},
     config,
-    json::RawJson,
     log::{Event, LogReader, Position, event},
     postgres,
 };
@@ -74,28 +73,6 @@ impl From<tokio_postgres::Error> for Error {
 impl From<deadpool_postgres::PoolError> for Error {
     fn from(error: deadpool_postgres::PoolError) -> Self {
         Self::Database(error.into())
-    }
-}
-
-/// Some of what was asked for, newest or oldest first, and where the rest begins.
-#[derive(Debug, Clone)]
-pub struct Page<C> {
-    pub items: Vec<RawJson>,
-    pub next: Option<C>,
-}
-
-impl<C> Page<C> {
-    /// The first `limit` of these items, each with its place in the list. More than those show that it goes on.
-    pub fn cut(items: impl Iterator<Item = (C, RawJson)>, limit: usize) -> Self {
-        let mut page = Self { items: Vec::new(), next: None };
-        let mut items = items.peekable();
-        while page.items.len() < limit
-            && let Some((place, item)) = items.next()
-        {
-            page.items.push(item);
-            page.next = items.peek().is_some().then_some(place);
-        }
-        page
     }
 }
 

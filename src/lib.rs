@@ -26,6 +26,7 @@ pub mod asyncapi;
 pub mod serve;
 
 pub mod json;
+pub mod page;
 pub mod postgres;
 mod tls;
 pub mod trace;

@@ -25,7 +25,7 @@ use chrono::{DateTime, Utc};
 pub use identity::Identity;
 pub use published::{Published, Subscription};
 pub(crate) use read::event;
-pub use read::{Events, Lag, LogReader, Recorded, Relayed, StreamType, StreamTypes};
+pub use read::{Events, Lag, LogReader, Partition, Recorded, Relayed, StreamType, StreamTypes};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot::error::RecvError;
 use uuid::Uuid;

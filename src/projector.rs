@@ -25,7 +25,6 @@ mod worker;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-pub use batch::Partition;
 pub(crate) use check::DeclaredColumn;
 use deadpool_postgres::Pool;
 pub use folder::{Fault, Folder, Loaded, OnError, Order, Parameter, ParameterType, Query, Rows};

@@ -7,8 +7,7 @@ mod parked;
 mod projections;
 mod relay;
 
-use poem::{Body, EndpointExt, IntoResponse, Request, Response, endpoint::BoxEndpoint, http::Method};
-use poem_openapi::OperationId;
+use poem::{Body, EndpointExt, Request, endpoint::BoxEndpoint, http::Method};
 use serde_json::Value;
 
 use super::{
@@ -76,12 +75,6 @@ async fn valid(request: &Request, body: Body, schema: &str) -> Result<Value, Pro
         true => Ok(body),
         false => Err(Problem::invalid(violations.into_iter().map(Fault::Body).collect())),
     }
-}
-
-fn answered(operation: &'static str, body: &Value) -> Response {
-    let mut response = body.to_string().with_content_type("application/json").into_response();
-    response.set_data(OperationId(operation));
-    response
 }
 
 impl From<admin::Error> for Problem {

@@ -5,27 +5,25 @@
 mod streaming;
 
 use poem::{
-    EndpointExt, IntoResponse, Request, Response,
+    EndpointExt, Request, Response,
     endpoint::BoxEndpoint,
     handler,
     http::{Method, StatusCode, header},
 };
-use poem_openapi::OperationId;
-use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
+    answer::{list, one},
     auth::Caller,
     core, headers,
-    parameters::{CursorText, Parameters},
+    parameters::Parameters,
     problem::{Fault, Problem, kind},
-    read::{self, POSITION},
+    read::POSITION,
     routes::Table,
 };
 use crate::{
-    audit::{self, At, Page},
-    json::RawJson,
+    audit::{self, At},
     log::{StreamId, Version},
 };
 
@@ -186,33 +184,6 @@ fn no_stream() -> Problem {
 
 fn id(request: &Request) -> Result<Uuid, Problem> {
     request.path_params().map_err(|_| Problem::not_found("The id is no UUID."))
-}
-
-fn one(operation: &'static str, value: &impl Serialize) -> Response {
-    answered(operation, RawJson::of(value).as_str().to_owned())
-}
-
-/// A page of a list, with the way to the next one.
-pub(super) fn list<C>(
-    request: &Request,
-    operation: &'static str,
-    page: &Page<C>,
-    cursor: impl Fn(&C) -> String,
-) -> Response {
-    let next = page.next.as_ref().map(|next| CursorText::of(&cursor(next)));
-    let mut response = answered(operation, read::page_json(&page.items, next.as_deref()));
-    if let Some(next) = next {
-        let given = request.params::<Vec<(String, String)>>().unwrap_or_default();
-        let link = read::next_link(request.uri().path(), &given, &next);
-        response.headers_mut().insert(header::LINK, headers::value(&link));
-    }
-    response
-}
-
-fn answered(operation: &'static str, body: String) -> Response {
-    let mut response = body.with_content_type("application/json").into_response();
-    response.set_data(OperationId(operation));
-    response
 }
 
 impl From<audit::Error> for Problem {

@@ -16,14 +16,13 @@ use poem_openapi::{
 use serde_json::Value;
 
 use super::{
-    Core, headers,
+    Core,
+    answer::{next_link, page_json},
+    headers,
     problem::{Fault, Problem, kind},
     reply::response,
 };
-use crate::{
-    json::RawJson,
-    read_model::{self, Answer, Freshness, ListQuery},
-};
+use crate::read_model::{self, Answer, Freshness, ListQuery};
 
 pub(super) const POSITION: HeaderName = HeaderName::from_static("annals-position");
 const GENERATION: HeaderName = HeaderName::from_static("annals-generation");
@@ -98,16 +97,6 @@ impl Read {
     }
 }
 
-/// The same request, from the cursor on.
-pub(super) fn next_link(path: &str, parameters: &[(String, String)], cursor: &str) -> String {
-    let kept = parameters.iter().filter(|(name, _)| name != "cursor");
-    let query = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(kept)
-        .append_pair("cursor", cursor)
-        .finish();
-    format!("<{path}?{query}>; rel=\"next\"")
-}
-
 fn absent() -> Problem {
     Problem::not_found("There is no such row, or the read model has not got it yet.")
 }
@@ -118,12 +107,6 @@ fn moment<T>(answer: &Answer<T>) -> impl Iterator<Item = (HeaderName, String)> +
     [(POSITION, answer.position.to_string()), (GENERATION, answer.generation.to_string())]
         .into_iter()
         .chain(parked)
-}
-
-/// The rows go through as the database wrote them.
-pub(super) fn page_json(items: &[RawJson], next: Option<&str>) -> String {
-    let items: Vec<_> = items.iter().map(RawJson::as_str).collect();
-    format!("{{\"items\":[{}],\"next\":{}}}", items.join(","), Value::from(next))
 }
 
 struct Answered<T> {

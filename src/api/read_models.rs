@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use poem::{
-    EndpointExt, IntoResponse, Request, Response,
+    EndpointExt, Request, Response,
     endpoint::{BoxEndpoint, make},
     handler,
     http::Method,
 };
-use poem_openapi::OperationId;
 use serde_json::{Value, json};
 
-use super::{audit, parameters::Parameters, problem::Problem, read::Read, routes::Table};
-use crate::{audit::Page, json::RawJson, projector::Folder};
+use super::{answer, parameters::Parameters, problem::Problem, read::Read, routes::Table};
+use crate::{json::RawJson, page::Page, projector::Folder};
 
 /// Where read models are found.
 pub(super) const COLLECTION: &str = "/api/read-models";
@@ -38,14 +37,14 @@ async fn list(request: Request, all: Arc<Vec<(String, RawJson)>>) -> poem::Resul
     let (after, limit) = (parameters.cursor::<String>()?, parameters.limit());
     parameters.finish()?;
     let further = all.iter().filter(|(name, _)| after.as_ref().is_none_or(|after| name > after));
-    Ok(audit::list(&request, "listReadModels", &Page::cut(further.cloned(), limit), String::clone))
+    Ok(answer::list(&request, "listReadModels", &Page::cut(further.cloned(), limit), String::clone))
 }
 
 #[handler]
 async fn page(request: &Request) -> poem::Result<Response> {
     let name: String = request.path_params().unwrap_or_default();
     let rows = Read::of(request).await?.page::<Value>(&name).await?;
-    Ok(answered(rows, "listRows"))
+    Ok(answer::named("listRows", rows))
 }
 
 #[handler]
@@ -54,20 +53,14 @@ async fn row(request: &Request) -> poem::Result<Response> {
     let key = key(request.uri().path()).ok_or_else(|| Problem::not_found("The key is no text."))?;
     let key: Vec<_> = key.iter().map(String::as_str).collect();
     let found = Read::of(request).await?.row::<Value>(&name, &key).await?;
-    Ok(answered(found, "getRow"))
+    Ok(answer::named("getRow", found))
 }
 
 #[handler]
 async fn query(request: &Request) -> poem::Result<Response> {
     let (name, named): (String, String) = request.path_params().unwrap_or_default();
     let rows = Read::of(request).await?.query::<Value>(&name, &named).await?;
-    Ok(answered(rows, "runQuery"))
-}
-
-fn answered(answer: impl IntoResponse, operation: &'static str) -> Response {
-    let mut response = answer.into_response();
-    response.set_data(OperationId(operation));
-    response
+    Ok(answer::named("runQuery", rows))
 }
 
 /// The parts of a key: separated by commas, each percent-encoded, so that a part may hold a comma itself.

@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::{Audit, Error, Page};
+use super::{Audit, Error};
+use crate::page::Page;
 
 const NOTE: &str = include_str!("note_access.sql");
 const LIST: &str = include_str!("accesses.sql");

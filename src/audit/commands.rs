@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::{Audit, Error, Page};
-use crate::{json::RawJson, log::Status};
+use super::{Audit, Error};
+use crate::{json::RawJson, log::Status, page::Page};
 
 const ONE: &str = include_str!("command.sql");
 const LIST: &str = include_str!("commands.sql");

@@ -4,10 +4,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Audit, Error, Page};
+use super::{Audit, Error};
 use crate::{
     json::RawJson,
     log::{Event, Metadata, Position, event},
+    page::Page,
 };
 
 const FIND: &str = include_str!("find_events.sql");

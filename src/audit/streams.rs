@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Audit, Error, Page};
+use super::{Audit, Error};
 use crate::{
     json::RawJson,
     log::{Events, Position, StreamId, Version},
+    page::Page,
 };
 
 const SUMMARY: &str = include_str!("stream_summary.sql");

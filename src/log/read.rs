@@ -62,13 +62,20 @@ pub struct StreamType {
     pub topic_id: Uuid,
 }
 
+/// A partition of a stream type, the same with Kafka and without.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    pub stream_type: String,
+    pub number: i32,
+}
+
 /// How far the relay has come, as it noted it: the truth may be further.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Relayed {
     /// Every event up to here is in its topic.
     pub cursor: Position,
-    /// The last position sent, by stream type and partition.
-    pub last_sent: BTreeMap<(String, i32), Position>,
+    /// The last position sent to each partition.
+    pub last_sent: BTreeMap<Partition, Position>,
 }
 
 impl Relayed {
@@ -80,7 +87,7 @@ impl Relayed {
 
     /// Up to where a partition is complete that has come to `checkpoint`: one to which nothing newer was sent has nothing
     /// more up to the cursor.
-    pub fn complete_to(&self, partition: &(String, i32), checkpoint: Position) -> Position {
+    pub fn complete_to(&self, partition: &Partition, checkpoint: Position) -> Position {
         let sent = self.last_sent.get(partition).copied().unwrap_or_default();
         if checkpoint < sent { checkpoint } else { checkpoint.max(self.cursor) }
     }
@@ -289,7 +296,8 @@ impl LogReader {
         for row in client.query(&statement, &[]).await? {
             relayed.cursor = Position(row.get(0));
             if let Some(stream_type) = row.get(1) {
-                relayed.last_sent.insert((stream_type, row.get(2)), Position(row.get(3)));
+                let partition = Partition { stream_type, number: row.get(2) };
+                relayed.last_sent.insert(partition, Position(row.get(3)));
             }
         }
         Ok(relayed)

@@ -7,14 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::log::{Event, Position};
-
-/// A partition of a stream type, the same in every mode.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Partition {
-    pub stream_type: String,
-    pub number: i32,
-}
+use crate::log::{Event, Partition, Position};
 
 /// Where each partition stands.
 pub(super) type Checkpoints = BTreeMap<Partition, Position>;

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Deps, Folder, Partition,
+    Deps, Folder,
     batch::{Checkpoints, Chunk, Feed, Filled, Scope},
     checkpoint::{self, Whose},
     fold::{self, Fold, Manner},
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     config,
-    log::{Position, StreamTypes},
+    log::{Partition, Position, StreamTypes},
     postgres::{self, Failure},
 };
 

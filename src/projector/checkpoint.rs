@@ -10,11 +10,11 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{
-    batch::{Checkpoints, Moved, Partition, Scope},
+    batch::{Checkpoints, Moved, Scope},
     fold::Error,
 };
 use crate::{
-    log::{Position, StreamTypes},
+    log::{Partition, Position, StreamTypes},
     postgres,
 };
 

@@ -26,7 +26,7 @@ use tracing::error;
 
 use super::{
     Deps,
-    batch::{Batch, Checkpoints, Chunk, Filled, Partition, Scope},
+    batch::{Batch, Checkpoints, Chunk, Filled, Scope},
     checkpoint::{self, Passed, Whose},
     folder::OnError,
     generation::{self, Generation},
@@ -34,7 +34,7 @@ use super::{
 use crate::{
     aggregate::{DecodeError, Registry},
     config,
-    log::{Event, Position, StreamTypes},
+    log::{Event, Partition, Position, StreamTypes},
     postgres::{self, Failure},
     trace::Begun,
 };

@@ -30,9 +30,9 @@ use tracing::{debug, error, warn};
 
 use super::{
     Deps,
-    batch::{Chunk, Partition, Received},
+    batch::{Chunk, Received},
 };
-use crate::{config, kafka};
+use crate::{config, kafka, log::Partition};
 
 /// How long one poll waits; also how soon the thread sees that it has to end.
 const POLL: Duration = Duration::from_millis(100);

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use deadpool_postgres::Pool;
 use serde::{Deserialize, Serialize};
 
-use super::batch::{Checkpoints, Partition};
+use super::batch::Checkpoints;
 use crate::{
     kafka,
-    log::{LogReader, Position, Recorded, Relayed, StreamTypes},
+    log::{LogReader, Partition, Position, Recorded, Relayed, StreamTypes},
     postgres,
 };
 
@@ -57,7 +57,7 @@ pub async fn lags(log: &LogReader, read: &Pool) -> Result<BTreeMap<String, Lag>,
 /// Up to where each partition is folded: a partition to which nothing newer was sent, as far as the relay has come.
 fn passed(mut checkpoints: Checkpoints, relayed: &Relayed) -> Checkpoints {
     for (partition, position) in &mut checkpoints {
-        *position = relayed.complete_to(&(partition.stream_type.clone(), partition.number), *position);
+        *position = relayed.complete_to(partition, *position);
     }
     checkpoints
 }

@@ -10,7 +10,6 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    batch::Partition,
     checkpoint::{self, Whose},
     fold,
     generation::{self, Generation},
@@ -18,7 +17,7 @@ use super::{
 use crate::{
     aggregate::Registry,
     config,
-    log::{LogReader, Position, StreamId},
+    log::{LogReader, Partition, Position, StreamId},
     postgres,
 };
 

@@ -15,8 +15,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::batch::Partition;
-use crate::log::Position;
+use crate::log::{Partition, Position};
 
 /// How a projection is doing in this process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

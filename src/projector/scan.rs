@@ -16,14 +16,13 @@ use tokio::{
 };
 
 use super::{
-    Partition,
     batch::{Checkpoints, Chunk, Feed, Filled, FilledHole, Hole},
     candidate::Error,
     fold::fill::fill,
 };
 use crate::{
     config,
-    log::{LogReader, StreamTypes},
+    log::{LogReader, Partition, StreamTypes},
 };
 
 /// What a lane folds: a chunk and what was read of the log for it.

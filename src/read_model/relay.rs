@@ -17,9 +17,8 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    log::{LogReader, Position, Relayed},
+    log::{LogReader, Partition, Position, Relayed},
     postgres,
-    projector::Partition,
     relay::Sent,
 };
 
@@ -90,15 +89,13 @@ pub(super) fn complete_to(
     let Some(relayed) = relayed else {
         return checkpoints.values().copied().min().unwrap_or_default();
     };
-    let sent = relayed.last_sent.keys().filter(|(stream_type, _)| stream_types.contains(stream_type));
-    let sent: BTreeSet<_> = sent
-        .map(|(stream_type, number)| Partition { stream_type: stream_type.clone(), number: *number })
-        .collect();
+    let sent = relayed.last_sent.keys().filter(|partition| stream_types.contains(&partition.stream_type));
+    let partitions: BTreeSet<_> = sent.chain(checkpoints.keys()).collect();
     let complete = |partition: &Partition| {
         let checkpoint = checkpoints.get(partition).copied().unwrap_or_default();
-        relayed.complete_to(&(partition.stream_type.clone(), partition.number), checkpoint)
+        relayed.complete_to(partition, checkpoint)
     };
-    sent.iter().chain(checkpoints.keys()).map(complete).min().unwrap_or(relayed.cursor)
+    partitions.into_iter().map(complete).min().unwrap_or(relayed.cursor)
 }
 
 #[cfg(test)]
@@ -107,8 +104,8 @@ mod tests {
 
     fn complete(cursor: i64, sent: &[(i32, i64)], checkpoints: &[(i32, i64)]) -> i64 {
         let of = |number| Partition { stream_type: "order".into(), number };
-        let last_sent = sent.iter().map(|(number, sent)| (("order".to_owned(), *number), Position(*sent)));
-        let other = (("project".to_owned(), 0), Position(cursor));
+        let last_sent = sent.iter().map(|(number, sent)| (of(*number), Position(*sent)));
+        let other = (Partition { stream_type: "project".into(), number: 0 }, Position(cursor));
         let relayed = Relayed { cursor: Position(cursor), last_sent: last_sent.chain([other]).collect() };
         let checkpoints = checkpoints.iter().map(|(number, position)| (of(*number), Position(*position)));
         complete_to(&checkpoints.collect(), Some(&relayed), &["order".to_owned()]).0

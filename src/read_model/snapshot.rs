@@ -11,10 +11,7 @@ use super::{
     relay::complete_to,
     wait::{Reached, are_reached},
 };
-use crate::{
-    log::{Position, Relayed},
-    projector::Partition,
-};
+use crate::log::{Partition, Position, Relayed};
 
 /// The state of a read model, by its name.
 pub(super) const OPEN: &str = include_str!("open.sql");

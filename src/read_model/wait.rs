@@ -21,9 +21,9 @@ use tracing::debug;
 
 use super::{Catalog, Error, Freshness, ReadModels};
 use crate::{
-    log::{Position, Relayed},
+    log::{Partition, Position, Relayed},
     postgres,
-    projector::{Partition, Seen, Status, wanted},
+    projector::{Seen, Status, wanted},
 };
 
 const CHECKPOINTS: &str = include_str!("checkpoints.sql");
@@ -188,10 +188,8 @@ async fn checkpoints(client: &Object, name: &str) -> Result<BTreeMap<Partition, 
 
 /// Where each partition has to come, when everything up to `after` is sent.
 fn targets(relayed: &Relayed, wanted: &[String], after: Position) -> Targets {
-    let target = |((stream_type, number), sent): (&(String, i32), &Position)| {
-        (Partition { stream_type: stream_type.clone(), number: *number }, after.min(*sent))
-    };
-    let sent = relayed.last_sent.iter().filter(|((stream_type, _), _)| wanted.contains(stream_type));
+    let sent = relayed.last_sent.iter().filter(|(partition, _)| wanted.contains(&partition.stream_type));
+    let target = |(partition, sent): (&Partition, &Position)| (partition.clone(), after.min(*sent));
     sent.map(target).collect()
 }
 

@@ -6,7 +6,7 @@ use deadpool_postgres::Pool;
 
 use super::lease::Holder;
 use crate::{
-    log::{Position, Relayed},
+    log::{Partition, Position, Relayed},
     postgres,
 };
 
@@ -94,7 +94,7 @@ pub(super) async fn advance(
 ) -> Result<bool, postgres::Error> {
     let partitions = relayed.last_sent.keys();
     let (stream_types, partitions): (Vec<&str>, Vec<i32>) =
-        partitions.map(|(stream_type, partition)| (stream_type.as_str(), partition)).unzip();
+        partitions.map(|Partition { stream_type, number }| (stream_type.as_str(), number)).unzip();
     let positions: Vec<i64> = relayed.last_sent.values().map(|position| position.0).collect();
     let client = pool.get().await?;
     let statement = client.prepare_cached(ADVANCE).await?;

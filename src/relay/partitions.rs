@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     kafka,
-    log::{Event, Position, Relayed},
+    log::{Event, Partition, Position, Relayed},
 };
 
 /// Every partition of every topic in use. A slot is the index of one.
@@ -98,7 +98,7 @@ impl Partitions {
     pub(super) fn relayed(&self, progress: &Progress) -> Relayed {
         let named = |(slot, position): (&usize, &Position)| {
             let Slot { stream_type, partition, .. } = &self.slots[*slot];
-            ((stream_type.to_string(), *partition), *position)
+            (Partition { stream_type: stream_type.to_string(), number: *partition }, *position)
         };
         Relayed { cursor: progress.cursor, last_sent: progress.last_sent.iter().map(named).collect() }
     }

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use super::{Error, ends::End, in_time, outbox, partitions::Partitions, session::Session, stopped};
 use crate::{
     kafka::{self, Record, Tail, Topic},
-    log::{Position, StreamTypes},
+    log::{Partition, Position, StreamTypes},
 };
 
 /// Opens the topics of stream types and learns where their partitions end. Returns the position after which the log has
@@ -72,7 +72,8 @@ fn behind(session: &Session<'_>, stream_type: &str, ends: &[Position]) -> Option
     (0..)
         .zip(ends)
         .filter(|(partition, end)| {
-            let sent = session.relayed.last_sent.get(&(stream_type.to_owned(), *partition));
+            let sent = Partition { stream_type: stream_type.to_owned(), number: *partition };
+            let sent = session.relayed.last_sent.get(&sent);
             sent.is_some_and(|sent| *end < sent)
         })
         .map(|(_, end)| *end)

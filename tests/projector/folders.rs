@@ -199,6 +199,7 @@ fn faulty_statements() -> Vec<(&'static str, String, &'static str)> {
         (on, update("(e.data ->> 'by')::float8"), "a cast to `float8`"),
         (on, update("(select count(*) from pg_locks)"), "`pg_locks` depends on the session"),
         (on, update("(select extract(day from d) from current_date d)"), "`current_date` depends on the clock"),
+        (on, update("(select length(user) from user)"), "`user` depends on the session"),
         (on, update("(select count(*) from counters tablesample bernoulli (10))"), "takes rows by chance"),
         (on, update("(select id from counters for update skip locked)"), "`skip locked` leaves out"),
         (on, update("length(c.ctid::text)"), "`ctid` depends on where rows lie"),

@@ -2,16 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use poem::{Body, IntoResponse, Request, Response, handler, http::StatusCode};
-use poem_openapi::OperationId;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{answered, asker, core, valid};
+use super::{asker, core, valid};
 use crate::{
     aggregate::Violation,
     api::{
-        audit,
+        answer,
         auth::{
             self,
             keys::{self, Key, Made, Wanted},
@@ -21,8 +20,8 @@ use crate::{
         problem::{Fault, Problem},
         reply::IDEMPOTENCY_REPLAYED,
     },
-    audit::Page,
     json::RawJson,
+    page::Page,
 };
 
 #[handler]
@@ -32,7 +31,7 @@ pub(super) async fn list(request: &Request) -> poem::Result<Response> {
     parameters.finish()?;
     let found = keys::list(core(request).admin.writer(), after, limit + 1).await.map_err(Problem::from)?;
     let keys = found.iter().map(|key| (key.id, RawJson::of(&shown(key))));
-    Ok(audit::list(request, "listKeys", &Page::cut(keys, limit), Uuid::to_string))
+    Ok(answer::list(request, "listKeys", &Page::cut(keys, limit), Uuid::to_string))
 }
 
 #[handler]
@@ -53,9 +52,9 @@ pub(super) async fn create(request: &Request, body: Body) -> poem::Result<Respon
     let mut response = match secret {
         Some(secret) => {
             told["key"] = secret.expose_secret().into();
-            answered("createKey", &told)
+            answer::one("createKey", &told)
         }
-        None => answered("createKey", &told).with_header(IDEMPOTENCY_REPLAYED, "true").into_response(),
+        None => answer::one("createKey", &told).with_header(IDEMPOTENCY_REPLAYED, "true").into_response(),
     };
     response.set_status(StatusCode::CREATED);
     Ok(response)
@@ -68,9 +67,7 @@ pub(super) async fn revoke(request: &Request) -> poem::Result<Response> {
     if !keys::revoke(&core(request).admin, &asker(request), id).await.map_err(Problem::from)? {
         return Err(absent().into());
     }
-    let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
-    response.set_data(OperationId("revokeKey"));
-    Ok(response)
+    Ok(answer::named("revokeKey", StatusCode::NO_CONTENT))
 }
 
 /// What a body that satisfies the schema asks for, or what the schema cannot say is wrong with it.

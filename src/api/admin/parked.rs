@@ -4,12 +4,12 @@ use poem::{Request, Response, handler};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{answered, asker, core, projections::known};
+use super::{asker, core, projections::known};
 use crate::{
-    api::{audit, parameters::Parameters, problem::Problem},
-    audit::Page,
+    api::{answer, parameters::Parameters, problem::Problem},
     json::RawJson,
     log::{Position, StreamId},
+    page::Page,
     projector::parked,
 };
 
@@ -23,7 +23,7 @@ pub(super) async fn list(request: &Request) -> poem::Result<Response> {
     known(request, &name).await?;
     let found = core(request).admin.parked(&name, after, limit + 1).await.map_err(Problem::from)?;
     let parked = found.iter().map(|parked| (Position(parked.position), RawJson::of(parked)));
-    Ok(audit::list(request, "listParked", &Page::cut(parked, limit), Position::to_string))
+    Ok(answer::list(request, "listParked", &Page::cut(parked, limit), Position::to_string))
 }
 
 /// Tries a stream that is set apart again, with its first event or without.
@@ -43,5 +43,5 @@ pub(super) async fn mend(request: &Request) -> poem::Result<Response> {
     let stream = StreamId { stream_type: stream_type.ok_or_else(absent)?, id };
     let mended = admin.mend(&asker(request), &name, &stream, skip).await.map_err(Problem::from)?;
     let told: Value = serde_json::to_value(mended).expect("numbers");
-    Ok(answered(operation, &told))
+    Ok(answer::one(operation, &told))
 }

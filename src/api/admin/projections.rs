@@ -8,12 +8,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{PREFIX, answered, asker, core, valid};
+use super::{PREFIX, asker, core, valid};
 use crate::{
-    api::{audit, headers, parameters::Parameters, problem::Problem},
-    audit::Page,
+    api::{answer, headers, parameters::Parameters, problem::Problem},
     domain::admin::Action,
     json::RawJson,
+    page::Page,
     rebuild::{self, Rebuild},
 };
 
@@ -25,7 +25,7 @@ pub(super) async fn list(request: &Request) -> poem::Result<Response> {
     let found = core(request).admin.projections(None).await.map_err(Problem::from)?;
     let named = found.into_iter().filter_map(|shown| Some((shown.parse::<Named>().ok()?.name, shown)));
     let further = named.filter(|(name, _)| after.as_ref().is_none_or(|after| name > after));
-    Ok(audit::list(request, "listProjections", &Page::cut(further, limit), String::clone))
+    Ok(answer::list(request, "listProjections", &Page::cut(further, limit), String::clone))
 }
 
 /// What the cursor of the list is made of.
@@ -37,7 +37,7 @@ struct Named {
 #[handler]
 pub(super) async fn get(request: &Request) -> poem::Result<Response> {
     let projection = known(request, &request.path_params::<String>().unwrap_or_default()).await?;
-    Ok(answered("getProjection", &projection))
+    Ok(answer::one("getProjection", &projection))
 }
 
 /// Holds a projection, lets it go on, goes back to its earlier generation.
@@ -52,7 +52,7 @@ pub(super) async fn act(request: &Request) -> poem::Result<Response> {
     };
     known(request, &name).await?;
     note(request, &name, action, None, Value::Null).await?;
-    Ok(answered(operation, &known(request, &name).await?))
+    Ok(answer::one(operation, &known(request, &name).await?))
 }
 
 #[handler]
@@ -65,7 +65,7 @@ pub(super) async fn rebuilds(request: &Request) -> poem::Result<Response> {
     let read = core(request).admin.read();
     let found = rebuild::list(read, Some(&name), before, limit + 1).await.map_err(Problem::from)?;
     let rebuilds = found.iter().map(|rebuild| (rebuild.id, RawJson::of(&shown(rebuild))));
-    Ok(audit::list(request, "listRebuilds", &Page::cut(rebuilds, limit), Uuid::to_string))
+    Ok(answer::list(request, "listRebuilds", &Page::cut(rebuilds, limit), Uuid::to_string))
 }
 
 #[handler]
@@ -79,7 +79,7 @@ pub(super) async fn begin_rebuild(request: &Request, body: Body) -> poem::Result
         let told = json!({
             "events": estimate.events, "estimated_seconds": estimate.seconds, "estimated_bytes": estimate.bytes,
         });
-        return Ok(answered("requestRebuild", &told));
+        return Ok(answer::one("requestRebuild", &told));
     }
     if rebuild::unfinished(read, &name).await.map_err(Problem::from)?.is_some() {
         return Err(Problem::from(rebuild::Error::AlreadyRunning(name)).into());
@@ -87,7 +87,7 @@ pub(super) async fn begin_rebuild(request: &Request, body: Body) -> poem::Result
     let id = Uuid::now_v7();
     note(request, &name, Action::Rebuild, Some(id), options).await?;
     let begun = rebuild::get(read, id).await.map_err(Problem::from)?;
-    let mut response = answered("requestRebuild", &shown(&begun));
+    let mut response = answer::one("requestRebuild", &shown(&begun));
     response.set_status(StatusCode::ACCEPTED);
     let location = format!("{PREFIX}/projections/{name}/rebuilds/{id}");
     response.headers_mut().insert(header::LOCATION, headers::value(&location));
@@ -97,7 +97,7 @@ pub(super) async fn begin_rebuild(request: &Request, body: Body) -> poem::Result
 #[handler]
 pub(super) async fn get_rebuild(request: &Request) -> poem::Result<Response> {
     let (name, id): (String, String) = request.path_params().unwrap_or_default();
-    Ok(answered("getRebuild", &shown(&known_rebuild(request, &name, &id).await?)))
+    Ok(answer::one("getRebuild", &shown(&known_rebuild(request, &name, &id).await?)))
 }
 
 #[handler]
@@ -115,7 +115,7 @@ pub(super) async fn act_on_rebuild(request: &Request) -> poem::Result<Response> 
         return Err(Problem::from(rebuild::Error::NotNow(rebuild.state)).into());
     }
     note(request, &name, action, Some(rebuild.id), Value::Null).await?;
-    Ok(answered(operation, &shown(&known_rebuild(request, &name, &id).await?)))
+    Ok(answer::one(operation, &shown(&known_rebuild(request, &name, &id).await?)))
 }
 
 /// Notes the action in the projection's own stream and makes it true.

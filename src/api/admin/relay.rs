@@ -8,15 +8,15 @@ use serde_json::json;
 use tracing::error;
 use uuid::Uuid;
 
-use super::{PREFIX, answered, asker, core, valid};
-use crate::api::{headers, problem::Problem};
+use super::{PREFIX, asker, core, valid};
+use crate::api::{answer, headers, problem::Problem};
 
 #[handler]
 pub(super) async fn get(request: &Request) -> poem::Result<Response> {
     let outbox = core(request).admin.outbox().await.map_err(Problem::from)?;
     let mut told = serde_json::to_value(&outbox).expect("texts and numbers");
     told["lag"] = outbox.lag().into();
-    Ok(answered("getRelay", &told))
+    Ok(answer::one("getRelay", &told))
 }
 
 #[handler]
@@ -33,7 +33,7 @@ pub(super) async fn begin_reconcile(request: &Request, body: Body) -> poem::Resu
         }
     });
     let told = json!({"id": id, "state": "running", "dry_run": dry_run, "sent_again": []});
-    let mut response = answered("requestReconcile", &told);
+    let mut response = answer::one("requestReconcile", &told);
     response.set_status(StatusCode::ACCEPTED);
     let location = format!("{PREFIX}/relay/reconciles/{id}");
     response.headers_mut().insert(header::LOCATION, headers::value(&location));
@@ -45,5 +45,5 @@ pub(super) async fn get_reconcile(request: &Request) -> poem::Result<Response> {
     let absent = || Problem::not_found("There is no such comparison.");
     let id: Uuid = request.path_params().map_err(|_| absent())?;
     let found = core(request).admin.reconciled(id).await.map_err(Problem::from)?;
-    Ok(answered("getReconcile", &found.ok_or_else(absent)?))
+    Ok(answer::one("getReconcile", &found.ok_or_else(absent)?))
 }

@@ -5,11 +5,10 @@ use poem::{
     Body, Request, Response, handler,
     http::{HeaderName, header},
 };
-use poem_openapi::OperationId;
 
 use super::core;
 use crate::{
-    api::{auth::Role, parameters::Parameters, problem::Problem},
+    api::{answer::named, auth::Role, parameters::Parameters, problem::Problem},
     audit::Format,
     log::Position,
 };
@@ -62,9 +61,4 @@ pub(super) async fn export(request: &Request) -> poem::Result<Response> {
         .content_type(content_type)
         .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""));
     Ok(named("exportAuditEvents", response.body(body)))
-}
-
-fn named(operation: &'static str, mut response: Response) -> Response {
-    response.set_data(OperationId(operation));
-    response
 }

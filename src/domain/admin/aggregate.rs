@@ -17,31 +17,23 @@ pub struct AdminState {
     pub revoked: bool,
 }
 
-/// Without a schema: nobody sends it but the program.
-const fn command(name: &'static str, creates: bool) -> CommandType {
-    CommandType { name, schema: "", creates, secret: false }
-}
-
-const fn event(name: &'static str) -> EventType {
-    EventType { name, schema_version: 1 }
-}
-
 impl Aggregate for Admin {
     const STREAM_TYPE: &'static str = "admin";
     const REVISION: u32 = 1;
+    /// Without a schema: nobody sends them but the program.
     const COMMANDS: &'static [CommandType] = &[
-        command("admin.create-key", true),
-        command("admin.revoke-key", false),
-        command("admin.act", false),
-        command("admin.reconcile", true),
-        command("admin.end-reconcile", false),
+        CommandType::new("admin.create-key", "").creating(),
+        CommandType::new("admin.revoke-key", ""),
+        CommandType::new("admin.act", ""),
+        CommandType::new("admin.reconcile", "").creating(),
+        CommandType::new("admin.end-reconcile", ""),
     ];
     const EVENTS: &'static [EventType] = &[
-        event("admin.key_created"),
-        event("admin.key_revoked"),
-        event("admin.action_requested"),
-        event("admin.reconcile_requested"),
-        event("admin.reconcile_ended"),
+        EventType::new("admin.key_created", 1),
+        EventType::new("admin.key_revoked", 1),
+        EventType::new("admin.action_requested", 1),
+        EventType::new("admin.reconcile_requested", 1),
+        EventType::new("admin.reconcile_ended", 1),
     ];
     const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 

@@ -17,24 +17,19 @@ pub struct CounterState {
     pub counter: i64,
 }
 
-const fn command(name: &'static str, schema: &'static str, creates: bool, secret: bool) -> CommandType {
-    CommandType { name, schema, creates, secret }
-}
-
-const fn event(name: &'static str) -> EventType {
-    EventType { name, schema_version: 1 }
-}
-
 impl Aggregate for Counter {
     const STREAM_TYPE: &'static str = "counter";
     const REVISION: u32 = 1;
     const COMMANDS: &'static [CommandType] = &[
-        command("counter.create", "CreateCounter", true, true),
-        command("counter.increment", "IncrementCounter", false, false),
-        command("counter.submit-code", "SubmitCode", false, true),
+        CommandType::new("counter.create", "CreateCounter").creating().with_secret(),
+        CommandType::new("counter.increment", "IncrementCounter"),
+        CommandType::new("counter.submit-code", "SubmitCode").with_secret(),
     ];
-    const EVENTS: &'static [EventType] =
-        &[event("counter.created"), event("counter.incremented"), event("counter.reset")];
+    const EVENTS: &'static [EventType] = &[
+        EventType::new("counter.created", 1),
+        EventType::new("counter.incremented", 1),
+        EventType::new("counter.reset", 1),
+    ];
     const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 
     type State = CounterState;

@@ -89,36 +89,28 @@ impl OrderState {
     }
 }
 
-const fn command(name: &'static str, schema: &'static str, creates: bool) -> CommandType {
-    CommandType { name, schema, creates, secret: false }
-}
-
-const fn event(name: &'static str) -> EventType {
-    EventType { name, schema_version: 1 }
-}
-
 impl Aggregate for Order {
     const STREAM_TYPE: &'static str = "order";
     const REVISION: u32 = 1;
     const COMMANDS: &'static [CommandType] = &[
-        command("order.create", "CreateOrder", true),
-        command("order.replace-items", "ReplaceOrderItems", false),
-        command("order.confirm", "ConfirmOrder", false),
-        command("order.pay", "PayOrder", false),
-        command("order.ship", "ShipOrder", false),
-        command("order.deliver", "DeliverOrder", false),
-        command("order.cancel", "CancelOrder", false),
-        command("order.refund", "RefundOrder", false),
+        CommandType::new("order.create", "CreateOrder").creating(),
+        CommandType::new("order.replace-items", "ReplaceOrderItems"),
+        CommandType::new("order.confirm", "ConfirmOrder"),
+        CommandType::new("order.pay", "PayOrder"),
+        CommandType::new("order.ship", "ShipOrder"),
+        CommandType::new("order.deliver", "DeliverOrder"),
+        CommandType::new("order.cancel", "CancelOrder"),
+        CommandType::new("order.refund", "RefundOrder"),
     ];
     const EVENTS: &'static [EventType] = &[
-        event("order.created"),
-        event("order.items_replaced"),
-        event("order.confirmed"),
-        event("order.paid"),
-        event("order.shipped"),
-        event("order.delivered"),
-        event("order.cancelled"),
-        event("order.refunded"),
+        EventType::new("order.created", 1),
+        EventType::new("order.items_replaced", 1),
+        EventType::new("order.confirmed", 1),
+        EventType::new("order.paid", 1),
+        EventType::new("order.shipped", 1),
+        EventType::new("order.delivered", 1),
+        EventType::new("order.cancelled", 1),
+        EventType::new("order.refunded", 1),
     ];
     const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 

@@ -22,24 +22,19 @@ pub struct Content {
     pub description: Option<String>,
 }
 
-const fn command(name: &'static str, schema: &'static str, creates: bool) -> CommandType {
-    CommandType { name, schema, creates, secret: false }
-}
-
-const fn event(name: &'static str) -> EventType {
-    EventType { name, schema_version: 1 }
-}
-
 impl Aggregate for Project {
     const STREAM_TYPE: &'static str = "project";
     const REVISION: u32 = 1;
     const COMMANDS: &'static [CommandType] = &[
-        command("project.create", "CreateProject", true),
-        command("project.update", "UpdateProject", false),
-        command("project.delete", "DeleteProject", false),
+        CommandType::new("project.create", "CreateProject").creating(),
+        CommandType::new("project.update", "UpdateProject"),
+        CommandType::new("project.delete", "DeleteProject"),
     ];
-    const EVENTS: &'static [EventType] =
-        &[event("project.created"), event("project.changed"), event("project.deleted")];
+    const EVENTS: &'static [EventType] = &[
+        EventType::new("project.created", 1),
+        EventType::new("project.changed", 1),
+        EventType::new("project.deleted", 1),
+    ];
     const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 
     type State = ProjectState;

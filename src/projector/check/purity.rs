@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use sqlparser::{
     ast::{
         self, BinaryOperator, DataType, Expr, FunctionArguments, Ident, LockClause, NonBlock, ObjectName,
-        Query, Statement, TableFactor, Update, Value, ValueWithSpan, Visit, Visitor,
+        ObjectNamePart, Query, Statement, TableFactor, Update, Value, ValueWithSpan, Visit, Visitor,
     },
     tokenizer::Span,
 };
@@ -223,7 +223,9 @@ impl Visitor for Reading<'_> {
             self.fault(format!("`{relation}` names a schema; each generation has one of its own"));
         }
         let name = last_name(relation);
-        let is_called = BARE_IN_FROM.contains(&name.as_str()) || name.starts_with("pg_");
+        let is_quoted =
+            matches!(&relation.0[..], [ObjectNamePart::Identifier(name)] if name.quote_style.is_some());
+        let is_called = !is_quoted && BARE_IN_FROM.contains(&name.as_str()) || name.starts_with("pg_");
         if self.purpose.is_repeated()
             && is_called
             && let Some(cause) = depends_on(&name, 0)

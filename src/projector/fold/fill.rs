@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     config, kafka,
-    log::{Events, LogReader, Position, StreamTypes},
+    log::{Events, LogReader, Partition, Position, StreamTypes},
     postgres,
-    projector::batch::{Filled, FilledHole, Hole, Partition},
+    projector::batch::{Filled, FilledHole, Hole},
 };
 
 /// Reads what lies in the holes, as much as a batch may hold, and of a log that holds little for them as much as may be looked

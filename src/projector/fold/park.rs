@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{Error, Fold, Poison};
 use crate::{
-    log::Event,
-    projector::{batch::Partition, checkpoint::Passed, folder::OnError, generation::Generation},
+    log::{Event, Partition},
+    projector::{checkpoint::Passed, folder::OnError, generation::Generation},
 };
 
 const STREAMS: &str = include_str!("parked_streams.sql");

@@ -7,10 +7,10 @@ use deadpool_postgres::Transaction;
 use super::{Error, Fold, Poison, enter, park::Apart, together::Columns};
 use crate::{
     json::RawJson,
-    log::Event,
+    log::{Event, Partition},
     postgres::{self, Failure},
     projector::{
-        batch::{Batch, Partition},
+        batch::Batch,
         checkpoint::{self, Passed},
         folder::OnError,
         generation::Generation,

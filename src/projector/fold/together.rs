@@ -16,9 +16,9 @@ use super::{
 };
 use crate::{
     json::RawJson,
-    log::Event,
+    log::{Event, Partition},
     projector::{
-        batch::{Batch, Partition},
+        batch::Batch,
         checkpoint::{self, Passed},
         generation::Generation,
         waves::{self, Group},

@@ -18,8 +18,9 @@ use tracing::{error, info, warn};
 use super::{Assigned, locked};
 use crate::{
     kafka::Quiet,
+    log::Partition,
     postgres,
-    projector::{Deps, batch::Partition, checkpoint},
+    projector::{Deps, checkpoint},
 };
 
 /// How long the group waits for the checkpoints when partitions are assigned; without them they are read from the start.

@@ -14,10 +14,10 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    log::Position,
+    log::{Partition, Position},
     postgres,
     projector::{
-        Deps, Partition, checkpoint,
+        Deps, checkpoint,
         kafka_source::{Assigned, locked},
     },
 };
@@ -83,8 +83,7 @@ async fn lags(
     let end = |partition: &Partition| match &sent {
         None => Some(head),
         Some((assigned, last_sent)) => {
-            let key = (partition.stream_type.clone(), partition.number);
-            assigned.contains(partition).then(|| last_sent.get(&key).copied().unwrap_or_default())
+            assigned.contains(partition).then(|| last_sent.get(partition).copied().unwrap_or_default())
         }
     };
     let stored = checkpoint::read(&deps.read, projection, None).await?;

@@ -16,9 +16,9 @@ use tokio::{
 use super::{Interruption, Worker, behind::Followed};
 use crate::{
     config,
-    log::{Position, Relayed},
+    log::{Partition, Position, Relayed},
     projector::{
-        batch::{Checkpoints, Chunk, Feed, Hole, Partition, Scope},
+        batch::{Checkpoints, Chunk, Feed, Hole, Scope},
         checkpoint,
         fold::fill::fill,
         generation,
@@ -163,10 +163,7 @@ impl Worker {
     async fn look(&mut self, source: &KafkaSource) -> Result<(Sighting, Relayed), Interruption> {
         self.refresh().await?;
         let relayed = self.deps.reader.relayed().await?;
-        let sent = |partition: &Partition| {
-            let key = (partition.stream_type.clone(), partition.number);
-            relayed.last_sent.get(&key).copied().unwrap_or_default()
-        };
+        let sent = |partition: &Partition| relayed.last_sent.get(partition).copied().unwrap_or_default();
         let stored = checkpoint::read(&self.deps.read, &self.folder.name, None).await?;
         let assigned = source.assigned();
         let own: Vec<_> = stored.into_iter().filter(|stored| assigned.contains(&stored.partition)).collect();
@@ -197,7 +194,7 @@ impl Ahead {
     fn holes(&self, known: &Checkpoints, of: &BTreeSet<Partition>, head: Position) -> Vec<Hole> {
         let behind = known.iter().filter(|(partition, at)| of.contains(*partition) && **at < head);
         let hole = |(partition, at): (&Partition, &Position)| {
-            let from = self.relayed.complete_to(&(partition.stream_type.clone(), partition.number), *at);
+            let from = self.relayed.complete_to(partition, *at);
             Hole { partition: partition.clone(), from: from.min(head), to: head }
         };
         behind.map(hole).collect()
@@ -236,8 +233,7 @@ mod tests {
     fn a_quiet_partition_is_not_looked_for_in_all_of_the_log() {
         let of = |number| Partition { stream_type: "order".into(), number };
         let (_, told) = watch::channel(Position(0));
-        let last_sent =
-            [(0, 70), (1, 95)].map(|(number, sent)| (("order".to_owned(), number), Position(sent)));
+        let last_sent = [(0, 70), (1, 95)].map(|(number, sent)| (of(number), Position(sent)));
         let relayed = Relayed { cursor: Position(98), last_sent: last_sent.into() };
         let ahead = Ahead { told, at: Position(0), relayed, passed_over: BTreeMap::new() };
         // All sent is folded of 0, not of 1; 2 never had anything; 3 stands at the head, and 4 is another worker's.

@@ -10,9 +10,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Interruption, Worker, behind::Followed};
 use crate::{
-    log::Position,
+    log::{Partition, Position},
     projector::{
-        batch::{Chunk, Feed, Partition, Scope},
+        batch::{Chunk, Feed, Scope},
         folder::Order,
         generation,
     },

@@ -23,13 +23,11 @@ impl Aggregate for Note {
     const STREAM_TYPE: &'static str = "note";
     const REVISION: u32 = 1;
     const COMMANDS: &'static [CommandType] = &[
-        CommandType { name: "note.write", schema: "WriteNote", creates: true, secret: false },
-        CommandType { name: "note.archive", schema: "ArchiveNote", creates: false, secret: false },
+        CommandType::new("note.write", "WriteNote").creating(),
+        CommandType::new("note.archive", "ArchiveNote"),
     ];
-    const EVENTS: &'static [EventType] = &[
-        EventType { name: "note.written", schema_version: 1 },
-        EventType { name: "note.archived", schema_version: 1 },
-    ];
+    const EVENTS: &'static [EventType] =
+        &[EventType::new("note.written", 1), EventType::new("note.archived", 1)];
     const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 
     type State = NoteState;
