@@ -307,6 +307,19 @@ fn what_is_harmless_is_let_pass() {
 }
 
 #[test]
+fn a_folder_may_be_a_link() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::os::unix::fs::symlink(
+        fs::canonicalize(shipped_path("counters")).expect("there"),
+        dir.path().join("counters"),
+    )
+    .expect("linked");
+    let loaded = Folder::load_all(dir.path()).expect("read");
+    let loaded: Vec<_> = loaded.iter().map(|(name, folder)| (name.as_str(), folder.is_ok())).collect();
+    assert_eq!(loaded, [("counters", true)]);
+}
+
+#[test]
 fn the_parameters_of_a_query_are_those_that_are_declared() {
     let query = |parameters: &str, sql: &str| {
         let toml = format!("{}\n[queries.tea]\nparameters = [{parameters}]", definition("", ""));

@@ -84,3 +84,18 @@ async fn live_events_are_folded_while_all_are_rebuilt() {
     }
     assert!(beside > 2, "only {beside} events were folded beside rebuilds");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_or_none_are_begun() {
+    let database = Database::new().await;
+    let annals = Process::serve(&database, &[], &[]);
+    let models = serve::folders(Path::new("projections")).expect("the folders load").len();
+    until("all are made", async || count(&database).await == models).await;
+    // Nobody carries it on.
+    drop(annals);
+    let pool = database.pool();
+    rebuild::start(&pool, Uuid::now_v7(), "orders", None, Options::default()).await.expect("it begins");
+    let (code, told) = Process::fail(&database, &["projections", "rebuild", "--all"], &[]);
+    assert!(code == Some(1) && told.contains("`orders` is being rebuilt already"), "{code:?} {told}");
+    assert_eq!(rebuild::list(&pool, None, None, 10).await.expect("listed").len(), 1);
+}
