@@ -210,6 +210,8 @@ impl Admin {
                     {
                         return Err(error.into());
                     }
+                    // A newer program knows it.
+                    Err(error @ Error::Unreadable(DecodeError::Newer { .. })) => return Err(error),
                     // What cannot be done (any more) was told to who asked for it.
                     Err(error) => {
                         warn!(position = event.position.0, %error, "an admin's action has no effect")

@@ -78,7 +78,7 @@ fn told(error: &tokio_postgres::Error) -> String {
 /// What to do about a database error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// The data of this very request: classes 22, 23 and 54. The same again fails again.
+    /// The data of this very request: classes 21, 22, 23 and 54. The same again fails again.
     Data,
     /// It may pass: connection lost, deadlock, shutdown, resources. Whether it took effect is unknown.
     Transient,

@@ -58,4 +58,11 @@ async fn what_was_never_migrated_and_what_refuses_to_be_say_so() {
         migrate_log(&database.url.clone().into(), DEADLINE).await.expect_err("all is there already");
     assert!(matches!(refused, MigrationError::Refused(_)), "{refused:?}");
     assert!(refused.to_string().contains("already exists (SQLSTATE"), "{refused}");
+    let client = database.client().await;
+    client
+        .batch_execute("drop table log.migrations; create view log.migrations as select 1 as tea")
+        .await
+        .expect("hidden");
+    let unread = migrate_log(&database.url.clone().into(), DEADLINE).await.expect_err("it has no versions");
+    assert!(unread.to_string().contains("(SQLSTATE"), "what the database said: {unread}");
 }

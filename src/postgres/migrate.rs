@@ -42,7 +42,7 @@ pub enum MigrationError {
     #[error(transparent)]
     Database(#[from] super::Error),
     /// The database refused one, and with it all that were to be applied.
-    #[error("nothing was migrated: {0}")]
+    #[error("the migration failed: {0}")]
     Refused(String),
     #[error(
         "the schema does not fit this program: {0}. A newer program may have migrated it: use that one, or restore \
@@ -66,9 +66,8 @@ impl From<tokio_postgres::Error> for MigrationError {
 impl From<refinery::Error> for MigrationError {
     fn from(error: refinery::Error) -> Self {
         match error.kind() {
-            Kind::Connection(_, cause) => {
-                let cause: &(dyn std::error::Error + 'static) = &**cause;
-                Self::Refused(cause.downcast_ref().map_or_else(|| cause.to_string(), super::told))
+            Kind::Connection(..) => {
+                Self::Refused(statement(&error).map_or_else(|| error.to_string(), super::told))
             }
             _ => Self::Differs(error),
         }
@@ -141,11 +140,13 @@ async fn migrate(
 
 /// Whether a lock was not to be had in time.
 fn is_locked(error: &refinery::Error) -> bool {
+    statement(error).and_then(tokio_postgres::Error::code) == Some(&SqlState::LOCK_NOT_AVAILABLE)
+}
+
+/// What the database said, however often it was wrapped.
+fn statement(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
     let mut causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    causes.any(|cause| {
-        let said = cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
-        said == Some(&SqlState::LOCK_NOT_AVAILABLE)
-    })
+    causes.find_map(|cause| cause.downcast_ref())
 }
 
 async fn check(pool: &Pool, applied: &str, runner: &refinery::Runner) -> Result<(), MigrationError> {

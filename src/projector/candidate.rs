@@ -214,6 +214,14 @@ impl Candidate {
     /// Brings the generation to exactly where the live one stands and lets the workers feed both from there; false when
     /// the rest was too much for one transaction, or has to be looked at anew.
     pub(crate) async fn hand_over(&self) -> Result<bool, Error> {
+        match self.try_hand_over(Manner::Together).await? {
+            Some(done) => Ok(done),
+            None => Ok(self.try_hand_over(Manner::Singly).await?.unwrap_or(false)),
+        }
+    }
+
+    /// `None`: the database refuses a batch together.
+    async fn try_hand_over(&self, manner: Manner) -> Result<Option<bool>, Error> {
         let Stretch { stream_types, at, .. } = self.stretch().await?;
         let (name, number) = (&self.folder().name, self.generations[0].number);
         let mut client = self.deps.read.get().await.map_err(postgres::Error::from)?;
@@ -232,14 +240,14 @@ impl Candidate {
             own.contains(stream_type) || following.contains(stream_type)
         });
         if !live.keys().all(|partition| partitions.contains(partition)) {
-            return Ok(false);
+            return Ok(Some(false));
         }
         let ends: Checkpoints = match (self.folder().order, live.values().min().copied()) {
             // In the order of the log: to one position for all, also those that only this generation reads. Those that
             // the live one reads too and has not begun with yet stay where both begin.
             (Order::Global, Some(end)) => {
                 if live.values().any(|position| *position != end) {
-                    return Ok(false);
+                    return Ok(Some(false));
                 }
                 let begun = |partition: &Partition| {
                     live.contains_key(partition) || !following.contains(&partition.stream_type)
@@ -254,14 +262,18 @@ impl Candidate {
         let mut done = true;
         if !chunk.feeds.is_empty() {
             let fold = self.fold(&stream_types, None);
-            let (folded, _) = fold.within(&mut transaction, &chunk, Manner::Together).await?;
-            done = !folded.more;
+            match fold.within(&mut transaction, &chunk, manner).await {
+                Ok((_, Some(poison))) => return Err(fold::Error::Poison(Box::new(poison)).into()),
+                Ok((folded, None)) => done = !folded.more,
+                Err(fold::Error::Data(_)) if manner == Manner::Together => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
         }
         if done {
             transaction.execute(LEVEL, &[name, &number]).await?;
         }
         transaction.commit().await?;
-        Ok(done)
+        Ok(Some(done))
     }
 
     fn folder(&self) -> &Folder {

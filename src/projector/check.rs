@@ -184,11 +184,22 @@ fn equates(condition: &Expr, table: &str) -> bool {
         Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
             equates(left, table) || equates(right, table)
         }
-        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
-            is_identity(left) && is_of(right, table) || is_identity(right) && is_of(left, table)
+        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
+            equates(left, table) && equates(right, table)
         }
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => match (&**left, &**right) {
+            (Expr::Tuple(left), Expr::Tuple(right)) => {
+                left.iter().zip(right).any(|(left, right)| are_equated(left, right, table))
+            }
+            (left, right) => are_equated(left, right, table),
+        },
+        Expr::IsNotDistinctFrom(left, right) => are_equated(left, right, table),
         _ => false,
     }
+}
+
+fn are_equated(left: &Expr, right: &Expr, table: &str) -> bool {
+    is_identity(left) && is_of(right, table) || is_identity(right) && is_of(left, table)
 }
 
 /// Whether a value is a column of this table, for all that can be seen.

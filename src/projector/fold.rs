@@ -22,13 +22,12 @@ use futures_util::future::try_join;
 pub(super) use session::{begin, enter};
 use session::{commit_lazily, prepare};
 pub(super) use singly::run_one;
-use tracing::error;
+use tracing::{debug, error};
 
 use super::{
     Deps,
     batch::{Batch, Checkpoints, Chunk, Filled, Scope},
     checkpoint::{self, Passed, Whose},
-    folder::OnError,
     generation::{self, Generation},
 };
 use crate::{
@@ -94,7 +93,11 @@ impl Fold<'_> {
     /// Folds a chunk, or as much of it as fits one transaction.
     pub(super) async fn run(&self, chunk: &Chunk) -> Result<Folded, Error> {
         match self.attempt(chunk, Manner::Together).await {
-            Err(Error::Data(_)) => self.attempt(chunk, Manner::Singly).await,
+            Err(Error::Data(error)) => {
+                let projection = &self.generations[0].folder.name;
+                debug!(projection, %error, "a batch is folded event by event");
+                self.attempt(chunk, Manner::Singly).await
+            }
             outcome => outcome,
         }
     }
@@ -185,7 +188,7 @@ impl Fold<'_> {
         let savepoint = transaction.transaction().await?;
         let mut outcome = self.together(&savepoint, generation, batch).await.map(|_| ());
         let mut savepoint = savepoint;
-        if generation.folder.on_error == OnError::Park && matches!(outcome, Err(Error::Data(_))) {
+        if matches!(outcome, Err(Error::Data(_))) {
             savepoint.rollback().await?;
             savepoint = transaction.transaction().await?;
             outcome = match self.singly(&mut savepoint, generation, &mut batch.clone()).await {

@@ -104,8 +104,7 @@ impl Folder {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            // Also where it is a link to one.
-            if fs::metadata(entry.path())?.is_dir() && !name.starts_with('.') {
+            if !name.starts_with('.') && is_dir(&entry.path())? {
                 names.push(name);
             }
         }
@@ -258,6 +257,16 @@ fn query_file(name: &str) -> String {
     format!("queries/{name}.sql")
 }
 
+/// Whether it is a folder, or a link to one.
+fn is_dir(path: &Path) -> std::io::Result<bool> {
+    Ok(fs::metadata(path).map_err(at(path))?.is_dir())
+}
+
+/// Names the file in an error.
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> std::io::Error + use<'_> {
+    move |error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 fn read_files(dir: &Path, prefix: &str, files: &mut BTreeMap<String, String>) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -266,11 +275,10 @@ fn read_files(dir: &Path, prefix: &str, files: &mut BTreeMap<String, String>) ->
         if name.starts_with('.') || IGNORED.contains(&path.as_str()) {
             continue;
         }
-        if fs::metadata(entry.path())?.is_dir() && prefix.is_empty() {
+        if is_dir(&entry.path())? && prefix.is_empty() {
             read_files(&entry.path(), &format!("{name}/"), files)?;
         } else {
-            let text = fs::read_to_string(entry.path());
-            let text = text.map_err(|error| std::io::Error::new(error.kind(), format!("{path}: {error}")))?;
+            let text = fs::read_to_string(entry.path()).map_err(at(&entry.path()))?;
             files.insert(path, text);
         }
     }

@@ -25,7 +25,6 @@ const INSERT_PROJECTION: &str = include_str!("generation/insert_projection.sql")
 const INSERT: &str = include_str!("generation/insert.sql");
 const CREATE_SCHEMA: &str = include_str!("generation/create_schema.sql");
 const GRANT_READS: &str = include_str!("generation/grant_reads.sql");
-/// What the API reads of a table's columns, too.
 const CATALOG: &str = include_str!("generation/catalog.sql");
 const ENTER: &str = include_str!("generation/enter.sql");
 const RESUME: &str = include_str!("generation/resume.sql");
@@ -218,10 +217,10 @@ fn fault(file: &str, error: tokio_postgres::Error) -> Error {
     Error::Refused(Fault::new(file, said.message()).to_string())
 }
 
-/// Class 42 (syntax, access), 22 and 23 (constants in it), 0A (not supported), 25 (not in a transaction), 3F (no such schema), 54
-/// (too much of something).
+/// Class 42 (syntax, access), 22 and 23 (constants in it), 0A (not supported), 3F (no such schema), 54 (too much of
+/// something).
 fn is_about_the_sql(state: &SqlState) -> bool {
-    matches!(state.code().get(..2), Some("42" | "22" | "23" | "0A" | "25" | "3F" | "54"))
+    matches!(state.code().get(..2), Some("42" | "22" | "23" | "0A" | "3F" | "54"))
 }
 
 impl Generation {

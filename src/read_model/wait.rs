@@ -31,6 +31,9 @@ const CHECKPOINTS: &str = include_str!("checkpoints.sql");
 /// How often the database is asked while somebody waits.
 const POLL: Duration = Duration::from_millis(5);
 
+/// Who does not want to wait gets as long as a look takes.
+const WAIT_MIN: Duration = Duration::from_millis(4 * POLL.as_millis() as u64);
+
 /// Where each partition has to come.
 type Targets = BTreeMap<Partition, Position>;
 
@@ -64,7 +67,7 @@ impl ReadModels {
                 }
             }
         };
-        match timeout(wait.max(POLL), reaching).await {
+        match timeout(wait.max(WAIT_MIN), reaching).await {
             Ok(reached) => reached,
             Err(_) => {
                 // Perhaps for what another generation read, which is gone.

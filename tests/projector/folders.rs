@@ -212,6 +212,11 @@ fn faulty_statements() -> Vec<(&'static str, String, &'static str)> {
         ),
         (
             on,
+            "update counters c set counter = 0 from events e where c.id = e.stream_id or c.version = e.version".into(),
+            "compares none of its own columns with stream_id",
+        ),
+        (
+            on,
             "with own as (select id from counters) update counters c set counter = 0 from own o, events e \
              where c.id = o.id and o.id = e.stream_id"
                 .into(),
@@ -300,6 +305,11 @@ fn what_is_harmless_is_let_pass() {
     for update in [
         "update counters set counter = 0 from events where id = stream_id and version < 9",
         "update counters c set counter = 0 from events e where (e.data ->> 'now') is null and (e.stream_id = c.id)",
+        "update counters c set counter = 0 from events e where (c.version, c.id) = (1, e.stream_id)",
+        "update counters c set counter = 0 from events e where c.id = e.stream_id and c.version = 1 or e.stream_id = c.id",
+        "update counters c set counter = 0 from events e where c.id is not distinct from e.stream_id",
+        "with pg_totals as (select stream_id from events) update counters c set counter = 0 from pg_totals t \
+         where c.id = t.stream_id",
         "update counters c set counter = n from (select count(*) as n from events) e where c.version = e.n",
     ] {
         changed("counters", &[("on/counter.reset.sql", Some(update))]).expect(update);

@@ -110,7 +110,7 @@ const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "table
 
 /// Reads statements and notes in `check` what they call and what is wrong with them.
 pub(super) fn read(check: &mut Check, file: &str, purpose: Purpose, statements: &[Statement]) {
-    let mut reading = Reading { check, file, purpose, members: Vec::new() };
+    let mut reading = Reading { check, file, purpose, members: Vec::new(), common: Vec::new() };
     for statement in statements {
         let _ = statement.visit(&mut reading);
     }
@@ -122,6 +122,8 @@ struct Reading<'a> {
     purpose: Purpose,
     /// Names of members of JSON, by where they stand: texts that mean nothing else.
     members: Vec<Span>,
+    /// Names that queries give to others before they use them.
+    common: Vec<String>,
 }
 
 impl Reading<'_> {
@@ -145,7 +147,9 @@ impl Reading<'_> {
                 "`{called}` depends on {cause}: another fold of the same events would differ"
             ));
         }
-        if self.purpose.is_repeated() {
+        // A query may tell what the clock and chance say, and do nothing else.
+        let is_volatile = CLOCK.contains(&called.as_str()) || CHANCE.contains(&called.as_str());
+        if self.purpose.is_repeated() || !is_volatile {
             self.check.functions.insert((self.file.to_owned(), called));
         }
     }
@@ -211,6 +215,8 @@ impl Visitor for Reading<'_> {
     }
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let common = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.common.extend(common.map(|table| folded(&table.alias.name)));
         let skips = |lock: &LockClause| matches!(lock.nonblock, Some(NonBlock::SkipLocked));
         if self.purpose.is_repeated() && query.locks.iter().any(skips) {
             self.fault("`skip locked` leaves out rows that somebody else happens to hold".into());
@@ -225,7 +231,9 @@ impl Visitor for Reading<'_> {
         let name = last_name(relation);
         let is_quoted =
             matches!(&relation.0[..], [ObjectNamePart::Identifier(name)] if name.quote_style.is_some());
-        let is_called = !is_quoted && BARE_IN_FROM.contains(&name.as_str()) || name.starts_with("pg_");
+        let is_own = self.common.contains(&name) || self.check.tables.iter().any(|table| table.name == name);
+        let is_called =
+            !is_quoted && BARE_IN_FROM.contains(&name.as_str()) || !is_own && name.starts_with("pg_");
         if self.purpose.is_repeated()
             && is_called
             && let Some(cause) = depends_on(&name, 0)
@@ -301,8 +309,8 @@ impl Reading<'_> {
         if !finds_rows_by_event(update) {
             self.fault(format!(
                 "`update {}` takes values from `events` and compares none of its own columns with {}: where several \
-                 events meet one row, Postgres applies one of them and drops the others. Sum them up first, by \
-                 `group by` in a subquery",
+                 events meet one row, Postgres applies one of them and drops the others. Take them from a subquery that \
+                 has one row for each, by `group by` where they add up",
                 update.table, IDENTITY.join(", "),
             ));
         }

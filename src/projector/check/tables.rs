@@ -106,7 +106,19 @@ impl Check {
         let taken = taken.filter(|column| reserved.contains(&column.as_str()));
         let taken =
             taken.map(|column| format!("column `{column}` is called like a parameter of every request"));
-        for detail in unknown.chain(taken).collect::<Vec<_>>() {
+        let zoneless = table.columns.iter().filter(|column| {
+            matches!(
+                column.data_type,
+                DataType::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone)
+            )
+        });
+        let zoneless = zoneless.map(|column| {
+            format!(
+                "column `{}`: a `timestamp` has no zone, and requests would get no time of RFC 3339: use `timestamptz`",
+                column.name
+            )
+        });
+        for detail in unknown.chain(taken).chain(zoneless).collect::<Vec<_>>() {
             self.fault(file, detail);
         }
     }
@@ -196,12 +208,6 @@ fn column(column: &ColumnDef) -> Vec<String> {
     let name = &column.name;
     let mut faults: Vec<String> =
         unfit(&column.data_type).map(|reason| format!("column `{name}`: {reason}")).into_iter().collect();
-    if matches!(column.data_type, DataType::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone))
-    {
-        faults.push(format!(
-            "column `{name}`: a `timestamp` has no zone, and requests would get no time of RFC 3339: use `timestamptz`"
-        ));
-    }
     let is_identity = |option: &ColumnOption| match option {
         ColumnOption::Identity(_) => true,
         ColumnOption::Generated { generation_expr, .. } => generation_expr.is_none(),

@@ -91,7 +91,7 @@ impl Poison {
         }
     }
 
-    /// Whether it is about the event's own data (class 22 and 23), so that its stream may be set apart.
+    /// Whether it is about the event's own data (classes 21, 22 and 23), so that its stream may be set apart.
     pub(super) fn is_data(&self) -> bool {
         self.sqlstate.as_ref().is_some_and(|state| matches!(state.get(..2), Some("21" | "22" | "23")))
     }

@@ -21,7 +21,8 @@ select 'table.sql', format('`%s` has to outlive a crash', o.relname)
 from own o
 where o.relpersistence <> 'p'
 union all
-select c.file, format('`%s` is volatile: another fold of the same events would differ', c.name)
+select c.file, format(case when c.file like 'queries/%' then '`%s` is volatile: a query only reads'
+                           else '`%s` is volatile: another fold of the same events would differ' end, c.name)
 from unnest($2::text[], $3::text[]) as c (file, name)
 where exists (
     select from pg_catalog.pg_proc p
