@@ -30,9 +30,8 @@ const CHECKPOINTS: &str = include_str!("checkpoints.sql");
 
 /// How often the database is asked while somebody waits.
 const POLL: Duration = Duration::from_millis(5);
-
 /// Who does not want to wait gets as long as a look takes.
-const WAIT_MIN: Duration = Duration::from_millis(4 * POLL.as_millis() as u64);
+const WAIT_MIN: Duration = POLL.saturating_mul(4);
 
 /// Where each partition has to come.
 type Targets = BTreeMap<Partition, Position>;
