@@ -1,8 +1,11 @@
 //! What people ask of a rebuild: wait, pause, cancel, swap, go back; and what readers see meanwhile.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use annals::{
@@ -18,6 +21,9 @@ use crate::{
     stage::{Counters, Stage, shipped},
     support::until,
 };
+
+/// Ten of those that a rebuild has here.
+const HEARTBEATS: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manual_swap_waits_and_going_back_is_never_stale() {
@@ -103,13 +109,16 @@ async fn stands(stage: &Stage, counters: &mut Counters, end: i64) {
         let rows = client.query(sql, &[]).await.expect("readable");
         rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
     };
-    // Whoever carries it on hears of the pause a little later.
-    let mut before = checkpoints().await;
+    // Whoever carries it on hears of the pause with the next heartbeat, after 50 ms; it stands when many went by.
+    let (mut before, mut since) = (checkpoints().await, Instant::now());
     until("it stands", async || {
         stage.count(counters, 1).await;
         stage.assert_counted(counters).await;
         let now = checkpoints().await;
-        std::mem::replace(&mut before, now.clone()) == now
+        if std::mem::replace(&mut before, now.clone()) != now {
+            since = Instant::now();
+        }
+        since.elapsed() > HEARTBEATS
     })
     .await;
     for _ in 0..20 {
