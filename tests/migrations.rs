@@ -9,10 +9,10 @@ use support::{DEADLINE, Database, process::Process, until};
 async fn a_migration_that_waits_for_a_table_does_not_hold_up_who_appends() {
     let database = Database::new().await;
     let mut client = database.client().await;
-    // The last ones, one of which needs the table of commands, are applied again.
+    // The last one, which needs the table of commands, is applied again.
     client.batch_execute(include_str!("migrations/forget_the_last.sql")).await.expect("forgotten");
-    let backup = client.transaction().await.expect("begun");
-    backup.batch_execute("lock table log.commands in access share mode").await.expect("locked");
+    let long = client.transaction().await.expect("begun");
+    long.batch_execute("lock table log.commands in row exclusive mode").await.expect("locked");
     let url = secrecy::SecretString::from(database.url.clone());
     let migrating = tokio::spawn(async move { migrate_log(&url, DEADLINE).await });
     let (appender, _) = database.appender(&[]);
@@ -26,7 +26,7 @@ async fn a_migration_that_waits_for_a_table_does_not_hold_up_who_appends() {
     let append = appender.append(support::append("order.created", support::ORDER));
     tokio::time::timeout(DEADLINE, append).await.expect("not held up").expect("appended");
     assert!(!migrating.is_finished());
-    drop(backup);
+    drop(long);
     drop(client);
     migrating.await.expect("no panic").expect("migrated");
     check_log(&database.pool()).await.expect("it fits");

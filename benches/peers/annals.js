@@ -1,11 +1,12 @@
 // Annals: its own measurements, and its server as others meet it.
 import { readFileSync } from 'node:fs';
-import { ANNALS, DATA, ROOT, drive } from './drivers.js';
+import { ANNALS, DATA, ROOT, drive, wrk } from './drivers.js';
 import { freePort, query, run, start, stop, until } from './run.js';
 
 /** Nothing new in a read model for so long means that nothing comes any more. */
 const QUIET_MS = 10_000;
 const WARMUP_ORDERS = 1_000;
+const WARMUP_SECONDS = 15;
 
 /** `annals bench …`. Its columns are parted by two spaces, digits are in groups; rows begin with their name. */
 const bench = async (args, seconds) => {
@@ -83,11 +84,26 @@ const memory = (pid) => {
   return { now: megabytes('VmRSS'), peak: megabytes('VmHWM') };
 };
 
+/** Half a minute of orders before anything is measured: a broker compiles while it runs, and stays for the whole run. */
+export const warmBroker = (database) => {
+  const measure = async ({ base }) => {
+    for (const clients of [1, 64]) await wrk(base, { clients, seconds: WARMUP_SECONDS });
+  };
+  return withServer(database, true, measure);
+};
+
+/** Some orders make the topic and the workers' groups. */
+const warmUp = async (base, database) => {
+  await drive('post', [...target(base), '--clients', 16, '--events', WARMUP_ORDERS]);
+  await settled(counts(database), WARMUP_ORDERS);
+};
+
 /** Load over HTTP, on all roles or those named; with the memory it took. */
-export const http = (load, roles) => (sizes, database) => {
+export const http = (roles) => (sizes, database) => {
   const measure = async ({ base, pid }) => {
+    if (!roles) await warmUp(base, database);
     const idle = memory(pid).now;
-    const line = await load(base, sizes);
+    const line = await wrk(base, sizes);
     const stored = Number(await query(database.url, 'select count(*) from log.events'));
     if (stored < line.answered) throw new Error(`${line.answered} were acknowledged, ${stored} are stored`);
     return { ...line, stored, idle_mb: idle, peak_mb: memory(pid).peak };
@@ -120,11 +136,10 @@ export const lost = (kafka) => ({ clients, events }, database) =>
     return { stored, seen, lost: stored - seen };
   });
 
-/** From a command's answer to its order in the read model; before, some orders make the topic and the workers' groups. */
+/** From a command's answer to its order in the read model. */
 export const visible = (kafka, apart = false) => ({ rate, seconds }, database) => {
   const measure = async ({ base }) => {
-    await drive('post', [...target(base), '--clients', 16, '--events', WARMUP_ORDERS]);
-    await settled(counts(database), WARMUP_ORDERS);
+    await warmUp(base, database);
     return drive('visible', [...target(base), '--rate', rate, '--seconds', seconds]);
   };
   return withServer(database, kafka, measure, apart ? ['api', 'relay'] : [], apart);

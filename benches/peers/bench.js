@@ -6,6 +6,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
+import { warmBroker } from './annals.js';
 import { facts } from './facts.js';
 import { plan } from './plan.js';
 import { stopAll, withDatabase } from './run.js';
@@ -53,6 +54,9 @@ const began = performance.now();
 const minutes = () => (performance.now() - began) / 60e3;
 const works = plan(options.quick).filter(({ work }) => !options.only || options.only.split(',').includes(work));
 const result = { ...(await facts()), quick: options.quick, measurements: [] };
+if (!options.quick && works.some(({ broker }) => broker)) {
+  await withDatabase(warmBroker).catch((error) => console.error(`the broker was not warmed up: ${error.message}`));
+}
 for (const { measure, ...turn } of turns(works)) {
   const { ways, ...line } =
     minutes() > Number(options.minutes)

@@ -2,10 +2,10 @@
 //
 // `base` is the system that the others are compared with, `goals` how many times a system it is meant to be, by case;
 // `case` is the size in which the cases differ. Limits are marked in their names,
-// and `once` are those that are measured in the last case alone, since clients are nothing to them.
+// and `once` are those that are measured in the last case alone, since clients are nothing to them; `broker` says that Kafka takes part.
 import * as annals from './annals.js';
 import { debezium } from './debezium.js';
-import { axon, emmett, handler, messageDb, rust, wrk } from './drivers.js';
+import { axon, emmett, handler, messageDb, rust } from './drivers.js';
 
 /** Of `annals bench projection`. */
 const LIMIT = 'one hand-written insert … select and indexes';
@@ -57,6 +57,7 @@ export const plan = (quick) => {
     },
     {
       work: 'http',
+      broker: true,
       title: 'HTTP: an order is created',
       unit: 'requests/s',
       case: 'clients',
@@ -64,14 +65,15 @@ export const plan = (quick) => {
       goals: { 'hand-written, one INSERT': { 1: 1, 64: 2, 256: 2 } },
       cases: clients(quick ? [64] : [1, 64, 256]),
       systems: {
-        'Annals, with relay, projectors and audit': annals.http(wrk),
-        'Annals, the API alone': annals.http(wrk, ['api']),
+        'Annals, with relay, projectors and audit': annals.http(),
+        'Annals, the API alone': annals.http(['api']),
         'hand-written, one INSERT': handler(true),
         'hand-written, no database (limit)': handler(false),
       },
     },
     {
       work: 'relay',
+      broker: true,
       title: 'Relay: a backlog, then latency at 1,000 events/s',
       unit: 'events/s',
       base: 'Annals, exactly-once',
@@ -101,6 +103,7 @@ export const plan = (quick) => {
     },
     {
       work: 'lost',
+      broker: true,
       title: 'Events that never reach a live projection while clients append',
       unit: 'events',
       case: 'clients',
@@ -117,6 +120,7 @@ export const plan = (quick) => {
     },
     {
       work: 'visible',
+      broker: true,
       title: 'From the answer to a command to its order in the read model',
       unit: 'p50, ms',
       shows: 'p50_ms',
@@ -132,6 +136,7 @@ export const plan = (quick) => {
     },
     {
       work: 'start',
+      broker: true,
       title: 'Start: from the process to ready, with a log that is there',
       unit: 'ms',
       shows: 'p50_ms',

@@ -8,3 +8,4 @@ create table log.admin_effects (
 insert into log.admin_effects default values;
 
 grant select, update (position) on log.admin_effects to annals_writer;
+grant select on log.admin_effects to annals_reader;

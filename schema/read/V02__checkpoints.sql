@@ -1,7 +1,6 @@
 -- How far each partition of a generation has come. Moves in the transaction of the rows it speaks of, under the lock of
 -- its row. `next_offset` is where its Kafka partition goes on, worth something only while `topic_id` is the topic's
 -- incarnation; `log_id` is the log that the positions belong to.
---   follows   whether the projection's workers move it; false while a rebuild does, which hands it over by setting it
 --   applied, ignored, parked   the events passed so far, by what became of them
 -- fillfactor leaves room on the page, so that the frequent updates stay heap-only.
 create table projections.checkpoints (
@@ -13,7 +12,6 @@ create table projections.checkpoints (
     next_offset bigint,
     topic_id    uuid,
     log_id      uuid    not null,
-    follows     boolean not null default true,
     applied     bigint  not null default 0,
     ignored     bigint  not null default 0,
     parked      bigint  not null default 0,

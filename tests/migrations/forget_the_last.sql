@@ -1,6 +1,4 @@
--- As if migrations from V45 on had not been applied.
-delete from log.migrations where version >= 45;
-drop function log.settled();
-drop function log.give_back_accepted(uuid);
+-- As if the last migration had not been applied: it makes a trigger on the table of commands.
+delete from log.migrations where version = (select max(version) from log.migrations);
 drop trigger note_answered on log.commands;
 drop function log.note_answered();

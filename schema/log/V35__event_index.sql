@@ -24,6 +24,3 @@ create index event_index_event_type on log.event_index (event_type, position);
 create index event_index_stream_type on log.event_index (stream_type, position);
 
 grant select on log.event_index to annals_writer, annals_reader;
-
--- What was not simply done, by outcome. Partial: a command that is done costs no entry.
-create index commands_not_done on log.commands (status, command_id) where status <> 'done';

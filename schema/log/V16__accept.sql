@@ -1,10 +1,8 @@
--- Replaces log.accept: an earlier command that is cleaned away while it is looked for is not taken for this one.
---
 -- Accepts a command to be done later: its row says `pending`, its request waits in log.accepted. Returns null, or the
 -- row of the earlier command with the same id or the same key of the same principal.
 --
 -- Takes no lock: where a twin is being appended at this moment, the insert waits for it and then finds its row.
-create or replace function log.accept(
+create function log.accept(
     command_id      uuid,
     command_type    text,
     principal       text,

@@ -1,9 +1,12 @@
 -- Records what Kafka acknowledged: the cursor, and the last position sent to each partition named. Only for the holder
 -- of this epoch (compare-and-set); false for any other. Committed without waiting for the disk: after a crash of the
--- database the state may lag, and the relay finds the truth in the topics' tails.
+-- database the state may lag, and the relay finds the truth in the topics' tails. Where the crash took what this holder
+-- recorded (`recorded`, its last cursor), the answer is false too: on top of it the cursor would speak of partitions
+-- whose last positions are lost.
 create function log.outbox_advance(
     holder       text,
     epoch        bigint,
+    recorded     bigint,
     cursor       bigint,
     stream_types text[],
     partitions   integer[],
@@ -21,7 +24,7 @@ begin
 
     update log.outbox o
     set cursor = greatest(o.cursor, outbox_advance.cursor)
-    where o.holder = outbox_advance.holder and o.epoch = outbox_advance.epoch;
+    where o.holder = outbox_advance.holder and o.epoch = outbox_advance.epoch and o.cursor >= recorded;
     if not found then
         return false;
     end if;
@@ -35,5 +38,5 @@ begin
 end
 $$;
 
-revoke execute on function log.outbox_advance(text, bigint, bigint, text[], integer[], bigint[]) from public;
-grant execute on function log.outbox_advance(text, bigint, bigint, text[], integer[], bigint[]) to annals_writer;
+revoke execute on function log.outbox_advance(text, bigint, bigint, bigint, text[], integer[], bigint[]) from public;
+grant execute on function log.outbox_advance(text, bigint, bigint, bigint, text[], integer[], bigint[]) to annals_writer;

@@ -6,7 +6,6 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, log, pg_temp
-set synchronous_commit = off
 as $$
 declare
     reached bigint;
@@ -27,14 +26,5 @@ begin
 end
 $$;
 
-create function log.uuid_or_null(text text) returns uuid
-language sql
-immutable
-parallel safe
-as $$
-    select case when text ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then text::uuid end
-$$;
-
-revoke execute on function log.uuid_or_null(text) from public;
 revoke execute on function log.index_events(integer) from public;
 grant execute on function log.index_events(integer) to annals_writer;

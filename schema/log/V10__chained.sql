@@ -1,12 +1,14 @@
 -- What becomes of a batch's requests where several are of one stream: each counts on what its predecessors lead to, and
--- where one is not appended the rest of its chain is `conflict`. Called by log.append under its lock, with what it found
--- out about each request alone; reads no table.
+-- where one is not appended the rest of its chain is `conflict`. One that expects a version below zero only asks: it is
+-- nobody's predecessor. Called by log.append under its lock, with what it found out about each request alone; reads no
+-- table.
 create function log.chained(
     stream_types      text[],
     stream_ids        uuid[],
     expected_versions bigint[],
     event_counts      integer[],
     stored            bigint[],  -- each stream's version
+    strangers         boolean[], -- whether another event than the expected one is the stream's last
     alone             text[],    -- each request's outcome if it were alone
     lost              integer[]  -- the claim a request cannot have
 )
@@ -16,15 +18,17 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
     with request as (
-        select r.*, coalesce(sum(r.event_count) over predecessors, 0) + r.stored as before
-        from unnest(stream_types, stream_ids, expected_versions, event_counts, stored, alone, lost)
-             with ordinality as r (stream_type, stream_id, expected_version, event_count, stored, alone, lost, n)
+        select r.*, coalesce(sum(case when r.expected_version < 0 then 0 else r.event_count end) over predecessors, 0)
+                    + r.stored as before
+        from unnest(stream_types, stream_ids, expected_versions, event_counts, stored, strangers, alone, lost)
+             with ordinality as r (stream_type, stream_id, expected_version, event_count, stored, is_stranger, alone,
+                                   lost, n)
         window predecessors as (partition by r.stream_id, r.stream_type order by r.n
                                 rows between unbounded preceding and 1 preceding)
     ), decided as (
         select q.*, case
                    when q.alone in ('duplicate', 'fingerprint') then q.alone
-                   when q.expected_version <> q.before then 'conflict'
+                   when q.expected_version <> q.before or q.is_stranger then 'conflict'
                    when q.lost is not null then 'claimed'
                    else 'appended'
                end as outcome
@@ -32,7 +36,8 @@ as $$
     ), linked as (
         select d.*, case
                    when d.alone in ('duplicate', 'fingerprint') then d.outcome
-                   when bool_and(d.outcome = 'appended') over predecessors is not false then d.outcome
+                   when bool_and(d.outcome = 'appended' or coalesce(d.expected_version < 0, false)) over predecessors
+                        is not false then d.outcome
                    else 'conflict'
                end as final
         from decided d

@@ -5,6 +5,7 @@
 --   indexed      whether the generation's indexes are made
 --   events_done, events_total   positions of the log that are passed, of how many
 --   comparison   what the two generations were found to hold
+--   made_for     as of the generation
 create table projections.rebuilds (
     id                    uuid        primary key,
     projection            text        not null references projections.projections (projection) on delete cascade,
@@ -24,7 +25,8 @@ create table projections.rebuilds (
     holder                uuid,
     leased_until          timestamptz,
     created_at            timestamptz not null default clock_timestamp(),
-    ended_at              timestamptz
+    ended_at              timestamptz,
+    made_for              jsonb       not null default '{}'
 );
 
 -- One at a time per projection.

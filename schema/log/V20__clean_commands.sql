@@ -1,6 +1,5 @@
--- Deletes up to `most` answered commands that are older than `keep`, never a pending one; returns how many. The block
--- range index leads to the old rows; few at a time, so that no lock is held and no flush is large. One cleaner at a
--- time: another one finds nothing to do.
+-- Deletes up to `most` answered commands that are older than `keep`, the oldest first, never a pending one; returns how many.
+-- Few at a time, so that no lock is held and no flush is large. One cleaner at a time: another one finds nothing to do.
 create function log.clean_commands(keep interval, most integer) returns integer
 language plpgsql
 volatile
@@ -18,6 +17,7 @@ begin
     using (
         select o.command_id from log.commands o
         where o.recorded_at < clock_timestamp() - keep and o.status <> 'pending'
+        order by o.recorded_at
         limit most
     ) old
     where c.command_id = old.command_id;

@@ -1,5 +1,5 @@
--- The time of keeping runs from a command's answer on. The row of one that was accepted said when that was, so an answer that
--- came late was cleaned away at once, even before its commit was on the disk.
+-- The time of keeping runs from a command's answer on. Until then the row of an accepted one says when that was: cleaning
+-- by it would take an answer that comes late away at once, even before its commit is on the disk.
 create function log.note_answered() returns trigger
 language plpgsql
 set search_path = pg_catalog, log, pg_temp

@@ -1,18 +1,9 @@
--- Each statement read the expressions of these constraints anew, which was a tenth of a small append. The functions that
--- write the rows check them instead: log.append here, log.accept in the next migration.
-alter table log.commands
-    drop constraint commands_status_check,
-    drop constraint commands_principal_check,
-    drop constraint commands_idempotency_key_check;
-
--- Replaces the second log.append: the same outcomes with fewer statements, each of which reads its arrays by subscript.
---
 -- The only way to write to the log. Takes many requests at once and gives each its outcome, in the order given:
 --
 --   appended     stored: its events (or none, for a rejection) and its command's row
 --   duplicate    the command was answered before; `first` is that row
 --   fingerprint  the command's id, or its principal's key, was used before for something else
---   conflict     the stream is not at the expected version; `version` is where it is
+--   conflict     the stream is not at the expected version, or by another event; `version` is where it is
 --   claimed      a value it takes belongs to another stream; `claim` is the index of that claim, from 1
 --
 -- Requests of one batch count as made one after the other. Several of one stream are a chain: each expects what its
@@ -26,7 +17,7 @@ alter table log.commands
 -- Why it is fast: each lookup is one index probe per request (a plan made while the tables were empty would scan, so
 -- the planner's other ways are off), outcomes are decided into arrays, and the inserts read arrays by subscript, which
 -- PL/pgSQL has expanded once: unnest would copy each of them into a tuplestore of its own.
-create or replace function log.append(
+create function log.append(
     -- per request
     command_ids       uuid[],
     principals        text[],
@@ -36,7 +27,8 @@ create or replace function log.append(
     correlation_ids   text[],
     stream_types      text[],
     stream_ids        uuid[],
-    expected_versions bigint[],  -- null: any version; 0: the stream must not exist
+    expected_versions bigint[],  -- null: any version; 0: the stream must not exist; below: only asks
+    expected_events   uuid[],    -- the stream's last event as the batch begins; null: any
     event_counts      integer[],
     statuses          text[],    -- done or rejected
     answers           jsonb[],
@@ -73,10 +65,12 @@ declare
     lost          integer[];  -- the claim a request cannot have
     known         uuid[];     -- the earlier row of the same command
     before        bigint[];   -- the stream's version before the request, its predecessors in the batch counted
+    strangers     boolean[];  -- whether another event than the expected one is the stream's last
     outcomes      text[];
     streams       bigint;     -- how many different ones
     firsts        bigint[];   -- the position of the request's first event; null: the request is not appended
     was_pending   boolean := false;
+    is_written    boolean := false;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception using
@@ -97,20 +91,22 @@ begin
 
     -- What is known of each command and of its stream, and the outcome of each request if it were alone. Nested loops,
     -- the only joins left on, keep the requests' order.
-    select array_agg(coalesce(same.command_id, twin.command_id)), array_agg(coalesce(current.version, 0)), array_agg(case
+    select array_agg(coalesce(same.command_id, twin.command_id)), array_agg(coalesce(current.version, 0)),
+           array_agg(expected_events[r.n] <> current.event_id), array_agg(case
                when coalesce(same.command_id, twin.command_id) is not null
                     and coalesce(same.fingerprint, twin.fingerprint) <> fingerprints[r.n] then 'fingerprint'
                when same.status <> 'pending' or same.command_id is null and twin.command_id is not null then 'duplicate'
-               when expected_versions[r.n] <> coalesce(current.version, 0) then 'conflict'
+               when expected_versions[r.n] <> coalesce(current.version, 0) or expected_events[r.n] <> current.event_id
+                   then 'conflict'
                when lost[r.n] is not null then 'claimed'
                else 'appended'
            end)
-    into known, before, outcomes
+    into known, before, strangers, outcomes
     from generate_series(1, cardinality(command_ids)) as r (n)
     left join log.commands same on same.command_id = command_ids[r.n]
     left join log.commands twin on twin.principal = principals[r.n] and twin.idempotency_key = idempotency_keys[r.n]
     left join lateral (
-        select e.version from log.events e
+        select e.version, e.event_id from log.events e
         where e.stream_id = stream_ids[r.n] and e.stream_type = stream_types[r.n]
         order by e.version desc limit 1
     ) current on true;
@@ -121,7 +117,7 @@ begin
         select count(distinct r.stream_id) into streams from unnest(stream_ids) as r (stream_id);
         if streams < cardinality(stream_ids) then
             select c.before, c.outcomes into before, outcomes
-            from log.chained(stream_types, stream_ids, expected_versions, event_counts, before, outcomes, lost) c;
+            from log.chained(stream_types, stream_ids, expected_versions, event_counts, before, strangers, outcomes, lost) c;
         end if;
     end if;
 
@@ -148,14 +144,23 @@ begin
                     last_position := head_position;
                 end if;
                 was_pending := was_pending or known[n] is not null;
+                is_written := true;
             when 'duplicate' then
                 select to_jsonb(c) - 'fingerprint' into first from log.commands c where c.command_id = known[n];
+                -- It grew old and was cleaned away meanwhile: decided again, the command is a new one.
+                outcome := case when first is null then 'conflict' else outcome end;
             when 'claimed' then
                 claim := lost[n];
             else
         end case;
         return next;
     end loop;
+
+    -- What writes nothing has a commit that waits for nothing; but what is told of others has to be on the disk.
+    if not is_written then
+        perform log.flush();
+        return;
+    end if;
 
     if cardinality(event_requests) > 0 then
         if not stream_types <@ array(select s.stream_type from log.stream_types s) then
