@@ -93,6 +93,28 @@ fn every_command_has_a_schema_and_every_example_satisfies_it() {
 }
 
 #[test]
+fn read_models_whose_names_meet_keep_apart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for name in ["top10", "top_10"] {
+        let copy = dir.path().join(name);
+        std::fs::create_dir_all(copy.join("on")).expect("made");
+        for (path, text) in Folder::load(Path::new("projections/counters")).expect("it loads").files() {
+            let text = text.replace("counters", name);
+            std::fs::write(copy.join(path), text).expect("written");
+        }
+    }
+    let folders = serve::folders(dir.path()).expect("the folders load");
+    let document = document::of_program(&folders);
+    let paths = document["paths"].as_object().expect("paths");
+    let ids: Vec<_> = paths.values().map(|path| path["get"]["operationId"].as_str()).collect();
+    for id in ["listTop10Rows", "listTop10Rows_", "getTop10Row", "getTop10Row_"] {
+        assert_eq!(ids.iter().filter(|other| **other == Some(id)).count(), 1, "{id}");
+    }
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    assert!(schemas.contains_key("Top10Row") && schemas.contains_key("Top10Row_"));
+}
+
+#[test]
 fn money_keeps_its_bounds_to_the_digit() {
     let yaml = document::yaml(&folders());
     assert!(yaml.contains("maximum: 99999999999999.99\n"));

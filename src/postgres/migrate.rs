@@ -125,7 +125,10 @@ async fn migrate(
     let report = loop {
         match runner.run_async(&mut client).await {
             Err(error) if tries < LOCK_TRIES && is_locked(&error) => {
-                warn!(tries, "a table is in use, by a long transaction perhaps; the migration is tried again");
+                warn!(
+                    tries,
+                    "a table is in use, by a long transaction perhaps; the migration is tried again"
+                );
                 tries += 1;
                 tokio::time::sleep(LOCK_PAUSE).await;
             }

@@ -4,6 +4,7 @@
 //! rows, whenever and by whomever they are folded. The database checks the rest when the generation is made.
 
 mod purity;
+mod singly;
 mod tables;
 
 use std::collections::BTreeSet;
@@ -11,8 +12,8 @@ use std::collections::BTreeSet;
 use purity::Purpose;
 use sqlparser::{
     ast::{
-        self, BinaryOperator, Expr, MergeAction, MergeClause, ObjectName, ObjectNamePart, Select, SelectItem,
-        SetExpr, TableFactor, TableObject, UpdateTableFromKind,
+        self, Expr, MergeAction, MergeClause, ObjectName, ObjectNamePart, Select, SelectItem, SetExpr,
+        TableFactor, TableObject,
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
@@ -20,10 +21,7 @@ use sqlparser::{
 pub(crate) use tables::DeclaredColumn;
 use tables::Table;
 
-use super::{
-    folder::Fault,
-    statement::{EVENTS_NAME, Statement},
-};
+use super::{folder::Fault, statement::Statement};
 
 /// What tells streams apart in `events`. A key that holds one of these never meets another stream's.
 const IDENTITY: &[&str] = &["stream_id", "position", "event_id"];
@@ -93,7 +91,7 @@ impl Check {
         let selects = insert.source.as_ref().map(|source| selects(&source.body)).unwrap_or_default();
         let is_identity = |select: &&Select, index: usize| match select.projection.get(index) {
             Some(SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }) => {
-                is_identity(value)
+                is_identity(value, |_| false)
             }
             _ => false,
         };
@@ -158,68 +156,19 @@ fn selects(body: &SetExpr) -> Vec<&Select> {
     }
 }
 
-/// Whether an update that reads `events` itself compares a column of its table with what tells events apart: else several of
-/// them may meet one row, of which Postgres applies one.
-fn finds_rows_by_event(update: &ast::Update) -> bool {
-    let from = match &update.from {
-        Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => &from[..],
-        None => &[],
-    };
-    let is_events = |factor: &TableFactor| matches!(factor, TableFactor::Table { name, .. } if last_name(name) == EVENTS_NAME);
-    let reads_events = from
-        .iter()
-        .any(|from| is_events(&from.relation) || from.joins.iter().any(|join| is_events(&join.relation)));
-    let table = match &update.table.relation {
-        TableFactor::Table { alias: Some(alias), .. } => folded(&alias.name),
-        TableFactor::Table { name, .. } => last_name(name),
-        _ => return true,
-    };
-    !reads_events || update.selection.as_ref().is_some_and(|condition| equates(condition, &table))
-}
-
-/// Whether a condition holds only where a column of this table is what tells an event apart.
-fn equates(condition: &Expr, table: &str) -> bool {
-    match condition {
-        Expr::Nested(condition) => equates(condition, table),
-        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-            equates(left, table) || equates(right, table)
-        }
-        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
-            equates(left, table) && equates(right, table)
-        }
-        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => match (&**left, &**right) {
-            (Expr::Tuple(left), Expr::Tuple(right)) => {
-                left.iter().zip(right).any(|(left, right)| are_equated(left, right, table))
-            }
-            (left, right) => are_equated(left, right, table),
-        },
-        Expr::IsNotDistinctFrom(left, right) => are_equated(left, right, table),
-        _ => false,
-    }
-}
-
-fn are_equated(left: &Expr, right: &Expr, table: &str) -> bool {
-    is_identity(left) && is_of(right, table) || is_identity(right) && is_of(left, table)
-}
-
-/// Whether a value is a column of this table, for all that can be seen.
-fn is_of(value: &Expr, table: &str) -> bool {
-    match value {
-        Expr::Identifier(_) => true,
-        Expr::CompoundIdentifier(names) => names.first().is_some_and(|name| folded(name) == table),
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => is_of(expr, table),
-        _ => false,
-    }
-}
-
-fn is_identity(value: &Expr) -> bool {
+/// Whether a value is a column that tells events apart, by its own name or by one that `is_other` knows.
+fn is_identity(value: &Expr, is_other: impl Fn(&str) -> bool) -> bool {
     let name = match value {
-        Expr::Identifier(name) => Some(name),
-        Expr::CompoundIdentifier(names) => names.last(),
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => return is_identity(expr),
-        _ => None,
+        Expr::Identifier(name) => name,
+        Expr::CompoundIdentifier(names) => match names.last() {
+            Some(name) => name,
+            None => return false,
+        },
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => return is_identity(expr, is_other),
+        _ => return false,
     };
-    name.is_some_and(|name| IDENTITY.contains(&folded(name).as_str()))
+    let name = folded(name);
+    IDENTITY.contains(&name.as_str()) || is_other(&name)
 }
 
 /// A name as Postgres understands it.

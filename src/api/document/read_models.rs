@@ -1,5 +1,7 @@
 //! Read models in the document: each folder's rows, filters and queries, with the types that its `table.sql` declares.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use sqlparser::ast::DataType;
 
@@ -16,16 +18,17 @@ const OPERATORS: [(&str, &str); 4] =
 pub(super) fn of(folders: &[Folder]) -> Value {
     let mut paths = Map::new();
     let mut schemas = Map::new();
+    let mut names = Names::default();
     paths.insert(COLLECTION.to_owned(), json!({"get": index()}));
     for folder in folders {
-        let schema = format!("{}Row", pascal(&folder.name));
+        let schema = names.unique(format!("{}Row", pascal(&folder.name)));
         let base = format!("{COLLECTION}/{}", folder.name);
         let rows = json!({"$ref": format!("#/components/schemas/{schema}")});
-        paths.insert(base.clone(), json!({"get": list(folder, &rows)}));
-        paths.insert(format!("{base}/{{key}}"), json!({"get": row(folder, &rows)}));
+        paths.insert(base.clone(), json!({"get": list(folder, &rows, &mut names)}));
+        paths.insert(format!("{base}/{{key}}"), json!({"get": row(folder, &rows, &mut names)}));
         for (name, query) in &folder.queries {
             let parameters: Vec<_> = query.parameters.iter().map(query_parameter).collect();
-            let id = format!("query{}{}", pascal(&folder.name), pascal(name));
+            let id = names.unique(format!("query{}{}", pascal(&folder.name), pascal(name)));
             let operation =
                 operation(&id, &query.description, parameters, page(&json!({"type": "object"}), false));
             paths.insert(format!("{base}/queries/{name}"), json!({"get": operation}));
@@ -55,7 +58,7 @@ fn index() -> Value {
     operation
 }
 
-fn list(folder: &Folder, rows: &Value) -> Value {
+fn list(folder: &Folder, rows: &Value, names: &mut Names) -> Value {
     let mut parameters = Vec::new();
     for name in &folder.filter {
         let column = folder.columns().iter().find(|column| column.name == *name);
@@ -67,10 +70,11 @@ fn list(folder: &Folder, rows: &Value) -> Value {
             .map(|(suffix, words)| parameter(format!("{name}.{suffix}"), format!("{words}.")));
         parameters.extend(compared);
     }
-    operation(&format!("list{}Rows", pascal(&folder.name)), &folder.description, parameters, page(rows, true))
+    let id = names.unique(format!("list{}Rows", pascal(&folder.name)));
+    operation(&id, &folder.description, parameters, page(rows, true))
 }
 
-fn row(folder: &Folder, rows: &Value) -> Value {
+fn row(folder: &Folder, rows: &Value, names: &mut Names) -> Value {
     let key = json!({
         "name": "key", "in": "path", "required": true, "schema": {"type": "string"},
         "description": format!("{}; parts separated by commas, each percent-encoded.", folder.key.join(", ")),
@@ -80,7 +84,8 @@ fn row(folder: &Folder, rows: &Value) -> Value {
     let content = json!({"application/json": {"schema": rows}});
     let answer = json!({"description": "The row.", "content": content, "headers": headers});
     let summary = format!("A row of {}", folder.name);
-    operation(&format!("get{}Row", pascal(&folder.name)), &summary, vec![key], answer)
+    let id = names.unique(format!("get{}Row", pascal(&folder.name)));
+    operation(&id, &summary, vec![key], answer)
 }
 
 fn operation(id: &str, summary: &str, parameters: Vec<Value>, answer: Value) -> Value {
@@ -164,6 +169,19 @@ fn schema(data_type: &DataType) -> Value {
         DataType::Timestamp(..) => json!({"type": "string", "format": "date-time"}),
         // JSON of any kind, and types that only Postgres knows.
         _ => json!({}),
+    }
+}
+
+/// The names given so far. Those of folders and queries may meet once they are joined: `top_10` and `top10`.
+#[derive(Default)]
+struct Names(BTreeSet<String>);
+
+impl Names {
+    fn unique(&mut self, mut name: String) -> String {
+        while !self.0.insert(name.clone()) {
+            name.push('_');
+        }
+        name
     }
 }
 

@@ -7,13 +7,14 @@ use std::ops::ControlFlow;
 
 use sqlparser::{
     ast::{
-        self, BinaryOperator, DataType, Expr, FunctionArguments, Ident, LockClause, NonBlock, ObjectName,
-        ObjectNamePart, Query, Statement, TableFactor, Update, Value, ValueWithSpan, Visit, Visitor,
+        self, BinaryOperator, DataType, Distinct, Expr, Function, FunctionArgumentClause, FunctionArguments,
+        Ident, LockClause, NonBlock, ObjectName, ObjectNamePart, Query, SetExpr, Statement, TableFactor,
+        Update, Value, ValueWithSpan, Visit, Visitor, WindowType,
     },
     tokenizer::Span,
 };
 
-use super::{Check, IDENTITY, finds_rows_by_event, folded, last_name, tables};
+use super::{Check, IDENTITY, folded, last_name, singly::Singly, tables};
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,24 @@ const CHANCE: &[&str] = &[
     "uuid_generate_v1",
     "uuid_generate_v1mc",
     "uuid_generate_v4",
+    "any_value",
+];
+/// What these make of rows depends on their order.
+pub(super) const ORDERED: &[&str] = &[
+    "array_agg",
+    "json_agg",
+    "jsonb_agg",
+    "json_object_agg",
+    "jsonb_object_agg",
+    "string_agg",
+    "xmlagg",
+    "row_number",
+    "ntile",
+    "lag",
+    "lead",
+    "first_value",
+    "last_value",
+    "nth_value",
 ];
 const SESSION: &[&str] = &[
     "current_user",
@@ -110,7 +129,8 @@ const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "table
 
 /// Reads statements and notes in `check` what they call and what is wrong with them.
 pub(super) fn read(check: &mut Check, file: &str, purpose: Purpose, statements: &[Statement]) {
-    let mut reading = Reading { check, file, purpose, members: Vec::new(), common: Vec::new() };
+    let mut reading =
+        Reading { check, file, purpose, members: Vec::new(), common: Vec::new(), singly: Singly::default() };
     for statement in statements {
         let _ = statement.visit(&mut reading);
     }
@@ -124,6 +144,7 @@ struct Reading<'a> {
     members: Vec<Span>,
     /// Names that queries give to others before they use them.
     common: Vec<String>,
+    singly: Singly,
 }
 
 impl Reading<'_> {
@@ -217,6 +238,8 @@ impl Visitor for Reading<'_> {
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let common = query.with.iter().flat_map(|with| &with.cte_tables);
         self.common.extend(common.map(|table| folded(&table.alias.name)));
+        self.singly.note(query);
+        self.order(query);
         let skips = |lock: &LockClause| matches!(lock.nonblock, Some(NonBlock::SkipLocked));
         if self.purpose.is_repeated() && query.locks.iter().any(skips) {
             self.fault("`skip locked` leaves out rows that somebody else happens to hold".into());
@@ -262,6 +285,7 @@ impl Visitor for Reading<'_> {
     fn pre_visit_expr(&mut self, value: &Expr) -> ControlFlow<()> {
         match value {
             Expr::Function(called) => {
+                self.order_of_rows(called);
                 let arguments = match &called.args {
                     FunctionArguments::List(list) => list.args.len(),
                     FunctionArguments::Subquery(_) => 1,
@@ -306,12 +330,44 @@ impl Visitor for Reading<'_> {
 
 impl Reading<'_> {
     fn update(&mut self, update: &Update) {
-        if !finds_rows_by_event(update) {
+        if !self.singly.finds_rows(update) {
             self.fault(format!(
                 "`update {}` takes values from `events` and compares none of its own columns with {}: where several \
                  events meet one row, Postgres applies one of them and drops the others. Take them from a subquery that \
                  has one row for each, by `group by` where they add up",
                 update.table, IDENTITY.join(", "),
+            ));
+        }
+    }
+
+    /// What a query leaves out must not depend on how its rows happen to lie.
+    fn order(&mut self, query: &Query) {
+        let leaves_out = match &*query.body {
+            _ if query.limit_clause.is_some() || query.fetch.is_some() => "limit",
+            SetExpr::Select(select) if matches!(select.distinct, Some(Distinct::On(_))) => "distinct on",
+            _ => return,
+        };
+        if self.purpose.is_repeated() && query.order_by.is_none() {
+            self.fault(format!("`{leaves_out}` without `order by` takes whichever rows come first"));
+        }
+    }
+
+    fn order_of_rows(&mut self, called: &Function) {
+        let by_argument = match &called.args {
+            FunctionArguments::List(list) => {
+                list.clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)))
+            }
+            _ => false,
+        };
+        let by_window = match &called.over {
+            Some(WindowType::WindowSpec(window)) => !window.order_by.is_empty(),
+            Some(WindowType::NamedWindow(_)) => true,
+            None => false,
+        };
+        let name = last_name(&called.name);
+        if self.purpose.is_repeated() && ORDERED.contains(&name.as_str()) && !by_argument && !by_window {
+            self.fault(format!(
+                "`{name}` without `order by` depends on the order that rows happen to lie in"
             ));
         }
     }
