@@ -36,6 +36,7 @@ use crate::{
         parked::{self, Mended, Mender, Parked},
     },
     rebuild, relay,
+    trouble::Trouble,
 };
 
 const CURSOR: &str = include_str!("admin/cursor.sql");
@@ -184,10 +185,9 @@ impl Admin {
     /// Does what was left undone, until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         let follow = async {
+            let mut trouble = Trouble::new("what admins did cannot be looked through; trying again");
             loop {
-                if let Err(error) = self.catch_up().await {
-                    warn!(%error, "what admins did cannot be looked through; trying again");
-                }
+                trouble.note(self.catch_up().await);
                 sleep(LOOK_INTERVAL).await;
             }
         };

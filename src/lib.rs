@@ -30,5 +30,6 @@ pub mod page;
 pub mod postgres;
 mod tls;
 pub mod trace;
+mod trouble;
 
 pub mod bench;

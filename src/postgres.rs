@@ -8,7 +8,7 @@ mod migrate;
 
 use std::time::Duration;
 
-pub use connect::{connect, notifications, session};
+pub use connect::{Sessions, connect, notifications, session};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod, Runtime};
 pub use migrate::{
     MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
@@ -47,6 +47,8 @@ pub enum Error {
     /// Nothing came for too long, though the connection stands: the server may be frozen.
     #[error("the database did not answer in time")]
     Silent,
+    #[error("the database ended the connection")]
+    Ended,
 }
 
 // Each tells its cause itself, so it names no source: whoever prints the chain would say it twice.
@@ -100,7 +102,7 @@ impl Error {
             {
                 Failure::Fatal
             }
-            Self::Connect(_) | Self::Silent => Failure::Transient,
+            Self::Connect(_) | Self::Silent | Self::Ended => Failure::Transient,
             Self::NoUrl
             | Self::Url(_)
             | Self::SslMode(_)

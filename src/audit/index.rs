@@ -9,9 +9,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
-use crate::{config, log::Position, postgres};
+use crate::{config, log::Position, postgres, trouble::Trouble};
 
 const INDEX: &str = include_str!("index_events.sql");
 /// Shortest time between two steps that reach the log's end: many small ones would cost twice as much as a few larger ones.
@@ -33,16 +32,12 @@ pub async fn run(deps: Deps, config: config::Audit, shutdown: CancellationToken)
 
 async fn follow(deps: Deps, config: &config::Audit) {
     let Deps { pool, mut head, indexed } = deps;
+    let mut trouble = Trouble::new("the auditors' index cannot be filled; trying again");
     loop {
         let before = *indexed.borrow();
-        match step(&pool, config.index_batch_events_max).await {
-            Ok(reached) => {
-                indexed.send_replace(reached);
-            }
-            Err(error) => {
-                warn!(%error, "the auditors' index cannot be filled; trying again");
-                sleep(config.index_poll_interval).await;
-            }
+        match trouble.note(step(&pool, config.index_batch_events_max).await) {
+            Some(reached) => drop(indexed.send_replace(reached)),
+            None => sleep(config.index_poll_interval).await,
         }
         // What was told of the head says nothing of a log that nobody has appended to yet; a full step does.
         let is_behind = indexed.borrow().0 - before.0 >= i64::from(config.index_batch_events_max);

@@ -18,6 +18,7 @@ use crate::{
     json::RawJson,
     log::{self, Acceptance, Accepted, StreamId, Version},
     postgres,
+    trouble::Trouble,
 };
 
 /// What is kept of a request until it is done.
@@ -160,6 +161,7 @@ pub async fn run(commands: Commands, shutdown: CancellationToken) {
     let (mut working, mut in_hand) = (JoinSet::new(), HashSet::new());
     // Whether as many were due as there was room for, so that more may be.
     let mut may_be_more = true;
+    let mut trouble = Trouble::new("accepted commands cannot be taken; trying again");
     while !shutdown.is_cancelled() {
         while let Some(done) = working.try_join_next() {
             in_hand.remove(&finished(done));
@@ -167,13 +169,7 @@ pub async fn run(commands: Commands, shutdown: CancellationToken) {
         let room = deps.config.background_concurrency - working.len();
         if may_be_more && room > 0 {
             let taking = deps.rows.take(room as i32, deps.config.background_lease);
-            let taken = match deps.in_time(taking).await {
-                Ok(taken) => taken,
-                Err(error) => {
-                    warn!(%error, "accepted commands cannot be taken; trying again");
-                    vec![]
-                }
-            };
+            let taken = trouble.note(deps.in_time(taking).await).unwrap_or_default();
             may_be_more = taken.len() == room;
             for accepted in taken {
                 if in_hand.insert(accepted.command_id) {

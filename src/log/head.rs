@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Position;
-use crate::postgres;
+use crate::postgres::{self, Sessions};
 
 const NOTIFY: &str = include_str!("notify.sql");
 const LISTEN: &str = include_str!("listen.sql");
@@ -22,8 +22,6 @@ const HEAD: &str = include_str!("head.sql");
 const NOTIFY_INTERVAL: Duration = Duration::from_millis(2);
 /// Least time between two looks whether what was told is true.
 const VERIFY_INTERVAL: Duration = Duration::from_secs(1);
-/// Wait before connecting again.
-const RECONNECT_WAIT: Duration = Duration::from_millis(500);
 
 /// Tells other processes each new head. Several heads in quick succession become one notification.
 pub async fn announce(
@@ -32,16 +30,13 @@ pub async fn announce(
     mut appended: watch::Receiver<Position>,
     shutdown: CancellationToken,
 ) {
-    while !shutdown.is_cancelled() {
-        let announcing = announce_once(&url, tcp_user_timeout, &mut appended);
-        match shutdown.run_until_cancelled(announcing).await {
-            Some(Err(error)) => {
-                warn!(%error, "notifications are not sent; readers fall back to polling")
-            }
-            Some(Ok(())) | None => return,
+    let announcing = async {
+        let mut sessions = Sessions::new("notifications are not sent; readers fall back to polling");
+        while let Err(error) = announce_once(&url, tcp_user_timeout, &mut appended).await {
+            sessions.next(error).await;
         }
-        shutdown.run_until_cancelled(tokio::time::sleep(RECONNECT_WAIT)).await;
-    }
+    };
+    shutdown.run_until_cancelled(announcing).await;
 }
 
 async fn announce_once(
@@ -72,11 +67,9 @@ pub async fn listen(
 ) {
     let own = follow(appended, &head);
     let others = async {
-        loop {
-            if let Err(error) = listen_once(&url, tcp_user_timeout, &head).await {
-                warn!(%error, "notifications are not received; polling goes on");
-            }
-            tokio::time::sleep(RECONNECT_WAIT).await;
+        let mut sessions = Sessions::new("notifications are not received; polling goes on");
+        while let Err(error) = listen_once(&url, tcp_user_timeout, &head).await {
+            sessions.next(error).await;
         }
     };
     tokio::select! {
@@ -116,7 +109,7 @@ async fn listen_once(
         }
     };
     tokio::select! {
-        received = receive => received,
+        ended = receive => Err(ended),
         listened = listen => listened,
     }
 }

@@ -4,7 +4,12 @@
 //! and `require` encrypt without checking the certificate, unless authorities are named; `verify-ca` checks who signed it,
 //! `verify-full` the name too. Without `sslrootcert` the last two trust the authorities of the system.
 
-use std::{future::poll_fn, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use percent_encoding::percent_decode_str;
 use rustls::{
@@ -17,19 +22,25 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::sleep;
 use tokio_postgres::{
     AsyncMessage, Client, Config, Connection, Socket, config::SslMode, tls::MakeTlsConnect,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::Error;
-use crate::tls;
+use crate::{tls, trouble::Trouble};
 
 /// What every session sets, so that no statement depends on the server's or the user's settings.
 const SESSION_OPTIONS: &str = "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=iso_8601 -c bytea_output=hex \
                                -c extra_float_digits=1 -c lc_monetary=C -c lc_numeric=C -c lc_time=C \
                                -c transform_null_equals=off -c default_transaction_isolation=read\\ committed \
                                -c client_min_messages=warning";
+
+/// Wait before connecting again.
+const RECONNECT_WAIT: Duration = Duration::from_millis(500);
+/// What lasted for longer was a session, and no vain try to have one.
+const THERE: Duration = Duration::from_secs(10);
 
 type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
@@ -42,17 +53,39 @@ pub async fn connect(
     Ok(config.connect(tls).await?)
 }
 
-/// Gives `hear` the payload of each notification, until the connection ends; drives it meanwhile.
-pub async fn notifications(
-    mut connection: Connection<Socket, Stream>,
-    mut hear: impl FnMut(&str),
-) -> Result<(), Error> {
-    while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
-        if let AsyncMessage::Notification(notification) = message? {
-            hear(notification.payload());
+/// Gives `hear` the payload of each notification; drives the connection meanwhile, and returns how it ended.
+pub async fn notifications(mut connection: Connection<Socket, Stream>, mut hear: impl FnMut(&str)) -> Error {
+    loop {
+        match poll_fn(|cx| connection.poll_message(cx)).await {
+            Some(Ok(AsyncMessage::Notification(notification))) => hear(notification.payload()),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return error.into(),
+            None => return Error::Ended,
         }
     }
-    Ok(())
+}
+
+/// Sessions one after the other, for what needs one all the time.
+pub struct Sessions {
+    trouble: Trouble,
+    began: Instant,
+}
+
+impl Sessions {
+    /// `lost` is said of a session that ends: what it means to be without.
+    pub fn new(lost: &'static str) -> Self {
+        Self { trouble: Trouble::new(lost), began: Instant::now() }
+    }
+
+    /// Waits until it is time for another session after one that ended by this error, or was not to be had.
+    pub async fn next(&mut self, error: Error) {
+        if self.began.elapsed() > THERE {
+            self.trouble.end();
+        }
+        self.trouble.say(error);
+        sleep(RECONNECT_WAIT).await;
+        self.began = Instant::now();
+    }
 }
 
 /// Settings of one session, and how it does TLS.

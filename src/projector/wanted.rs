@@ -8,12 +8,11 @@ use std::{future::pending, time::Duration};
 
 use deadpool_postgres::Object;
 use secrecy::SecretString;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::Progress;
-use crate::postgres;
+use crate::postgres::{self, Sessions};
 
 const TELL: &str = include_str!("wanted/tell.sql");
 const LISTEN: &str = include_str!("wanted/listen.sql");
@@ -21,8 +20,6 @@ const LISTEN: &str = include_str!("wanted/listen.sql");
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 /// For how long it counts.
 const HOLD: Duration = Duration::from_millis(250);
-/// Wait before connecting again.
-const RECONNECT_WAIT: Duration = Duration::from_millis(500);
 
 /// Tells that somebody waits for a projection.
 pub(crate) async fn tell(client: &Object, projection: &str) -> Result<(), postgres::Error> {
@@ -39,11 +36,10 @@ pub(crate) async fn listen(
     shutdown: CancellationToken,
 ) {
     let listening = async {
-        loop {
-            if let Err(error) = listen_once(&url, tcp_user_timeout, &progress).await {
-                warn!(%error, "readers who wait in other processes are not heard of: they may wait longer");
-            }
-            sleep(RECONNECT_WAIT).await;
+        let mut sessions =
+            Sessions::new("readers who wait in other processes are not heard of: they may wait longer");
+        while let Err(error) = listen_once(&url, tcp_user_timeout, &progress).await {
+            sessions.next(error).await;
         }
     };
     shutdown.run_until_cancelled(listening).await;
@@ -63,7 +59,7 @@ async fn listen_once(
         pending().await
     };
     tokio::select! {
-        received = receive => received,
+        ended = receive => Err(ended),
         listened = listen => listened,
     }
 }

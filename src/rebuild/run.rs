@@ -25,6 +25,7 @@ use crate::{
         generation,
         sql::{Identifier, fill},
     },
+    trouble::Trouble,
 };
 
 const CLAIM: &str = include_str!("claim.sql");
@@ -64,10 +65,9 @@ impl Carrier {
     async fn work(&self, folders: &[Folder]) {
         let mut carried = JoinSet::new();
         let mut clean_at = Instant::now();
+        let mut trouble = Trouble::new("rebuilds could not be polled; running ones continue");
         loop {
-            if let Err(error) = self.round(folders, &mut carried).await {
-                warn!(%error, "rebuilds could not be polled; running ones continue");
-            }
+            trouble.note(self.round(folders, &mut carried).await);
             if clean_at <= Instant::now() && !self.clean().await {
                 clean_at = Instant::now() + CLEAN_PAUSE;
             }

@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::postgres;
+use crate::{postgres, trouble::Trouble};
 
 const TAKE: &str = include_str!("lease_take.sql");
 const RENEW: &str = include_str!("lease_renew.sql");
@@ -89,18 +89,20 @@ impl Lease {
 /// Renews until the lease is lost.
 async fn renew(pool: &Pool, holder: &Holder, ttl: Duration, told: &watch::Sender<Instant>) {
     let mut wait = ttl / RENEWALS_PER_TTL;
+    let mut trouble = Trouble::new("the lease could not be renewed; trying again");
     loop {
         sleep(wait).await;
         let asked = Instant::now();
         let ends = *told.borrow();
         match renew_once(pool, holder, ttl, ends).await {
             Ok(true) => {
+                trouble.end();
                 told.send_replace(asked + ttl);
                 wait = ttl / RENEWALS_PER_TTL;
             }
             Ok(false) => return warn!("the lease went to another process"),
             Err(error) if Instant::now() < ends => {
-                warn!(%error, "the lease could not be renewed; trying again");
+                trouble.say(error);
                 wait = ttl / RETRIES_PER_TTL;
             }
             Err(_) => return warn!("the lease ended: it could not be renewed in time"),
