@@ -17,11 +17,7 @@ use std::{future::Future, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::{
-    sync::Notify,
-    task::JoinError,
-    time::{Instant, timeout},
-};
+use tokio::{sync::Notify, task::JoinError, time::Instant};
 use tracing::{Instrument, debug};
 use uuid::Uuid;
 
@@ -295,16 +291,12 @@ impl Deps {
         }
     }
 
-    /// What the log's database answers in time. On a connection that stands, though nothing comes over it any more, one
-    /// would wait for ever, and with it everybody who waits for the same aggregate: it is left, with those at rest.
+    /// What the log's database answers in time; else everybody who waits for the same aggregate would wait too.
     async fn in_time<T, E: From<postgres::Error>>(
         &self,
         asking: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        timeout(self.config.database_timeout, asking).await.unwrap_or_else(|_| {
-            self.reader.give_up_connections();
-            Err(postgres::Error::Silent.into())
-        })
+        postgres::in_time(self.config.database_timeout, asking, || self.reader.give_up_connections()).await
     }
 
     /// Loads, decides and appends.

@@ -14,6 +14,7 @@ pub use migrate::{
     MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
 };
 use secrecy::SecretString;
+use tokio::time::timeout;
 use tokio_postgres::{Config, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -134,6 +135,19 @@ pub fn classify(error: &tokio_postgres::Error) -> Failure {
         _ if *state == SqlState::IN_FAILED_SQL_TRANSACTION => Failure::Transient,
         _ => Failure::Fatal,
     }
+}
+
+/// What a database answers within `time`. On a connection that stands, though nothing comes over it any more, one would wait for
+/// ever; `give_up` sees to it that the next one to ask does not meet the same.
+pub async fn in_time<T, E: From<Error>>(
+    time: Duration,
+    asking: impl Future<Output = Result<T, E>>,
+    give_up: impl FnOnce(),
+) -> Result<T, E> {
+    timeout(time, asking).await.unwrap_or_else(|_| {
+        give_up();
+        Err(Error::Silent.into())
+    })
 }
 
 /// A pool of connections for one role. Connections are made when first needed.

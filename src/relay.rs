@@ -27,10 +27,7 @@ use lease::Lease;
 pub use outbox::{HeldLease, Outbox, SentPartition};
 use rdkafka::error::KafkaError;
 pub use sent::Sent;
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, time::sleep};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, error, info, warn};
 
@@ -233,7 +230,7 @@ async fn in_time<T>(
     time: Duration,
     asking: impl Future<Output = Result<T, postgres::Error>>,
 ) -> Result<T, Error> {
-    Ok(timeout(time, asking).await.unwrap_or(Err(postgres::Error::Silent))?)
+    Ok(postgres::in_time(time, asking, || {}).await?)
 }
 
 fn become_role(deps: &Deps, role: Role, epoch: Option<i64>) {

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, stream::FuturesOrdered};
 use secrecy::SecretString;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, timeout},
+    time::Instant,
 };
 use tokio_postgres::error::SqlState;
 use tracing::{error, warn};
@@ -323,8 +323,7 @@ impl AppenderTask {
             return Ok(session.clone());
         }
         let connecting = Session::connect(&self.url, self.tcp_user_timeout);
-        let session = timeout(self.limits.resend_time_max, connecting).await;
-        let session = Arc::new(session.map_err(|_| postgres::Error::Silent)??);
+        let session = Arc::new(postgres::in_time(self.limits.resend_time_max, connecting, || {}).await?);
         self.session = Some(session.clone());
         Ok(session)
     }

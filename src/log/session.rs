@@ -11,7 +11,6 @@ use std::{
 };
 
 use secrecy::SecretString;
-use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Statement};
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
@@ -86,10 +85,7 @@ impl Session {
         patience: Duration,
         asking: impl Future<Output = Result<T, postgres::Error>>,
     ) -> Result<T, postgres::Error> {
-        timeout(patience, asking).await.unwrap_or_else(|_| {
-            self.is_silent.store(true, Ordering::Relaxed);
-            Err(postgres::Error::Silent)
-        })
+        postgres::in_time(patience, asking, || self.is_silent.store(true, Ordering::Relaxed)).await
     }
 
     /// Sends a batch behind those that are on their way in the same manner, and reads its outcomes.

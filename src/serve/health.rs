@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use deadpool_postgres::Pool;
 use tokio::{
     sync::{Mutex, watch},
-    time::{Instant, timeout},
+    time::Instant,
 };
 
 use crate::{
@@ -56,10 +56,8 @@ pub(super) fn check(parts: Parts) -> Check {
 impl Parts {
     /// How the log's schema is; the connection on which nothing comes is not asked again.
     async fn schema(&self) -> Result<(), MigrationError> {
-        timeout(PATIENCE, postgres::check_log(&self.log)).await.unwrap_or_else(|_| {
-            self.log.retain(|_, _| false);
-            Err(postgres::Error::Silent.into())
-        })
+        postgres::in_time(PATIENCE, postgres::check_log(&self.log), || drop(self.log.retain(|_, _| false)))
+            .await
     }
 
     async fn dependencies(&self) -> Dependencies {

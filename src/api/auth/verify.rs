@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::Pool;
 use quick_cache::sync::Cache;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{Caller, keys};
@@ -51,8 +51,7 @@ impl KeyVerifier {
         let hash = keys::hash(key);
         let tick = self.started.elapsed().as_nanos() / self.tick.as_nanos().max(1);
         let key = (hash, tick as u64);
-        let caller = timeout(WAIT_MAX, self.seen.get_or_insert_async(&key, self.look_up(hash)));
-        caller.await.unwrap_or(Err(postgres::Error::Silent))
+        postgres::in_time(WAIT_MAX, self.seen.get_or_insert_async(&key, self.look_up(hash)), || {}).await
     }
 
     async fn look_up(&self, hash: [u8; 32]) -> Result<Option<Caller>, postgres::Error> {
@@ -60,11 +59,7 @@ impl KeyVerifier {
             Some(()) => None,
             None => Some(self.strangers.acquire().await.expect("nobody closes it")),
         };
-        // On a connection that stands, though nothing comes over it any more, all who are not known yet would wait.
-        timeout(ANSWER_TIME_MAX, self.ask(hash)).await.unwrap_or_else(|_| {
-            self.pool.retain(|_, _| false);
-            Err(postgres::Error::Silent)
-        })
+        postgres::in_time(ANSWER_TIME_MAX, self.ask(hash), || drop(self.pool.retain(|_, _| false))).await
     }
 
     async fn ask(&self, hash: [u8; 32]) -> Result<Option<Caller>, postgres::Error> {
