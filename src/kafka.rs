@@ -12,6 +12,8 @@ mod record;
 mod tails;
 mod topics;
 
+use std::time::Duration;
+
 pub use bounds::read_bounds;
 pub use contents::Contents;
 pub use knock::{Refused, knock};
@@ -59,6 +61,46 @@ pub fn client(kafka: &config::Kafka) -> ClientConfig {
         .set("reconnect.backoff.max.ms", "1000");
     secure(&mut client, &kafka.security);
     client
+}
+
+/// Settings of a consumer that shares a topic's partitions out with the others of its group. Where it goes on is for its owner to
+/// say; without that it begins anew, for what was done already does nothing when it is done again.
+pub fn member(
+    kafka: &config::Kafka,
+    group: &str,
+    session_timeout: Duration,
+    queue_bytes_max: usize,
+) -> ClientConfig {
+    let session = session_timeout.as_millis();
+    let mut member = client(kafka);
+    member
+        .set("group.id", group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", session.to_string())
+        .set("heartbeat.interval.ms", (session / 4).to_string())
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        // What a producer has sent and not committed yet counts for no reader, and each marker would be one more fetch.
+        .set("isolation.level", "read_committed")
+        // A broker answers as soon as there is anything. While there is nothing, this is also how long a request that
+        // comes after a fetch has to wait.
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.queue.backoff.ms", "5")
+        .set("queued.max.messages.kbytes", (queue_bytes_max / 1024).max(1).to_string());
+    member
+}
+
+/// Settings of a consumer that reads what a topic holds, from places that it is told. `group` names it; it joins none.
+fn reader(kafka: &config::Kafka, group: &str) -> ClientConfig {
+    let mut reader = client(kafka);
+    reader
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "error");
+    reader
 }
 
 fn secure(client: &mut ClientConfig, security: &config::KafkaSecurity) {

@@ -145,21 +145,10 @@ impl Session {
     ) -> Result<Self, Failure> {
         let [commands, replies] = ["commands", "replies"].map(|name| kafka::topic(&kafka.topic_prefix, name));
         kafka::ensure_exchange(kafka, &[&commands, &replies])?;
-        let session_ms = limits.session_timeout.as_millis();
-        let consumer: BaseConsumer<Quiet> = kafka::client(kafka)
-            .set("group.id", format!("{commands}.{}", deps.log_id))
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", session_ms.to_string())
-            .set("heartbeat.interval.ms", (session_ms / 4).to_string())
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            // Without a committed offset every command is looked at: what was done gets its first answer.
-            .set("auto.offset.reset", "earliest")
-            .set("isolation.level", "read_committed")
-            .set("fetch.wait.max.ms", "100")
-            .set("fetch.queue.backoff.ms", "5")
-            .set("queued.max.messages.kbytes", (kafka.record_bytes_max / 1024 * 2).to_string())
-            .create_with_context(Quiet)?;
+        let group = format!("{commands}.{}", deps.log_id);
+        // Without a committed offset every command is looked at: what was done gets its first answer.
+        let member = kafka::member(kafka, &group, limits.session_timeout, 2 * kafka.record_bytes_max);
+        let consumer: BaseConsumer<Quiet> = member.create_with_context(Quiet)?;
         consumer.subscribe(&[&commands])?;
         let replies = Replies::new(kafka, replies, kafka::source(deps.log_id))?;
         deps.status.send_replace(Status::default());

@@ -12,7 +12,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::{Quiet, Record, TailError, Topic, client, decode};
+use super::{Quiet, Record, TailError, Topic, decode, reader};
 use crate::{config, log::Position};
 
 /// Fetched ahead, all partitions together. librdkafka counts it for each, since each has a queue of its own.
@@ -41,12 +41,7 @@ impl Contents {
     /// Begins to read. `group` names the consumer, which joins none. Blocks.
     pub fn open(kafka: &config::Kafka, group: &str, topic: &Topic) -> Result<Self, TailError> {
         let fetched = (FETCHED_KILOBYTES_MAX / topic.partitions.max(1)).max(FETCHED_KILOBYTES_MIN);
-        let consumer: BaseConsumer<Quiet> = client(kafka)
-            .set("group.id", group)
-            .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true")
-            .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "error")
+        let consumer: BaseConsumer<Quiet> = reader(kafka, group)
             .set("queued.max.messages.kbytes", fetched.to_string())
             .create_with_context(Quiet)?;
         let consumer = Arc::new(consumer);

@@ -12,7 +12,7 @@ use rdkafka::{
     message::Message,
 };
 
-use super::{Malformed, Quiet, Record, Topic, client, decode};
+use super::{Malformed, Quiet, Record, Topic, decode, reader};
 use crate::config;
 
 /// How much farther back each further look begins.
@@ -48,12 +48,7 @@ struct Search {
 
 /// Reads the tail of each partition of each topic, in their order. Blocks. `group` names the consumer, which joins none.
 pub fn read_tails(kafka: &config::Kafka, group: &str, topics: &[Topic]) -> Result<Vec<Vec<Tail>>, TailError> {
-    let consumer: BaseConsumer<Quiet> = client(kafka)
-        .set("group.id", group)
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("isolation.level", "read_committed")
-        .set("auto.offset.reset", "error")
+    let consumer: BaseConsumer<Quiet> = reader(kafka, group)
         // The end is noticed by an empty fetch.
         .set("fetch.wait.max.ms", "10")
         .create_with_context(Quiet)?;

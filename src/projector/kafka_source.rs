@@ -131,7 +131,7 @@ pub(super) fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn consumer(subscription: &Subscription, assigned: Assigned) -> Result<BaseConsumer<Group>, KafkaError> {
     let Subscription { deps, kafka, limits, projection, stream_types } = subscription;
-    let session = limits.session_timeout.as_millis();
+    let name = format!("{}.{projection}.{}", kafka.topic_prefix, deps.log_id);
     let group = Group {
         deps: deps.clone(),
         topic_prefix: kafka.topic_prefix.clone(),
@@ -139,25 +139,12 @@ fn consumer(subscription: &Subscription, assigned: Assigned) -> Result<BaseConsu
         assigned,
         runtime: Handle::current(),
     };
-    let consumer: BaseConsumer<Group> = kafka::client(kafka)
-        .set("group.id", format!("{}.{projection}.{}", kafka.topic_prefix, deps.log_id))
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", session.to_string())
-        .set("heartbeat.interval.ms", (session / 4).to_string())
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        // An offset that is not there (any more) is answered by reading the partition from its beginning: what was
-        // folded is skipped, and what is missing is a hole.
-        .set("auto.offset.reset", "earliest")
-        // What a relay has sent and not committed yet counts for no reader, and each marker would be one more fetch.
-        .set("isolation.level", "read_committed")
-        // A broker answers as soon as there is anything. While there is nothing, this is also how long a request that
-        // comes after a fetch has to wait.
-        .set("fetch.wait.max.ms", "100")
-        .set("fetch.queue.backoff.ms", "5")
-        .set("queued.max.messages.kbytes", (limits.batch_bytes_max / 1024).max(1).to_string())
-        .set("topic.metadata.refresh.interval.ms", "1000")
-        .create_with_context(group)?;
+    // An offset that is not there (any more) is answered by reading the partition from its beginning: what was folded is
+    // skipped, and what is missing is a hole.
+    let consumer: BaseConsumer<Group> =
+        kafka::member(kafka, &name, limits.session_timeout, limits.batch_bytes_max)
+            .set("topic.metadata.refresh.interval.ms", "1000")
+            .create_with_context(group)?;
     let topics: Vec<String> =
         stream_types.iter().map(|stream_type| kafka::topic(&kafka.topic_prefix, stream_type)).collect();
     consumer.subscribe(&topics.iter().map(String::as_str).collect::<Vec<_>>())?;
