@@ -22,7 +22,7 @@ use tracing::{Instrument, debug};
 use uuid::Uuid;
 
 use crate::{
-    aggregate::{DecodeError, Registry, Rejection, Violation},
+    aggregate::{AnyAggregate, CommandType, DecodeError, Registry, Rejection, Violation},
     config,
     json::RawJson,
     log::{
@@ -246,12 +246,14 @@ async fn uninterrupted(
 }
 
 impl Deps {
+    /// A type of command, and whose it is.
+    fn command(&self, name: &str) -> Result<(&dyn AnyAggregate, CommandType), Error> {
+        self.registry.command(name).ok_or_else(|| Error::UnknownCommand(name.to_owned()))
+    }
+
     /// Checks and seals a request.
     async fn prepare(&self, mut request: Request) -> Result<Prepared, Error> {
-        let (aggregate, command) = self
-            .registry
-            .command(&request.command)
-            .ok_or_else(|| Error::UnknownCommand(request.command.clone()))?;
+        let (aggregate, command) = self.command(&request.command)?;
         let violations = aggregate.check(command.name, &request.body);
         if !violations.is_empty() {
             return Err(Error::Invalid(violations));
@@ -302,10 +304,7 @@ impl Deps {
     /// Loads, decides and appends.
     async fn carry_out(&self, prepared: &Prepared) -> Result<Answer, Error> {
         let request = &prepared.request;
-        let (aggregate, command) = self
-            .registry
-            .command(&request.command)
-            .ok_or_else(|| Error::UnknownCommand(request.command.clone()))?;
+        let (aggregate, command) = self.command(&request.command)?;
         let started = Instant::now();
         let answer = Attempt::new(self, aggregate, command, prepared).run().await;
         let outcome = match &answer {

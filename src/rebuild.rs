@@ -163,7 +163,7 @@ pub struct Rebuild {
     pub events_total: i64,
     pub events_per_second: Option<f64>,
     pub comparison: Option<Comparison>,
-    /// Why it failed, or what it waits for to pass.
+    /// Why it failed.
     pub error: Option<String>,
     pub created_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 /// What a loop cannot do for now.
 pub(crate) struct Trouble {
@@ -33,14 +33,40 @@ impl Trouble {
     /// Says an error, unless it was said last.
     pub(crate) fn say(&mut self, error: impl Display) {
         let error = error.to_string();
-        if self.said.as_ref() != Some(&error) {
+        if self.is_news(&error) {
             warn!(error, "{}", self.what);
-            self.said = Some(error);
         }
     }
 
     /// It goes well again: the next error is a new one.
     pub(crate) fn end(&mut self) {
-        self.said = None;
+        if self.said.take().is_some() {
+            info!("over: {}", self.what);
+        }
+    }
+
+    /// Whether an error was not said last; it is now.
+    fn is_news(&mut self, error: &str) -> bool {
+        let is_news = self.said.as_deref() != Some(error);
+        if is_news {
+            self.said = Some(error.to_owned());
+        }
+        is_news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_is_said_once() {
+        let mut trouble = Trouble::new("nothing is done");
+        assert!(trouble.is_news("away"));
+        assert!(!trouble.is_news("away"));
+        assert!(trouble.is_news("full"));
+        assert!(trouble.is_news("away"));
+        trouble.end();
+        assert!(trouble.is_news("away"), "it went well between");
     }
 }

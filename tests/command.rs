@@ -271,6 +271,15 @@ async fn a_command_goes_on_when_its_caller_stops_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_taken_is_told_without_retries_too() {
+    let database = Database::new().await;
+    let commands = database.commands(&[("command_retries_max", "0")]).await;
+    create(&commands, "project.create", json!({"name": "apollo"})).await;
+    let second = commands.execute(request("project.create", None, json!({"name": "Apollo"}))).await;
+    assert_eq!(second.expect("answered").result().expect_err("taken").kind, RejectionKind::Invalid);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_cache_it_is_only_slower() {
     let database = Database::new().await;
     let commands =

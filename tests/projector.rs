@@ -1,5 +1,7 @@
 //! Projections over the log and over Kafka, and what stops them.
 
+#[path = "projector/chance.rs"]
+mod chance;
 #[path = "projector/faults.rs"]
 mod faults;
 #[path = "projector/folders.rs"]

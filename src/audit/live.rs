@@ -12,12 +12,12 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::{Audit, Error, Filter};
 use crate::{
     json::RawJson,
     log::{Event, Position},
+    trouble::Trouble,
 };
 
 /// Shows that the other side is there, and nothing else (HTML Living Standard, 9.2.5).
@@ -58,6 +58,7 @@ impl Audit {
         let send = async |bytes| timeout(patience, listener.send(bytes)).await.is_ok_and(|sent| sent.is_ok());
         let mut head = self.head.clone();
         let mut next_comment = Instant::now();
+        let mut trouble = Trouble::new("the log cannot be read for a listener; trying again");
         loop {
             if Instant::now() >= next_comment {
                 if !send(COMMENT).await {
@@ -65,7 +66,7 @@ impl Audit {
                 }
                 next_comment = Instant::now() + self.config.heartbeat;
             }
-            let events = self.next(after).await;
+            let events = self.next(after, &mut trouble).await;
             let Some(last) = events.last() else {
                 let silence = next_comment.saturating_duration_since(Instant::now());
                 let wait: Duration = silence.min(self.config.index_poll_interval);
@@ -83,12 +84,11 @@ impl Audit {
         }
     }
 
-    async fn next(&self, after: Position) -> Vec<Event> {
+    async fn next(&self, after: Position, trouble: &mut Trouble) -> Vec<Event> {
         let (events_max, bytes_max) = (self.config.batch_events_max, self.config.listener_bytes_max);
-        match self.log.after(after, None, events_max, bytes_max).await {
-            Ok(events) => events,
-            Err(error) => {
-                warn!(%error, "the log cannot be read for a listener; trying again");
+        match trouble.note(self.log.after(after, None, events_max, bytes_max).await) {
+            Some(events) => events,
+            None => {
                 sleep(self.config.index_poll_interval).await;
                 vec![]
             }

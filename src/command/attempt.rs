@@ -84,8 +84,8 @@ impl<'a> Attempt<'a> {
 
     pub(super) async fn run(self) -> Result<Answer, Error> {
         let hot = self.deps.hot.of(&self.stream);
-        let mut refused = None;
-        for _ in 0..=self.deps.config.retries_max {
+        let (mut refused, mut conflicts) = (None, 0);
+        loop {
             let mut queued = self.queue(&hot, refused.take()).await?;
             let step = self.step("append");
             let outcome = (&mut queued.outcome).await.unwrap_or_else(|gone| Err(gone.into()));
@@ -117,14 +117,19 @@ impl<'a> Attempt<'a> {
                 Outcome::Conflict { actual } if queued.mismatch && !self.is_wanted(actual) => {
                     return Err(Error::VersionMismatch { actual });
                 }
-                Outcome::Conflict { .. } => metrics::counter!("annals_command_conflicts_total").increment(1),
+                Outcome::Conflict { .. } => {
+                    metrics::counter!("annals_command_conflicts_total").increment(1);
+                    conflicts += 1;
+                    if conflicts > self.deps.config.retries_max {
+                        return Err(Error::Conflict { attempts: conflicts });
+                    }
+                }
                 Outcome::Claimed { claim } => {
                     let (Claim::Take(value) | Claim::Release(value)) = &queued.claims[claim];
                     refused = Some(Rejection::invalid(value.taken.clone()));
                 }
             }
         }
-        Err(Error::Conflict { attempts: self.deps.config.retries_max + 1 })
     }
 
     /// Decides on the newest state there is and queues the result. `refused`: the log said that a unique value is taken,

@@ -38,10 +38,7 @@ impl Deps {
     /// Stores a prepared command to be done later.
     pub(super) async fn accept(&self, prepared: Prepared) -> Result<Answer, Error> {
         let Prepared { command_id, stream_id, fingerprint, request } = prepared;
-        let (aggregate, _) = self
-            .registry
-            .command(&request.command)
-            .ok_or_else(|| Error::UnknownCommand(request.command.clone()))?;
+        let (aggregate, _) = self.command(&request.command)?;
         let stream = StreamId { stream_type: aggregate.stream_type().to_owned(), id: stream_id };
         let kept = Kept {
             body: request.body,

@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     mem,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -94,9 +94,13 @@ pub async fn run(
     limits: config::CommandTopic,
     shutdown: CancellationToken,
 ) {
-    let waits = ExponentialBuilder::default().with_min_delay(BACKOFF_MIN).with_max_delay(limits.backoff_max);
-    let mut waiting = waits.without_max_times().build();
+    let waits = ExponentialBuilder::default()
+        .with_min_delay(BACKOFF_MIN)
+        .with_max_delay(limits.backoff_max)
+        .without_max_times();
+    let (mut waiting, backoff_max) = (waits.build(), limits.backoff_max);
     while !shutdown.is_cancelled() {
+        let began = Instant::now();
         let (deps, kafka, limits, stop) = (deps.clone(), kafka.clone(), limits.clone(), shutdown.clone());
         let status = deps.status.clone();
         let session = spawn_blocking(move || Session::start(deps, &kafka, limits, stop)?.run());
@@ -112,6 +116,10 @@ pub async fn run(
             }
         };
         status.send_replace(Status { stopped: Some(reason) });
+        // It worked for a while: what failed now is another thing.
+        if began.elapsed() > backoff_max {
+            waiting = waits.build();
+        }
         let wait = waiting.next().unwrap_or(BACKOFF_MIN);
         shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
@@ -310,10 +318,14 @@ impl Work {
             .with_max_delay(self.limits.backoff_max)
             .without_max_times();
         let conflicts_max = self.deps.commands.0.config.background_attempts_max as usize;
-        for (tries, wait) in (1..).zip(waits.build()) {
+        let mut conflicts = 0;
+        for wait in waits.build() {
             let error = match self.deps.contract.execute(&self.deps.commands, request.clone()).await {
                 Err(Error::Log(log::Error::Closed)) => return None,
-                Err(error @ Error::Conflict { .. }) if tries < conflicts_max => error,
+                Err(error @ Error::Conflict { .. }) if conflicts + 1 < conflicts_max => {
+                    conflicts += 1;
+                    error
+                }
                 Err(error) if may_pass(&error) => error,
                 outcome => return Some(outcome),
             };

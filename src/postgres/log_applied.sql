@@ -1,2 +1,2 @@
--- The last migration applied to the log's schema; 0 where the table is empty.
-select coalesce(max(version), 0) from log.migrations
+-- The last migration applied to the log's schema; no row where none was.
+select m.version, m.name from log.migrations m order by m.version desc limit 1

@@ -55,6 +55,11 @@ pub enum MigrationError {
         "the schema is at migration {found}, this program knows up to {known}: a newer program migrated it, use that one"
     )]
     Newer { found: i32, known: i32 },
+    #[error(
+        "the schema's last migration is `{found}`, this program's is `{known}`: another program migrated it, use that one or \
+         see \"Upgrade\" in docs/operations.md"
+    )]
+    Other { found: String, known: String },
 }
 
 impl From<tokio_postgres::Error> for MigrationError {
@@ -153,17 +158,20 @@ fn statement(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
 }
 
 async fn check(pool: &Pool, applied: &str, runner: &refinery::Runner) -> Result<(), MigrationError> {
-    let needed = runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or(0);
+    let known = runner.get_migrations().iter().max_by_key(|migration| migration.version());
+    let (needed, known) = known.map_or((0, ""), |last| (last.version(), last.name()));
     let client = pool.get().await.map_err(super::Error::from)?;
-    let found: i32 = match client.query_one(applied, &[]).await {
-        Ok(row) => row.get(0),
+    let last = match client.query_opt(applied, &[]).await {
+        Ok(last) => last,
         // Nothing was ever migrated here.
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => 0,
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => None,
         Err(error) => return Err(error.into()),
     };
+    let (found, name) = last.map_or((0, String::new()), |last| (last.get(0), last.get(1)));
     match found.cmp(&needed) {
         std::cmp::Ordering::Less => Err(MigrationError::Older { found, needed }),
-        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Equal if name == known => Ok(()),
+        std::cmp::Ordering::Equal => Err(MigrationError::Other { found: name, known: known.to_owned() }),
         std::cmp::Ordering::Greater => Err(MigrationError::Newer { found, known: needed }),
     }
 }

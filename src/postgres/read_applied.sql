@@ -1,2 +1,2 @@
--- The last migration applied to the read models' schema; 0 where the table is empty.
-select coalesce(max(version), 0) from projections.migrations
+-- The last migration applied to the read models' schema; no row where none was.
+select m.version, m.name from projections.migrations m order by m.version desc limit 1

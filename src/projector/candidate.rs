@@ -149,10 +149,7 @@ pub(crate) async fn make(
                 .into(),
         ));
     }
-    let faults = folder.check(&deps.registry);
-    if let Some(fault) = faults.first() {
-        return Err(Error::Refused(fault.to_string()));
-    }
+    generation::refuse(&folder.check(&deps.registry))?;
     Ok(generation::create_next(transaction, &folder, &deps.registry).await?)
 }
 

@@ -3,6 +3,7 @@
 //! Checked here is what the database would accept, but what would break a promise later: that the same events make the same
 //! rows, whenever and by whomever they are folded. The database checks the rest when the generation is made.
 
+mod order;
 mod purity;
 mod singly;
 mod tables;
@@ -24,7 +25,7 @@ use tables::Table;
 use super::{folder::Fault, statement::Statement};
 
 /// What tells streams apart in `events`. A key that holds one of these never meets another stream's.
-const IDENTITY: &[&str] = &["stream_id", "position", "event_id"];
+const IDENTITY: [&str; 3] = ["stream_id", "position", "event_id"];
 
 /// A folder's SQL as far as it was read.
 #[derive(Debug, Default)]
@@ -91,7 +92,7 @@ impl Check {
         let selects = insert.source.as_ref().map(|source| selects(&source.body)).unwrap_or_default();
         let is_identity = |select: &&Select, index: usize| match select.projection.get(index) {
             Some(SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }) => {
-                is_identity(value, |_| false)
+                is_identity(value)
             }
             _ => false,
         };
@@ -156,19 +157,14 @@ fn selects(body: &SetExpr) -> Vec<&Select> {
     }
 }
 
-/// Whether a value is a column that tells events apart, by its own name or by one that `is_other` knows.
-fn is_identity(value: &Expr, is_other: impl Fn(&str) -> bool) -> bool {
+fn is_identity(value: &Expr) -> bool {
     let name = match value {
-        Expr::Identifier(name) => name,
-        Expr::CompoundIdentifier(names) => match names.last() {
-            Some(name) => name,
-            None => return false,
-        },
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => return is_identity(expr, is_other),
-        _ => return false,
+        Expr::Identifier(name) => Some(name),
+        Expr::CompoundIdentifier(names) => names.last(),
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => return is_identity(expr),
+        _ => None,
     };
-    let name = folded(name);
-    IDENTITY.contains(&name.as_str()) || is_other(&name)
+    name.is_some_and(|name| IDENTITY.contains(&folded(name).as_str()))
 }
 
 /// A name as Postgres understands it.

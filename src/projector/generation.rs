@@ -266,7 +266,7 @@ impl Generation {
 }
 
 /// Tells all faults at once, if there are any.
-fn refuse(faults: &[Fault]) -> Result<(), Error> {
+pub(super) fn refuse(faults: &[Fault]) -> Result<(), Error> {
     if faults.is_empty() {
         return Ok(());
     }

@@ -131,11 +131,7 @@ impl Worker {
 
     /// Finds or makes the generation, and refuses one that this log and this program cannot go on with.
     async fn open(&mut self) -> Result<(), Interruption> {
-        let faults = self.folder.check(&self.deps.registry);
-        if !faults.is_empty() {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            return Err(Interruption::Refused(faults.join("; ")));
-        }
+        generation::refuse(&self.folder.check(&self.deps.registry))?;
         let generations = generation::open(&self.deps, &self.folder).await?;
         for generation in &generations {
             if let Some(event) = generation.newer_event(&self.deps.registry) {

@@ -5,7 +5,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::sleep;
-use tracing::warn;
 
 use super::{CHANGE, Rebuild, SWAP, State, Swap, compare, run::Carrier};
 use crate::{
@@ -16,6 +15,7 @@ use crate::{
         candidate::{self, Candidate, Error, Pace},
         generation,
     },
+    trouble::Trouble,
 };
 
 /// Before the hand-over is tried again, so that workers get to what it waits for.
@@ -28,9 +28,11 @@ const SILENCE: &str = include_str!("silence.sql");
 
 /// Carries a rebuild through to its end, to where it waits for a person, or to where it fails.
 pub(super) async fn run(carrier: &Carrier, mut rebuild: Rebuild) {
+    let mut trouble = Trouble::new("the rebuild waits");
     loop {
         let error = match advance(carrier, &rebuild).await {
             Ok(Some(next)) => {
+                trouble.end();
                 rebuild = next;
                 if State::WORKING.contains(&rebuild.state) {
                     continue;
@@ -52,10 +54,13 @@ pub(super) async fn run(carrier: &Carrier, mut rebuild: Rebuild) {
                 }
                 match change(carrier, &rebuild, State::Failed, None, Some(&reason)).await {
                     Ok(_) => return,
-                    Err(error) => warn!(%error, "a failed rebuild could not be noted"),
+                    Err(error) => trouble.say(format_args!(
+                        "{}: it failed, which could not be noted: {error}",
+                        rebuild.projection
+                    )),
                 }
             }
-            Error::Passing(reason) => warn!(projection = rebuild.projection, reason, "the rebuild waits"),
+            Error::Passing(reason) => trouble.say(format_args!("{}: {reason}", rebuild.projection)),
         }
         sleep(carrier.limits.poll_interval).await;
     }

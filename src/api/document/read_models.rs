@@ -172,7 +172,7 @@ fn schema(data_type: &DataType) -> Value {
     }
 }
 
-/// The names given so far. Those of folders and queries may meet once they are joined: `top_10` and `top10`.
+/// The names given so far. Those of a folder and its query may meet another folder's once they are joined.
 #[derive(Default)]
 struct Names(BTreeSet<String>);
 
@@ -185,11 +185,12 @@ impl Names {
     }
 }
 
-/// `customer_summary` as `CustomerSummary`.
+/// `customer_summary` as `CustomerSummary`, `top_10` as `Top_10`: `top10` is another one.
 fn pascal(name: &str) -> String {
     let words = name.split(['_', '-']).map(|word| {
         let (first, rest) = word.split_at(word.len().min(1));
-        format!("{}{rest}", first.to_ascii_uppercase())
+        let parted = if first.starts_with(|c: char| c.is_ascii_alphabetic()) { "" } else { "_" };
+        format!("{parted}{}{rest}", first.to_ascii_uppercase())
     });
     words.collect()
 }

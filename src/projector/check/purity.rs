@@ -7,14 +7,13 @@ use std::ops::ControlFlow;
 
 use sqlparser::{
     ast::{
-        self, BinaryOperator, DataType, Distinct, Expr, Function, FunctionArgumentClause, FunctionArguments,
-        Ident, LockClause, NonBlock, ObjectName, ObjectNamePart, Query, SetExpr, Statement, TableFactor,
-        Update, Value, ValueWithSpan, Visit, Visitor, WindowType,
+        self, BinaryOperator, DataType, Expr, FunctionArguments, Ident, LockClause, NonBlock, ObjectName,
+        ObjectNamePart, Query, Spanned, Statement, TableFactor, Update, Value, ValueWithSpan, Visit, Visitor,
     },
     tokenizer::Span,
 };
 
-use super::{Check, IDENTITY, folded, last_name, singly::Singly, tables};
+use super::{Check, IDENTITY, folded, last_name, order, singly::Singly, tables};
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,23 +57,6 @@ const CHANCE: &[&str] = &[
     "uuid_generate_v1mc",
     "uuid_generate_v4",
     "any_value",
-];
-/// What these make of rows depends on their order.
-pub(super) const ORDERED: &[&str] = &[
-    "array_agg",
-    "json_agg",
-    "jsonb_agg",
-    "json_object_agg",
-    "jsonb_object_agg",
-    "string_agg",
-    "xmlagg",
-    "row_number",
-    "ntile",
-    "lag",
-    "lead",
-    "first_value",
-    "last_value",
-    "nth_value",
 ];
 const SESSION: &[&str] = &[
     "current_user",
@@ -129,8 +111,15 @@ const SYSTEM_COLUMNS: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "table
 
 /// Reads statements and notes in `check` what they call and what is wrong with them.
 pub(super) fn read(check: &mut Check, file: &str, purpose: Purpose, statements: &[Statement]) {
-    let mut reading =
-        Reading { check, file, purpose, members: Vec::new(), common: Vec::new(), singly: Singly::default() };
+    let mut reading = Reading {
+        check,
+        file,
+        purpose,
+        members: Vec::new(),
+        common: Vec::new(),
+        singly: Singly::default(),
+        asking: Vec::new(),
+    };
     for statement in statements {
         let _ = statement.visit(&mut reading);
     }
@@ -145,6 +134,8 @@ struct Reading<'a> {
     /// Names that queries give to others before they use them.
     common: Vec<String>,
     singly: Singly,
+    /// Subqueries of `exists`, by where they stand.
+    asking: Vec<Span>,
 }
 
 impl Reading<'_> {
@@ -239,7 +230,10 @@ impl Visitor for Reading<'_> {
         let common = query.with.iter().flat_map(|with| &with.cte_tables);
         self.common.extend(common.map(|table| folded(&table.alias.name)));
         self.singly.note(query);
-        self.order(query);
+        if self.purpose.is_repeated() {
+            let asks = self.asking.contains(&query.span());
+            order::faults(query, asks).into_iter().for_each(|fault| self.fault(fault));
+        }
         let skips = |lock: &LockClause| matches!(lock.nonblock, Some(NonBlock::SkipLocked));
         if self.purpose.is_repeated() && query.locks.iter().any(skips) {
             self.fault("`skip locked` leaves out rows that somebody else happens to hold".into());
@@ -285,7 +279,9 @@ impl Visitor for Reading<'_> {
     fn pre_visit_expr(&mut self, value: &Expr) -> ControlFlow<()> {
         match value {
             Expr::Function(called) => {
-                self.order_of_rows(called);
+                if self.purpose.is_repeated() {
+                    order::fault_of_array(called).into_iter().for_each(|fault| self.fault(fault));
+                }
                 let arguments = match &called.args {
                     FunctionArguments::List(list) => list.args.len(),
                     FunctionArguments::Subquery(_) => 1,
@@ -293,6 +289,7 @@ impl Visitor for Reading<'_> {
                 };
                 self.call(&called.name, arguments);
             }
+            Expr::Exists { subquery, .. } => self.asking.push(subquery.span()),
             Expr::Identifier(name) if name.quote_style.is_none() && BARE.contains(&folded(name).as_str()) => {
                 self.call(&ObjectName::from(vec![name.clone()]), 0);
             }
@@ -336,38 +333,6 @@ impl Reading<'_> {
                  events meet one row, Postgres applies one of them and drops the others. Take them from a subquery that \
                  has one row for each, by `group by` where they add up",
                 update.table, IDENTITY.join(", "),
-            ));
-        }
-    }
-
-    /// What a query leaves out must not depend on how its rows happen to lie.
-    fn order(&mut self, query: &Query) {
-        let leaves_out = match &*query.body {
-            _ if query.limit_clause.is_some() || query.fetch.is_some() => "limit",
-            SetExpr::Select(select) if matches!(select.distinct, Some(Distinct::On(_))) => "distinct on",
-            _ => return,
-        };
-        if self.purpose.is_repeated() && query.order_by.is_none() {
-            self.fault(format!("`{leaves_out}` without `order by` takes whichever rows come first"));
-        }
-    }
-
-    fn order_of_rows(&mut self, called: &Function) {
-        let by_argument = match &called.args {
-            FunctionArguments::List(list) => {
-                list.clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)))
-            }
-            _ => false,
-        };
-        let by_window = match &called.over {
-            Some(WindowType::WindowSpec(window)) => !window.order_by.is_empty(),
-            Some(WindowType::NamedWindow(_)) => true,
-            None => false,
-        };
-        let name = last_name(&called.name);
-        if self.purpose.is_repeated() && ORDERED.contains(&name.as_str()) && !by_argument && !by_window {
-            self.fault(format!(
-                "`{name}` without `order by` depends on the order that rows happen to lie in"
             ));
         }
     }

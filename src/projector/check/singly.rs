@@ -1,141 +1,295 @@
 //! Updates that take values from events one by one: where several events may meet one row, Postgres applies one of them and
 //! drops the others, so each has to find its row by what tells events apart.
+//!
+//! Where events are gathered (grouped, counted, picked by a window), that is taken to be right. What `returning` hands on is not
+//! followed, nor columns that an alias gives other names.
 
 use std::{iter::once, ops::ControlFlow};
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Query, Select, SelectItem, TableFactor, TableWithJoins, Update,
-    UpdateTableFromKind, visit_expressions,
+    BinaryOperator, Expr, Function, GroupByExpr, JoinConstraint, JoinOperator, Query, Select, SelectItem,
+    SetExpr, TableFactor, TableWithJoins, Update, UpdateTableFromKind, Visit, Visitor,
 };
 
-use super::{folded, is_identity, last_name, purity::ORDERED, selects};
+use super::{IDENTITY, folded, last_name, order::ORDERED};
 use crate::projector::statement::EVENTS_NAME;
 
 /// Besides [`ORDERED`].
 const AGGREGATES: &[&str] =
     &["avg", "bit_and", "bit_or", "bool_and", "bool_or", "count", "every", "max", "min", "sum"];
 
-/// What hands events on one by one, as far as a statement was read.
-#[derive(Default)]
-pub(super) struct Singly {
-    /// Common table expressions that do.
-    names: Vec<String>,
-    /// Other names of what tells events apart.
-    identities: Vec<String>,
+/// What stands in a FROM: the name it goes by, and, where it hands events on one by one, those of its columns that tell them
+/// apart.
+#[derive(Debug, Clone, Default)]
+struct Source {
+    name: String,
+    singly: Option<Vec<String>>,
 }
+
+/// A column, as far as it was said whose it is.
+#[derive(Debug, Clone, PartialEq)]
+struct Column {
+    source: Option<String>,
+    name: String,
+}
+
+/// The common table expressions of a statement.
+#[derive(Default)]
+pub(super) struct Singly(Vec<Source>);
 
 impl Singly {
     /// Notes the common table expressions of a query.
     pub(super) fn note(&mut self, query: &Query) {
         for table in query.with.iter().flat_map(|with| &with.cte_tables) {
-            if table.alias.columns.is_empty() && self.query(&table.query) {
-                self.names.push(folded(&table.alias.name));
-            }
+            let singly = if table.alias.columns.is_empty() { self.query(&table.query) } else { None };
+            self.0.push(Source { name: folded(&table.alias.name), singly });
         }
     }
 
     /// Whether each event that an update reads finds a row of its own, for all that can be seen.
-    pub(super) fn finds_rows(&mut self, update: &Update) -> bool {
+    pub(super) fn finds_rows(&self, update: &Update) -> bool {
         let from = match &update.from {
             Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => &from[..],
             None => &[],
         };
-        let table = match &update.table.relation {
-            TableFactor::Table { alias: Some(alias), .. } => folded(&alias.name),
-            TableFactor::Table { name, .. } => last_name(name),
-            _ => return true,
-        };
-        let sources: Vec<_> = from.iter().flat_map(sources).collect();
-        let reads_events = sources.into_iter().filter(|source| self.source(source)).count() > 0;
-        !reads_events || update.selection.as_ref().is_some_and(|condition| self.equates(condition, &table))
+        let sources = self.sources(from);
+        if sources.iter().all(|source| source.singly.is_none()) {
+            return true;
+        }
+        let table = name_of(&update.table.relation);
+        let conditions = conjuncts(update.selection.iter().chain(joined(from)));
+        is_found(&table, &sources, &conditions)
     }
 
-    fn source(&mut self, source: &TableFactor) -> bool {
-        match source {
-            TableFactor::Table { name, .. } => {
+    fn sources(&self, from: &[TableWithJoins]) -> Vec<Source> {
+        let factors = from.iter().flat_map(factors);
+        factors.map(|factor| Source { name: name_of(factor), singly: self.singly(factor) }).collect()
+    }
+
+    fn singly(&self, factor: &TableFactor) -> Option<Vec<String>> {
+        match factor {
+            TableFactor::Table { name, args: None, .. } => {
                 let name = last_name(name);
-                name == EVENTS_NAME || self.names.contains(&name)
-            }
-            TableFactor::Derived { subquery, alias, .. } => {
-                alias.as_ref().is_none_or(|alias| alias.columns.is_empty()) && self.query(subquery)
-            }
-            _ => false,
-        }
-    }
-
-    fn query(&mut self, query: &Query) -> bool {
-        self.note(query);
-        selects(&query.body).into_iter().filter(|select| self.select(select)).count() > 0
-    }
-
-    /// What reads other tables too may find its rows in there.
-    fn select(&mut self, select: &Select) -> bool {
-        for item in &select.projection {
-            if let SelectItem::ExprWithAlias { expr, alias } = item
-                && self.is_identity(expr)
-            {
-                self.identities.push(folded(alias));
-            }
-        }
-        let sources: Vec<_> = select.from.iter().flat_map(sources).collect();
-        matches!(sources[..], [source] if self.source(source)) && !gathers(select)
-    }
-
-    /// Whether a condition holds only where a column of this table is what tells an event apart.
-    fn equates(&self, condition: &Expr, table: &str) -> bool {
-        match condition {
-            Expr::Nested(condition) => self.equates(condition, table),
-            Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-                self.equates(left, table) || self.equates(right, table)
-            }
-            Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
-                self.equates(left, table) && self.equates(right, table)
-            }
-            Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => match (&**left, &**right) {
-                (Expr::Tuple(left), Expr::Tuple(right)) => {
-                    left.iter().zip(right).any(|(left, right)| self.are_equated(left, right, table))
+                let common = self.0.iter().rev().find(|source| source.name == name);
+                match common {
+                    Some(common) => common.singly.clone(),
+                    None if name == EVENTS_NAME => Some(IDENTITY.map(str::to_owned).to_vec()),
+                    None => None,
                 }
-                (left, right) => self.are_equated(left, right, table),
-            },
-            Expr::IsNotDistinctFrom(left, right) => self.are_equated(left, right, table),
-            _ => false,
+            }
+            TableFactor::Derived { subquery, alias: Some(alias), .. } if alias.columns.is_empty() => {
+                self.query(subquery)
+            }
+            _ => None,
         }
     }
 
-    fn are_equated(&self, left: &Expr, right: &Expr, table: &str) -> bool {
-        self.is_identity(left) && is_of(right, table) || self.is_identity(right) && is_of(left, table)
+    /// The columns of a query's rows that tell events apart, if it hands events on one by one.
+    fn query(&self, query: &Query) -> Option<Vec<String>> {
+        let mut inner = Singly(self.0.clone());
+        inner.note(query);
+        if query.limit_clause.is_some() || query.fetch.is_some() {
+            return None;
+        }
+        inner.body(&query.body)
     }
 
-    fn is_identity(&self, value: &Expr) -> bool {
-        is_identity(value, |name| self.identities.iter().any(|identity| identity == name))
+    fn body(&self, body: &SetExpr) -> Option<Vec<String>> {
+        match body {
+            SetExpr::Select(select) => self.select(select),
+            SetExpr::Query(query) => self.query(query),
+            SetExpr::SetOperation { left, right, .. } => self.body(left).or_else(|| self.body(right)),
+            _ => None,
+        }
+    }
+
+    fn select(&self, select: &Select) -> Option<Vec<String>> {
+        let sources = self.sources(&select.from);
+        if gathers(select) || sources.iter().all(|source| source.singly.is_none()) {
+            return None;
+        }
+        let known = identities(&sources, &conjuncts(select.selection.iter().chain(joined(&select.from))));
+        let is_known =
+            |value: &Expr| column(value).is_some_and(|column| known.iter().any(|known| known.is(&column)));
+        let names = select.projection.iter().flat_map(|item| match item {
+            SelectItem::ExprWithAlias { expr, alias } if is_known(expr) => vec![folded(alias)],
+            SelectItem::UnnamedExpr(expr) if is_known(expr) => {
+                column(expr).map(|column| column.name).into_iter().collect()
+            }
+            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => {
+                known.iter().map(|column| column.name.clone()).collect()
+            }
+            _ => vec![],
+        });
+        Some(names.collect())
     }
 }
 
-fn sources(from: &TableWithJoins) -> impl Iterator<Item = &TableFactor> {
-    once(&from.relation).chain(from.joins.iter().map(|join| &join.relation))
+impl Column {
+    /// Whether it may be the same: one without its table's name is of any.
+    fn is(&self, other: &Self) -> bool {
+        let is_source = self.source.is_none() || other.source.is_none() || self.source == other.source;
+        is_source && self.name == other.name
+    }
+}
+
+/// Whether conditions that all hold leave each event with a row of this table that is its own.
+fn is_found(table: &str, sources: &[Source], conditions: &[Expr]) -> bool {
+    let is_identity = |name: &String| {
+        sources.iter().flat_map(|source| &source.singly).flatten().any(|identity| identity == name)
+    };
+    let is_of_table = |column: &Column| match &column.source {
+        Some(source) => source == table,
+        None => !is_identity(&column.name),
+    };
+    let (either, all): (Vec<_>, Vec<_>) = conditions.iter().partition(|condition| is_or(condition));
+    identities(sources, conditions).iter().any(is_of_table)
+        || either.into_iter().any(|either| {
+            let Expr::BinaryOp { left, right, .. } = either else { return false };
+            [left, right].into_iter().all(|side| {
+                let conditions = all.iter().map(|other| (*other).clone()).chain(conjuncts(once(&**side)));
+                is_found(table, sources, &conditions.collect::<Vec<_>>())
+            })
+        })
+}
+
+fn is_or(condition: &Expr) -> bool {
+    matches!(condition, Expr::BinaryOp { op: BinaryOperator::Or, .. })
+}
+
+/// The columns that tell events apart, with those that are equal to one of them.
+fn identities(sources: &[Source], conditions: &[Expr]) -> Vec<Column> {
+    let own = sources.iter().flat_map(|source| {
+        let names = source.singly.iter().flatten();
+        names.map(|name| Column { source: Some(source.name.clone()), name: name.clone() })
+    });
+    let mut known: Vec<Column> = own.collect();
+    let pairs: Vec<_> = conditions.iter().flat_map(equated).collect();
+    loop {
+        let before = known.len();
+        for (left, right) in pairs.iter().flat_map(|(left, right)| [(left, right), (right, left)]) {
+            if known.iter().any(|known| known.is(left)) && !known.contains(right) {
+                known.push(right.clone());
+            }
+        }
+        if known.len() == before {
+            return known;
+        }
+    }
+}
+
+/// The columns that a condition says are equal.
+fn equated(condition: &Expr) -> Vec<(Column, Column)> {
+    let pair = |left: &Expr, right: &Expr| Some((column(left)?, column(right)?));
+    match condition {
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => match (&**left, &**right) {
+            (Expr::Tuple(left), Expr::Tuple(right)) => {
+                left.iter().zip(right).filter_map(|(left, right)| pair(left, right)).collect()
+            }
+            (left, right) => pair(left, right).into_iter().collect(),
+        },
+        Expr::IsNotDistinctFrom(left, right) => pair(left, right).into_iter().collect(),
+        _ => vec![],
+    }
+}
+
+fn column(value: &Expr) -> Option<Column> {
+    match value {
+        Expr::Identifier(name) => Some(Column { source: None, name: folded(name) }),
+        Expr::CompoundIdentifier(names) => match &names[..] {
+            [.., source, name] => Some(Column { source: Some(folded(source)), name: folded(name) }),
+            _ => None,
+        },
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => column(expr),
+        _ => None,
+    }
+}
+
+/// Conditions that all hold, each without an AND.
+fn conjuncts<'a>(conditions: impl Iterator<Item = &'a Expr>) -> Vec<Expr> {
+    conditions
+        .flat_map(|condition| match condition {
+            Expr::Nested(condition) => conjuncts(once(&**condition)),
+            Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+                conjuncts([&**left, &**right].into_iter())
+            }
+            other => vec![other.clone()],
+        })
+        .collect()
+}
+
+/// The conditions of inner joins.
+fn joined(from: &[TableWithJoins]) -> impl Iterator<Item = &Expr> {
+    from.iter().flat_map(|from| &from.joins).filter_map(|join| match &join.join_operator {
+        JoinOperator::Join(JoinConstraint::On(condition))
+        | JoinOperator::Inner(JoinConstraint::On(condition)) => Some(condition),
+        _ => None,
+    })
+}
+
+fn factors(from: &TableWithJoins) -> Vec<&TableFactor> {
+    let direct = once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
+    direct.flat_map(within).collect()
+}
+
+fn within(factor: &TableFactor) -> Vec<&TableFactor> {
+    match factor {
+        TableFactor::NestedJoin { table_with_joins, .. } => factors(table_with_joins),
+        other => vec![other],
+    }
+}
+
+fn name_of(factor: &TableFactor) -> String {
+    match factor {
+        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+            folded(&alias.name)
+        }
+        TableFactor::Table { name, .. } => last_name(name),
+        _ => String::new(),
+    }
 }
 
 /// Whether a select makes fewer rows of those it reads, or picks some by a window.
 fn gathers(select: &Select) -> bool {
     let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
-    let calls = visit_expressions(&select.projection, |value| match value {
-        Expr::Function(called) if called.over.is_some() => ControlFlow::Break(()),
-        Expr::Function(called) => {
-            let name = last_name(&called.name);
-            let is_aggregate = AGGREGATES.iter().chain(ORDERED).any(|aggregate| *aggregate == name);
-            if is_aggregate { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        }
-        _ => ControlFlow::Continue(()),
-    });
-    is_grouped || select.distinct.is_some() || select.having.is_some() || calls.is_break()
+    let is_gathering = |called: &Function| {
+        let name = last_name(&called.name);
+        called.over.is_some() || AGGREGATES.iter().chain(ORDERED).any(|aggregate| *aggregate == name)
+    };
+    is_grouped
+        || select.distinct.is_some()
+        || select.having.is_some()
+        || own_calls(select).iter().any(is_gathering)
 }
 
-/// Whether a value is a column of this table, for all that can be seen.
-fn is_of(value: &Expr, table: &str) -> bool {
-    match value {
-        Expr::Identifier(_) => true,
-        Expr::CompoundIdentifier(names) => names.first().is_some_and(|name| folded(name) == table),
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => is_of(expr, table),
-        _ => false,
+/// What a select calls itself, its subqueries left out.
+pub(super) fn own_calls(select: &Select) -> Vec<Function> {
+    #[derive(Default)]
+    struct Calls {
+        depth: usize,
+        found: Vec<Function>,
     }
+    impl Visitor for Calls {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+
+        fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, value: &Expr) -> ControlFlow<()> {
+            if let (0, Expr::Function(called)) = (self.depth, value) {
+                self.found.push(called.clone());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut calls = Calls::default();
+    let _ = select.visit(&mut calls);
+    calls.found
 }
