@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 pub use compare::{Comparison, SetApart, TableComparison};
-use deadpool_postgres::Pool;
+use deadpool_postgres::{GenericClient, Pool};
 pub use run::run;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
@@ -313,14 +313,32 @@ pub async fn rollback(read: &Pool, projection: &str) -> Result<i32, Error> {
     Ok(generation.ok_or(Error::NothingToGoBackTo)?.get(0))
 }
 
+/// A step of a rebuild from one of some states to another.
+struct Change<'a> {
+    from: &'a [State],
+    to: State,
+    /// Only where this one holds it; `None`: whoever does.
+    holder: Option<Uuid>,
+    comparison: Option<RawJson>,
+    error: Option<&'a str>,
+}
+
+impl Change<'_> {
+    /// The rebuild after it; `None` where it is in another state, or another's.
+    async fn apply(&self, client: &impl GenericClient, id: Uuid) -> Result<Option<Rebuild>, postgres::Error> {
+        let from: Vec<&str> = self.from.iter().map(|state| state.as_str()).collect();
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&id, &from, &self.to.as_str(), &self.holder, &self.comparison, &self.error];
+        let row = client.query_opt(CHANGE, &parameters).await?;
+        Ok(row.as_ref().map(Rebuild::of))
+    }
+}
+
 async fn change(read: &Pool, id: Uuid, from: &[State], to: State) -> Result<Rebuild, Error> {
     let client = read.get().await.map_err(postgres::Error::from)?;
-    let from: Vec<&str> = from.iter().map(|state| state.as_str()).collect();
-    let nobody = None::<Uuid>;
-    let nothing = (None::<RawJson>, None::<String>);
-    let row = client.query_opt(CHANGE, &[&id, &from, &to.as_str(), &nobody, &nothing.0, &nothing.1]).await?;
-    match row {
-        Some(row) => Ok(Rebuild::of(&row)),
+    let change = Change { from, to, holder: None, comparison: None, error: None };
+    match change.apply(&client, id).await? {
+        Some(rebuild) => Ok(rebuild),
         None => Err(Error::NotNow(get(read, id).await?.state)),
     }
 }

@@ -1,19 +1,19 @@
 //! What goes wrong in loops that try again: said once while it goes on, not with each try.
 
-use std::fmt::Display;
+use std::{borrow::Cow, fmt::Display};
 
 use tracing::{info, warn};
 
 /// What a loop cannot do for now.
 pub(crate) struct Trouble {
-    what: &'static str,
+    what: Cow<'static, str>,
     said: Option<String>,
 }
 
 impl Trouble {
     /// `what` is said beside the error: what is not done, and what becomes of it.
-    pub(crate) fn new(what: &'static str) -> Self {
-        Self { what, said: None }
+    pub(crate) fn new(what: impl Into<Cow<'static, str>>) -> Self {
+        Self { what: what.into(), said: None }
     }
 
     /// What a try gave. Its error is said, unless the try before had the same.

@@ -78,8 +78,31 @@ async fn whatever_was_changed_is_found() {
     assert!(!good);
     let faults = report["faults"].as_array().expect("faults");
     let rules: BTreeSet<_> = faults.iter().map(|fault| fault["rule"].as_str().expect("a rule")).collect();
-    let all = ["positions", "recorded_at", "versions", "events", "claims", "commands"];
+    let all = ["guards", "positions", "recorded_at", "versions", "events", "claims", "commands"];
     assert_eq!(rules, BTreeSet::from(all), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keeps_the_log_as_it_is_has_to_be_in_force() {
+    let database = Database::new().await;
+    for (change, expected) in [
+        ("grant insert on log.events to annals_writer", vec!["annals_writer may insert log.events"]),
+        ("revoke insert on log.events from annals_writer", vec![]),
+        ("grant update (data) on log.events to public", vec!["everybody may update log.events"]),
+        ("revoke update (data) on log.events from public", vec![]),
+        (
+            "alter table log.events enable trigger refuse_change; drop trigger refuse_change on log.access",
+            vec![
+                "the trigger that refuses changes of log.access is gone or switched off",
+                "the trigger that refuses changes of log.events is gone or switched off",
+            ],
+        ),
+    ] {
+        let faults = faults_after(&database, change).await;
+        let expected: Vec<_> =
+            expected.into_iter().map(|detail| ("guards".to_owned(), detail.to_owned())).collect();
+        assert_eq!(faults, expected, "{change}");
+    }
 }
 
 /// Fills the auditors' index anew.
@@ -121,7 +144,8 @@ async fn a_stream_of_a_type_that_nobody_knows_is_told() {
     live(&database).await;
     let change = "alter table log.events disable trigger refuse_change;
         update log.events set stream_type = 'odd' where stream_type = 'order';
-        update log.commands set stream_type = 'odd' where stream_type = 'order';";
+        update log.commands set stream_type = 'odd' where stream_type = 'order';
+        alter table log.events enable always trigger refuse_change;";
     let faults = faults_after(&database, &format!("{change} {INDEXED}")).await;
     let [(rule, detail)] = faults.as_slice() else { panic!("{faults:?}") };
     assert_eq!(rule, "events");
@@ -134,7 +158,8 @@ async fn an_end_that_was_cut_off_is_told_by_what_had_come_further() {
     live(&database).await;
     let cut = "alter table log.events disable trigger refuse_change;
         delete from log.events where position = 8;
-        delete from log.commands where last_position = 8;";
+        delete from log.commands where last_position = 8;
+        alter table log.events enable always trigger refuse_change;";
     for (change, table) in [
         (format!("{INDEXED} {cut}"), "log.event_index"),
         (format!("{INDEXED} update log.outbox set cursor = 8"), "log.outbox"),

@@ -27,8 +27,9 @@ async fn a_command_is_carried_out_and_its_answer_printed() {
     assert_eq!(confirmed["version"], 2);
     let events = database.events().await;
     assert_eq!(events.len(), 2);
-    assert!(events[0].metadata.as_str().contains("auditor-7"));
-    assert!(events[1].metadata.as_str().contains("\"cli\""));
+    assert!(events[0].metadata.as_str().contains("\"cli:auditor-7\""));
+    let user = whoami::username().expect("a name");
+    assert!(events[1].metadata.as_str().contains(&format!("\"cli:{user}\"")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

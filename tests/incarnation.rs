@@ -23,6 +23,12 @@ async fn create(client: &Client, annals: &Process, orders: usize) {
     }
 }
 
+async fn name_a_project(client: &Client, annals: &Process) {
+    let request = client.post(format!("{}/api/projects", annals.url)).bearer_auth("dev-consumer");
+    let request = request.header("Content-Type", "application/json").body(r#"{"name":"apollo"}"#);
+    assert_eq!(request.send().await.expect("answered").status(), 201);
+}
+
 async fn rows(read: &Database) -> Option<BTreeMap<Uuid, i64>> {
     let rows =
         read.client().await.query("select id, version from projection_orders_1.orders", &[]).await.ok()?;
@@ -52,8 +58,12 @@ async fn a_restored_log_is_refused_until_it_begins_anew() {
     let backup = log.copy().await;
     let annals = Process::serve(&log, &[], &settings);
     create(&client, &annals, 5).await;
-    until("Kafka and the read model have seen ten orders", || async {
-        sent(topic.clone()).await.len() == 10 && rows(&read).await.is_some_and(|rows| rows.len() == 10)
+    // The backup knows of no project.
+    name_a_project(&client, &annals).await;
+    until("Kafka and the read model have seen ten orders and a project", || async {
+        sent(topic.clone()).await.len() == 10
+            && sent(format!("{prefix}.project")).await.len() == 1
+            && rows(&read).await.is_some_and(|rows| rows.len() == 10)
     })
     .await;
     drop(annals);
@@ -97,5 +107,10 @@ async fn a_restored_log_is_refused_until_it_begins_anew() {
         .map(|record| (record.key.parse().expect("a UUID"), record.number("ce_streamversion")))
         .collect();
     assert_eq!(keys, logged);
+    name_a_project(&client, &annals).await;
+    let project = backup.events().await.last().map(|event| event.stream_id.to_string());
+    let projects = async || sent(format!("{prefix}.project")).await.into_iter().map(|record| record.key);
+    until("so is a topic that the backup knew nothing of", || async { projects().await.eq(project.clone()) })
+        .await;
     until("all is well", || async { ready(&client, &annals).await["status"] == json!("up") }).await;
 }

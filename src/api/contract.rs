@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{problem::Problem, problem::kind, schema::Schemas};
 use crate::command::{
     Error,
-    contract::{Contract, No},
+    contract::{Contract, NotDone},
 };
 
 /// What `document` promises; `body_bytes_max` bounds bodies as over HTTP.
@@ -18,16 +18,16 @@ pub fn contract(document: &Value, body_bytes_max: usize) -> Contract {
     )
 }
 
-impl From<No> for Problem {
-    fn from(no: No) -> Self {
+impl From<NotDone> for Problem {
+    fn from(no: NotDone) -> Self {
         match no {
-            No::Rejected(rejection) => rejection.into(),
-            No::Failed(Error::UnknownCommand(name)) => {
+            NotDone::Rejected(rejection) => rejection.into(),
+            NotDone::Failed(Error::UnknownCommand(name)) => {
                 Self::new(kind::NOT_FOUND, format!("There is no command `{name}`."))
             }
-            No::Failed(error) => error.into(),
-            No::GivenUp(failure) => Self::failed(failure),
-            No::Malformed(reason) => Self::new(kind::MALFORMED, reason),
+            NotDone::Failed(error) => error.into(),
+            NotDone::GivenUp(failure) => Self::failed(failure),
+            NotDone::Malformed(reason) => Self::new(kind::MALFORMED, reason),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reads in one snapshot, so that what is appended meanwhile disturbs nothing. The rules: positions are 1, 2, 3 …; recorded_at
 //! never decreases along them; the auditors' index says of each event what the log says; nothing that follows the log is ahead
-//! of its end; a stream's versions are 1, 2, 3 … in the order of positions; every event can be read; the claims held are those
+//! of its end; what keeps the log append-only is in force; a stream's versions are 1, 2, 3 … in the order of positions; every event can be read; the claims held are those
 //! that the events lead to; a command's row agrees with its events.
 
 mod streams;
@@ -17,6 +17,7 @@ use super::{Audit, Error, end};
 use crate::{aggregate::Registry, log::Position};
 
 const POSITIONS: &str = include_str!("verify/positions.sql");
+const GUARDS: &str = include_str!("verify/guards.sql");
 const BEYOND: &str = include_str!("verify/beyond.sql");
 const STREAMS: &str = include_str!("verify/streams.sql");
 const CLAIMS: &str = include_str!("verify/claims.sql");
@@ -47,7 +48,7 @@ pub struct Report {
 /// One thing that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
-    /// `positions`, `recorded_at`, `index`, `end`, `versions`, `events`, `claims` or `commands`.
+    /// `guards`, `positions`, `recorded_at`, `index`, `end`, `versions`, `events`, `claims` or `commands`.
     pub rule: &'static str,
     pub detail: String,
 }
@@ -79,8 +80,13 @@ struct Verification<'a> {
 }
 
 impl Audit {
-    /// Verifies the whole log; `progress` is told after each step.
+    /// Verifies the whole log, once the index has come to its end; `progress` is told after each step.
     pub async fn verify(&self, mut progress: impl FnMut(Progress) + Send) -> Result<Report, Error> {
+        let is_indexed = match self.reach_all(self.log.head().await?).await {
+            Ok(()) => true,
+            Err(Error::Behind) => false,
+            Err(error) => return Err(error),
+        };
         let mut client = self.reader.get().await?;
         let snapshot = client
             .build_transaction()
@@ -93,6 +99,10 @@ impl Audit {
         let report = Report { head: Position(total), ..Report::default() };
         let mut verification =
             Verification { snapshot: &snapshot, registry: &self.registry, step, total, report };
+        if !is_indexed {
+            verification.report.fault("index", "it does not come to the end of the log".into());
+        }
+        verification.guards().await?;
         verification.positions(&mut progress).await?;
         verification.end().await?;
         verification.streams(&mut progress).await?;
@@ -104,6 +114,13 @@ impl Audit {
 }
 
 impl Verification<'_> {
+    async fn guards(&mut self) -> Result<(), Error> {
+        for row in self.snapshot.query(GUARDS, &[]).await? {
+            self.report.fault("guards", row.get(0));
+        }
+        Ok(())
+    }
+
     async fn positions(&mut self, progress: &mut (impl FnMut(Progress) + Send)) -> Result<(), Error> {
         let statement = self.snapshot.prepare(POSITIONS).await?;
         let mut last = (0, DateTime::<Utc>::MIN_UTC);

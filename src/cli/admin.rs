@@ -18,6 +18,10 @@ pub(super) async fn admin(config: &Config, folders: Vec<Folder>) -> anyhow::Resu
 }
 
 pub(super) fn asker(command: &str) -> Asker {
-    let user = whoami::username().unwrap_or_else(|_| "unknown".into());
-    Asker::at_command_line(&user, command)
+    Asker::at_command_line(&user(), command)
+}
+
+/// The system's name of who sits there.
+pub(super) fn user() -> String {
+    whoami::username().unwrap_or_else(|_| "unknown".into())
 }

@@ -2,13 +2,15 @@
 
 use annals::{
     api,
-    command::{Request, contract::No},
+    command::{Request, contract::NotDone},
     config::Config,
     log::Version,
     serve::{folders, pipeline},
 };
 use serde_json::Value;
 use uuid::Uuid;
+
+use super::admin::user;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -26,9 +28,9 @@ pub(crate) struct Options {
     /// Only if it is at this version.
     #[arg(long, value_name = "VERSION")]
     if_match: Option<i64>,
-    /// Whose command it is.
-    #[arg(long, value_name = "WHO", default_value = "cli")]
-    r#as: String,
+    /// Whose command it is, after `cli:`; the system's user where nobody is named.
+    #[arg(long, value_name = "WHO")]
+    r#as: Option<String>,
 }
 
 /// The problem of a command that was not done, as JSON.
@@ -53,7 +55,8 @@ pub(crate) async fn run(config: Config, options: Options) -> anyhow::Result<()> 
         stream_id: options.id,
         body,
         sent: None,
-        principal: options.r#as,
+        // Never the name of a key or token: those the API has verified.
+        principal: format!("cli:{}", options.r#as.unwrap_or_else(user)),
         idempotency_key: options.idempotency_key,
         correlation_id: command_id.to_string(),
         causation_id: None,
@@ -64,7 +67,7 @@ pub(crate) async fn run(config: Config, options: Options) -> anyhow::Result<()> 
     };
     let outcome = contract.execute(&commands, request).await;
     let command_id = outcome.as_ref().map_or(command_id, |answer| answer.command_id);
-    let reply = contract.reply(command_id, outcome.map_err(No::Failed));
+    let reply = contract.reply(command_id, outcome.map_err(NotDone::Failed));
     match reply.problem {
         Some(problem) => Err(Refused(problem).into()),
         None => {

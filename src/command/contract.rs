@@ -17,7 +17,7 @@ use crate::{
 /// Brings a body into its plain form and tells what is wrong with it, by the name of its published schema.
 type Validate = dyn Fn(&str, &mut Value) -> Vec<Violation> + Send + Sync;
 /// A problem document for a command of this id.
-type ToProblem = dyn Fn(Uuid, No) -> Value + Send + Sync;
+type ToProblem = dyn Fn(Uuid, NotDone) -> Value + Send + Sync;
 
 /// What senders were promised: the schemas of bodies, and the form of a no.
 pub struct Contract {
@@ -29,7 +29,7 @@ pub struct Contract {
 
 /// Every way in which a command is not done.
 #[derive(Debug)]
-pub enum No {
+pub enum NotDone {
     /// The domain says no.
     Rejected(Rejection),
     /// The pipeline refused it or failed.
@@ -65,7 +65,7 @@ pub struct Reply {
 impl Contract {
     pub fn new(
         validate: impl Fn(&str, &mut Value) -> Vec<Violation> + Send + Sync + 'static,
-        problem: impl Fn(Uuid, No) -> Value + Send + Sync + 'static,
+        problem: impl Fn(Uuid, NotDone) -> Value + Send + Sync + 'static,
         body_bytes_max: usize,
     ) -> Self {
         Self { validate: Box::new(validate), problem: Box::new(problem), body_bytes_max }
@@ -89,7 +89,7 @@ impl Contract {
     }
 
     /// What the sender of a command is told.
-    pub fn reply(&self, command_id: Uuid, outcome: Result<Answer, No>) -> Reply {
+    pub fn reply(&self, command_id: Uuid, outcome: Result<Answer, NotDone>) -> Reply {
         let bare = Reply {
             command_id,
             status: Status::Done,
@@ -109,10 +109,10 @@ impl Contract {
         match answer.outcome {
             Outcome::Done(result) => Reply { result: result.parse().ok(), ..known },
             Outcome::Rejected(rejection) => {
-                Reply { status: Status::Rejected, problem: problem(No::Rejected(rejection)), ..known }
+                Reply { status: Status::Rejected, problem: problem(NotDone::Rejected(rejection)), ..known }
             }
             Outcome::Failed(failure) => {
-                Reply { status: Status::Failed, problem: problem(No::GivenUp(failure)), ..known }
+                Reply { status: Status::Failed, problem: problem(NotDone::GivenUp(failure)), ..known }
             }
             Outcome::Pending => Reply { status: Status::Pending, ..known },
         }

@@ -40,7 +40,7 @@ use uuid::Uuid;
 
 use super::{
     Answer, Commands, Error, Request,
-    contract::{Contract, No, Reply},
+    contract::{Contract, NotDone, Reply},
 };
 use crate::{
     config,
@@ -100,14 +100,22 @@ pub async fn run(
         .without_max_times();
     let (mut waiting, backoff_max) = (waits.build(), limits.backoff_max);
     while !shutdown.is_cancelled() {
-        let began = Instant::now();
         let (deps, kafka, limits, stop) = (deps.clone(), kafka.clone(), limits.clone(), shutdown.clone());
         let status = deps.status.clone();
-        let session = spawn_blocking(move || Session::start(deps, &kafka, limits, stop)?.run());
+        let session = spawn_blocking(move || {
+            let session =
+                Session::start(deps, &kafka, limits, stop).map_err(|error| (error, Duration::ZERO))?;
+            let began = Instant::now();
+            session.run().map_err(|error| (error, began.elapsed()))
+        });
         let reason = match session.await {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => {
+            Ok(Err((error, worked))) => {
                 warn!(%error, "commands are not taken from Kafka; trying again");
+                // What failed after so long is another thing.
+                if worked > backoff_max {
+                    waiting = waits.build();
+                }
                 error.to_string()
             }
             Err(panic) => {
@@ -116,10 +124,6 @@ pub async fn run(
             }
         };
         status.send_replace(Status { stopped: Some(reason) });
-        // It worked for a while: what failed now is another thing.
-        if began.elapsed() > backoff_max {
-            waiting = waits.build();
-        }
         let wait = waiting.next().unwrap_or(BACKOFF_MIN);
         shutdown.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
@@ -300,7 +304,7 @@ impl Work {
             let command_id = record::command_id(&record);
             let keep = commands.0.config.keep;
             let outcome = match record::read(&record, command_id, principal, keep, contract.body_bytes_max) {
-                Ok(request) => self.execute(request).await?.map_err(No::Failed),
+                Ok(request) => self.execute(request).await?.map_err(NotDone::Failed),
                 Err(no) => Err(no),
             };
             let reply = contract.reply(command_id, outcome);

@@ -67,6 +67,7 @@ pub async fn notifications(mut connection: Connection<Socket, Stream>, mut hear:
 
 /// Sessions one after the other, for what needs one all the time.
 pub struct Sessions {
+    lost: &'static str,
     trouble: Trouble,
     began: Instant,
 }
@@ -74,13 +75,13 @@ pub struct Sessions {
 impl Sessions {
     /// `lost` is said of a session that ends: what it means to be without.
     pub fn new(lost: &'static str) -> Self {
-        Self { trouble: Trouble::new(lost), began: Instant::now() }
+        Self { lost, trouble: Trouble::new(lost), began: Instant::now() }
     }
 
     /// Waits until it is time for another session after one that ended by this error, or was not to be had.
     pub async fn next(&mut self, error: Error) {
         if self.began.elapsed() > THERE {
-            self.trouble.end();
+            self.trouble = Trouble::new(self.lost);
         }
         self.trouble.say(error);
         sleep(RECONNECT_WAIT).await;

@@ -4,7 +4,7 @@
 //! each a task. The invariant: it is never ahead of the live generation, and from the hand-over on always at the same position.
 //! When each step is done is decided by [`crate::rebuild`].
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use deadpool_postgres::Transaction;
 use futures_util::future::try_join;
@@ -28,8 +28,6 @@ use crate::{
     postgres::{self, Failure},
 };
 
-/// How far the live generation has come.
-const LIVE_CHECKPOINTS: &str = include_str!("../read_model/checkpoints.sql");
 const LEVEL: &str = include_str!("candidate/level.sql");
 
 /// Chunks between the scan and a lane: one is folded while the next one is read.
@@ -115,7 +113,7 @@ impl Shared {
 pub(crate) struct Candidate {
     deps: Deps,
     limits: config::Projector,
-    generations: [Generation; 1],
+    generation: Generation,
     /// Whether it is handed over.
     pub(crate) follows: bool,
 }
@@ -165,7 +163,7 @@ impl Candidate {
         let (generation, follows) =
             found.ok_or_else(|| Error::Refused(format!("generation {number} is gone")))?;
         let (deps, limits) = (deps.clone(), limits.clone());
-        Ok(Arc::new(Self { deps, limits, generations: [generation], follows }))
+        Ok(Arc::new(Self { deps, limits, generation, follows }))
     }
 
     /// Folds what the live generation has folded so far; true when that was not much.
@@ -205,7 +203,7 @@ impl Candidate {
 
     /// Makes the indexes.
     pub(crate) async fn index(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
-        Ok(generation::index(transaction, &self.generations[0]).await?)
+        Ok(generation::index(transaction, &self.generation).await?)
     }
 
     /// Brings the generation to exactly where the live one stands and lets the workers feed both from there; false when
@@ -220,14 +218,14 @@ impl Candidate {
     /// `None`: the database refuses a batch together.
     async fn try_hand_over(&self, manner: Manner) -> Result<Option<bool>, Error> {
         let Stretch { stream_types, at, .. } = self.stretch().await?;
-        let (name, number) = (&self.folder().name, self.generations[0].number);
+        let (name, number) = (&self.folder().name, self.generation.number);
         let mut client = self.deps.read.get().await.map_err(postgres::Error::from)?;
         let mut transaction = client.transaction().await?;
         // Nobody folds meanwhile: a worker would begin with a stream type that has its first event now.
         generation::hold(&transaction, name).await?;
         fold::begin(&transaction, name, &self.limits).await?;
         let partitions: Vec<Partition> = at.into_keys().collect();
-        let whose = Whose { followers: true, candidate: Some(number) };
+        let whose = Whose::FollowersAnd(number);
         checkpoint::lock_settled(&transaction, name, &partitions, whose).await?;
         let mut live = live_checkpoints(&transaction, name).await?;
         // Workers have left what a generation read that is gone, or are about to.
@@ -274,13 +272,13 @@ impl Candidate {
     }
 
     fn folder(&self) -> &Folder {
-        &self.generations[0].folder
+        &self.generation.folder
     }
 
     fn fold<'a>(&'a self, stream_types: &'a StreamTypes, filled: Option<&'a Filled>) -> Fold<'a> {
         Fold {
             deps: &self.deps,
-            generations: &self.generations,
+            generations: slice::from_ref(&self.generation),
             stream_types,
             limits: &self.limits,
             loading: true,
@@ -292,7 +290,7 @@ impl Candidate {
     /// checkpoints; what it alone reads, it reads to the end, or, in the order of the log, as far as the others.
     async fn stretch(&self) -> Result<Stretch, Error> {
         let name = &self.folder().name;
-        let number = self.generations[0].number;
+        let number = self.generation.number;
         let mut client = self.deps.read.get().await.map_err(postgres::Error::from)?;
         let transaction = client.transaction().await?;
         let following = generation::stream_types(&generation::following(&transaction, name).await?);
@@ -339,10 +337,8 @@ impl Candidate {
     }
 }
 
+/// How far the live generation has come.
 async fn live_checkpoints(transaction: &Transaction<'_>, projection: &str) -> Result<Checkpoints, Error> {
-    let rows = transaction.query(LIVE_CHECKPOINTS, &[&projection]).await?;
-    let checkpoint = |row: &tokio_postgres::Row| {
-        (Partition { stream_type: row.get(0), number: row.get(1) }, Position(row.get(2)))
-    };
-    Ok(rows.iter().map(checkpoint).collect())
+    let stored = checkpoint::read_by(transaction, projection, None).await?;
+    Ok(stored.into_iter().map(|stored| (stored.partition, stored.position)).collect())
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::{Pool, Transaction};
+use deadpool_postgres::{GenericClient, Pool, Transaction};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -56,7 +56,15 @@ pub(crate) async fn read(
     projection: &str,
     generation: Option<i32>,
 ) -> Result<Vec<Stored>, postgres::Error> {
-    let client = pool.get().await?;
+    read_by(&pool.get().await?, projection, generation).await
+}
+
+/// The same on a session or in a transaction.
+pub(super) async fn read_by(
+    client: &impl GenericClient,
+    projection: &str,
+    generation: Option<i32>,
+) -> Result<Vec<Stored>, postgres::Error> {
     let statement = client.prepare_cached(READ).await?;
     let rows = client.query(&statement, &[&projection, &generation]).await?;
     let stored = |row: &tokio_postgres::Row| Stored {
@@ -101,12 +109,14 @@ pub(super) async fn choose<'a>(
 }
 
 /// Whose checkpoints are locked.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Whose {
-    /// Every generation that follows.
-    pub(super) followers: bool,
-    /// One that does not follow.
-    pub(super) candidate: Option<i32>,
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Whose {
+    /// Every generation's that follows.
+    Followers,
+    /// That of one that does not follow.
+    Candidate(i32),
+    /// Of both.
+    FollowersAnd(i32),
 }
 
 /// Locks the rows of these partitions; returns where each generation stands. A generation that began to follow while this
@@ -119,8 +129,12 @@ pub(super) async fn lock(
 ) -> Result<BTreeMap<i32, Checkpoints>, Error> {
     let (stream_types, numbers) = columns(partitions.iter());
     let statement = transaction.prepare_cached(LOCK).await?;
-    let parameters: [&(dyn ToSql + Sync); 5] =
-        [&projection, &stream_types, &numbers, &whose.followers, &whose.candidate];
+    let (followers, candidate) = match whose {
+        Whose::Followers => (true, None),
+        Whose::Candidate(number) => (false, Some(number)),
+        Whose::FollowersAnd(number) => (true, Some(number)),
+    };
+    let parameters: [&(dyn ToSql + Sync); 5] = [&projection, &stream_types, &numbers, &followers, &candidate];
     let rows = transaction.query(&statement, &parameters).await?;
     let mut generations: BTreeMap<i32, Checkpoints> = BTreeMap::new();
     for row in &rows {

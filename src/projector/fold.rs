@@ -16,7 +16,7 @@ use std::{
     time::SystemTime,
 };
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{GenericClient, Transaction};
 pub(super) use error::{Error, Poison};
 use futures_util::future::try_join;
 pub(super) use session::{begin, enter};
@@ -33,6 +33,7 @@ use super::{
 use crate::{
     aggregate::{DecodeError, Registry},
     config,
+    json::RawJson,
     log::{Event, Partition, Position, StreamTypes},
     postgres::{self, Failure},
     trace::Begun,
@@ -40,6 +41,7 @@ use crate::{
 
 const DETACH: &str = include_str!("fold/detach.sql");
 const STATE: &str = include_str!("fold/state.sql");
+const STOP: &str = include_str!("fold/stop.sql");
 
 /// What a fold needs beside the chunk.
 pub(super) struct Fold<'a> {
@@ -136,7 +138,7 @@ impl Fold<'_> {
         if let Some(poison) = &poison
             && !self.loading
         {
-            self.stop_within(transaction, poison).await?;
+            self.stop(transaction, poison).await?;
         }
         let spans = self.spans(transaction, &batch, began).await?;
         for generation in &self.generations[1..] {
@@ -209,6 +211,17 @@ impl Fold<'_> {
         Ok(())
     }
 
+    /// Stops the projection.
+    pub(super) async fn stop(
+        &self,
+        client: &impl GenericClient,
+        poison: &Poison,
+    ) -> Result<(), postgres::Error> {
+        let live = &self.generations[0];
+        client.execute(STOP, &[&live.folder.name, &RawJson::of(poison), &live.number]).await?;
+        Ok(())
+    }
+
     /// Detaches a generation because of something that is not one batch's fault.
     pub(super) async fn detach(&self, generation: i32, reason: &str) -> Result<(), postgres::Error> {
         let name = &self.generations[0].folder.name;
@@ -254,8 +267,8 @@ impl Fold<'_> {
             return Err(Error::NoCheckpoint);
         }
         let whose = match self.loading {
-            true => Whose { followers: false, candidate: Some(*first) },
-            false => Whose { followers: true, candidate: None },
+            true => Whose::Candidate(*first),
+            false => Whose::Followers,
         };
         let locking = checkpoint::lock(transaction, &folder.name, partitions, whose);
         let (mut standing, ()) = try_join(locking, self.check_state(transaction)).await?;

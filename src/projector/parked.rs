@@ -163,7 +163,7 @@ impl Mender<'_> {
         let row = transaction.query_opt(PARTITION, &[&projection, &stream.stream_type, &stream.id]).await?;
         let number = row.ok_or(Error::NotParked)?.get(0);
         let partition = Partition { stream_type: stream.stream_type.clone(), number };
-        let whose = Whose { followers: true, candidate: None };
+        let whose = Whose::Followers;
         checkpoint::lock_settled(&transaction, projection, std::slice::from_ref(&partition), whose).await?;
         // The live one is the first.
         let generations = generation::following(&transaction, projection).await?;

@@ -228,7 +228,8 @@ impl Worker {
                 Error::Paused => self.held(Status::Paused),
                 Error::Stopped(reason) => self.held(Status::Stopped { reason }),
                 Error::Poison(poison) => {
-                    fold.stop(&poison).await?;
+                    let client = self.deps.read.get().await.map_err(postgres::Error::from)?;
+                    fold.stop(&client, &poison).await?;
                     self.held(Status::Stopped { reason: poison.to_string() })
                 }
                 passing => {

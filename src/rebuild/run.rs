@@ -3,7 +3,7 @@
 //! Any number of processes may run this. A lease says who carries a rebuild on; who lost it can do no harm, since
 //! checkpoints move by compare-and-set and states change only for their holder.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use deadpool_postgres::Pool;
 use tokio::{
@@ -178,7 +178,8 @@ impl Carrier {
     /// Drops generations that nobody needs any more; whether none of them is left.
     async fn clean(&self) -> bool {
         let keep = self.limits.keep_old.as_secs_f64();
-        let superfluous = async { Ok::<_, Error>(self.client().await?.query(SUPERFLUOUS, &[&keep]).await?) };
+        let superfluous =
+            async { Ok::<_, Error>(self.client().await?.query(SUPERFLUOUS, &[&None::<&str>, &keep]).await?) };
         let rows = match superfluous.await {
             Ok(rows) => rows,
             Err(error) => {
@@ -186,9 +187,9 @@ impl Carrier {
                 return false;
             }
         };
+        let projections: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
         let mut is_clean = true;
-        for row in rows {
-            let projection: String = row.get(0);
+        for projection in projections {
             if let Err(error) = drop_generations(&self.deps.read, &projection, keep).await {
                 warn!(projection, %error, "old generations are dropped later");
                 is_clean = false;
@@ -202,8 +203,12 @@ async fn drop_generations(pool: &Pool, projection: &str, keep: f64) -> Result<()
     let mut client = pool.get().await.map_err(postgres::Error::from)?;
     let transaction = client.transaction().await?;
     generation::hold(&transaction, projection).await?;
-    for row in transaction.query(FORGET_GENERATIONS, &[&projection, &keep]).await? {
-        let schema: String = row.get(0);
+    // Looked at again: who changes what serves holds the projection too.
+    let superfluous = transaction.query(SUPERFLUOUS, &[&projection, &keep]).await?;
+    let numbers: Vec<i32> = superfluous.iter().map(|row| row.get(1)).collect();
+    transaction.execute(FORGET_GENERATIONS, &[&projection, &numbers]).await?;
+    for row in superfluous {
+        let schema: String = row.get(2);
         let sql = fill(DROP_SCHEMA, &[("schema", Identifier::new(&schema).as_str())]);
         transaction.batch_execute(&sql).await?;
         info!(projection, schema, "dropped");

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{CHANGE, Rebuild, SWAP, State, Swap, compare, run::Carrier};
+use super::{Change, Rebuild, SWAP, State, Swap, compare, run::Carrier};
 use crate::{
     json::RawJson,
     postgres,
@@ -28,7 +28,7 @@ const SILENCE: &str = include_str!("silence.sql");
 
 /// Carries a rebuild through to its end, to where it waits for a person, or to where it fails.
 pub(super) async fn run(carrier: &Carrier, mut rebuild: Rebuild) {
-    let mut trouble = Trouble::new("the rebuild waits");
+    let mut trouble = Trouble::new(format!("the rebuild of {} waits", rebuild.projection));
     loop {
         let error = match advance(carrier, &rebuild).await {
             Ok(Some(next)) => {
@@ -54,13 +54,10 @@ pub(super) async fn run(carrier: &Carrier, mut rebuild: Rebuild) {
                 }
                 match change(carrier, &rebuild, State::Failed, None, Some(&reason)).await {
                     Ok(_) => return,
-                    Err(error) => trouble.say(format_args!(
-                        "{}: it failed, which could not be noted: {error}",
-                        rebuild.projection
-                    )),
+                    Err(error) => trouble.say(format_args!("it failed, which could not be noted: {error}")),
                 }
             }
-            Error::Passing(reason) => trouble.say(format_args!("{}: {reason}", rebuild.projection)),
+            Error::Passing(reason) => trouble.say(reason),
         }
         sleep(carrier.limits.poll_interval).await;
     }
@@ -84,9 +81,8 @@ async fn advance(carrier: &Carrier, rebuild: &Rebuild) -> Result<Option<Rebuild>
     }
     if !candidate.hand_over().await? {
         sleep(HAND_OVER_WAIT).await;
-        return look(carrier, rebuild).await;
     }
-    change(carrier, rebuild, State::Comparing, None, None).await
+    look(carrier, rebuild).await
 }
 
 /// Makes the generation.
@@ -148,12 +144,8 @@ async fn swap(
     let mut client = carrier.deps.read.get().await.map_err(postgres::Error::from)?;
     let transaction = client.transaction().await?;
     generation::hold(&transaction, &rebuild.projection).await?;
-    let from: Vec<&str> = State::WORKING.iter().map(|state| state.as_str()).collect();
-    let (waiting, error) = (State::Waiting.as_str(), None::<String>);
-    let ours = transaction
-        .query_opt(CHANGE, &[&rebuild.id, &from, &waiting, &carrier.holder, &comparison, &error])
-        .await?;
-    if ours.is_some() {
+    let ours = Change { comparison, ..carrier.change(State::Waiting) };
+    if ours.apply(&transaction, rebuild.id).await?.is_some() {
         transaction.query_opt(SWAP, &[&rebuild.id]).await?;
         transaction.commit().await?;
     }
@@ -169,6 +161,13 @@ async fn look(carrier: &Carrier, rebuild: &Rebuild) -> Result<Option<Rebuild>, E
     }
 }
 
+impl Carrier {
+    /// A step of what it carries on.
+    fn change(&self, to: State) -> Change<'_> {
+        Change { from: &State::WORKING, to, holder: Some(self.holder), comparison: None, error: None }
+    }
+}
+
 async fn change(
     carrier: &Carrier,
     rebuild: &Rebuild,
@@ -177,9 +176,6 @@ async fn change(
     error: Option<&str>,
 ) -> Result<Option<Rebuild>, Error> {
     let client = carrier.deps.read.get().await.map_err(postgres::Error::from)?;
-    let from: Vec<&str> = State::WORKING.iter().map(|state| state.as_str()).collect();
-    let row = client
-        .query_opt(CHANGE, &[&rebuild.id, &from, &to.as_str(), &carrier.holder, &comparison, &error])
-        .await?;
-    Ok(row.as_ref().map(Rebuild::of))
+    let change = Change { comparison, error, ..carrier.change(to) };
+    Ok(change.apply(&client, rebuild.id).await?)
 }

@@ -11,7 +11,7 @@ use tracing::debug;
 use super::pools::Pools;
 use crate::{
     log::{Appender, LogReader},
-    projector,
+    postgres, projector,
 };
 
 /// Upper bounds of times, in seconds: from a tenth of a millisecond to ten seconds.
@@ -74,6 +74,7 @@ fn describe() {
         "Records that are not of this log, or cannot be read"
     );
     describe_counter!("annals_rebuild_read_events_total", "Events read from the log to rebuild projections");
+    describe_gauge!("annals_postgres_up", "1 where the log's database answers, else 0");
     describe_gauge!("annals_pool_connections", "Connections of a pool, by state");
     describe_gauge!("annals_pool_waiting", "Those who wait for a connection of a pool");
 }
@@ -112,7 +113,9 @@ async fn look(watched: &Watched) {
         metrics::gauge!("annals_append_queue_requests").set(appender.queued() as f64);
     }
     let (log, read) = &watched.projections;
-    match log.lag().await {
+    let lag = postgres::in_time(INTERVAL, log.lag(), || log.give_up_connections()).await;
+    metrics::gauge!("annals_postgres_up").set(if lag.is_ok() { 1.0 } else { 0.0 });
+    match lag {
         Ok(lag) => {
             metrics::gauge!("annals_log_head").set(lag.head.0 as f64);
             if watched.has_relay {

@@ -1,5 +1,7 @@
 //! Migrates or checks the schemas before the parts of a process run, and gives a restored log a new identity.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
@@ -8,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Config,
-    kafka,
+    domain, kafka,
     log::{Identity, LogReader},
     postgres, projector,
 };
@@ -66,9 +68,12 @@ pub async fn begin_incarnation(config: &Config) -> anyhow::Result<Uuid> {
     info!(%log_id, "the log has a new identity");
     if let Some(kafka) = config.kafka.clone() {
         let reader = LogReader::new(postgres::pool(&databases.writer, databases)?);
-        let stream_types = reader.stream_types().await?;
-        let topics: Vec<_> =
-            stream_types.keys().map(|name| kafka::topic(&kafka.topic_prefix, name)).collect();
+        // Those of the program too: what the backup does not know of may have had its first event after it.
+        let registry = domain::registry();
+        let mut names: BTreeSet<String> =
+            registry.aggregates().map(|aggregate| aggregate.stream_type().to_owned()).collect();
+        names.extend(reader.stream_types().await?.into_keys());
+        let topics: Vec<_> = names.iter().map(|name| kafka::topic(&kafka.topic_prefix, name)).collect();
         let deleted = spawn_blocking(move || kafka::delete_topics(&kafka, &topics)).await??;
         info!(topics = ?deleted, "deleted; the relay makes them again and sends the whole log");
     }

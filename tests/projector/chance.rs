@@ -41,6 +41,7 @@ fn what_leaves_order_to_chance_is_refused() {
             "`lag` without",
         ),
         (set("(array(select counter from counters))[1]"), "`array` without"),
+        (set("(array((select counter from counters)))[1]"), "`array` without"),
         (set("(select counter from counters limit 1)"), "`limit` without"),
         (set("(select counter from counters fetch first row only)"), "`limit` without"),
         (
@@ -79,6 +80,13 @@ fn what_drops_events_is_refused() {
             "c.version = f.version",
         ),
         with("d as (select stream_id as version from events)", "events e", "c.version = e.version"),
+        update("events e join counters k on id2 = e.stream_id", "c.version = k.version"),
+        update("events e", "c.id = e.stream_id or c.other = e.stream_id"),
+        update(
+            "(select stream_id as id from events union all select (data ->> 'to')::uuid as id from events) x",
+            "c.id = x.id",
+        ),
+        update("(select version as v from events)", "c.version = v"),
     ];
     for statement in lossy {
         refused(&statement, "compares none of its own columns with stream_id");
@@ -103,6 +111,7 @@ fn what_finds_its_rows_and_names_its_order_is_let_pass() {
         ),
         with("x as (select stream_id as s from events), y as (select x.s as t from x)", "y", "c.id = y.t"),
         update("(select count(*) as n from events) e", "c.version = e.n"),
+        "update counters c set counter = 0 from events e where c.version = e.version".to_owned(),
         update(
             "(select version, sum(position) as n from events group by version) e",
             "c.version = e.version",
@@ -120,6 +129,7 @@ fn what_finds_its_rows_and_names_its_order_is_let_pass() {
         ),
         set("(array(select i from jsonb_array_elements(e.data -> 'items') i))[1]::bigint"),
         set("(select d.counter from counters d order by d.id limit 1)"),
+        set("(select i from jsonb_array_elements(e.data -> 'items') i limit 1)::bigint"),
         set("(case when exists (select from counters limit 1) then 1 else 0 end)"),
         set("(select max(n) from (select lag(counter) over (w rows unbounded preceding) as n from counters \
              window w as (order by id)) n)"),

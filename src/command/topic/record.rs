@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::command::{
     Request,
-    contract::{No, Reply},
+    contract::{NotDone, Reply},
 };
 
 const CORRELATION_ID_BYTES_MAX: usize = 200;
@@ -41,8 +41,8 @@ pub(super) fn read(
     principal: &str,
     keep: Duration,
     body_bytes_max: usize,
-) -> Result<Request, No> {
-    let malformed = |reason: &str| No::Malformed(reason.to_owned());
+) -> Result<Request, NotDone> {
+    let malformed = |reason: &str| NotDone::Malformed(reason.to_owned());
     let command = header(record, "ce_type").ok_or_else(|| malformed("The header ce_type is missing."))?;
     if age(record).is_some_and(|age| age > keep) {
         return Err(malformed("The command is older than the time for which ids are kept; send it anew."));
@@ -52,10 +52,10 @@ pub(super) fn read(
     let body = match record.payload().unwrap_or_default() {
         [] => Value::Object(Default::default()),
         long if long.len() > body_bytes_max => {
-            return Err(No::Malformed(format!("The value may have {body_bytes_max} bytes at most.")));
+            return Err(NotDone::Malformed(format!("The value may have {body_bytes_max} bytes at most.")));
         }
         bytes => serde_json::from_slice(bytes)
-            .map_err(|error| No::Malformed(format!("The value is no JSON: {error}.")))?,
+            .map_err(|error| NotDone::Malformed(format!("The value is no JSON: {error}.")))?,
     };
     Ok(Request {
         command_id: Some(command_id),
@@ -75,12 +75,14 @@ pub(super) fn read(
     })
 }
 
-fn stream_id(subject: &str, command: &str) -> Result<Uuid, No> {
+fn stream_id(subject: &str, command: &str) -> Result<Uuid, NotDone> {
     let (stream_type, id) =
         subject.rsplit_once('/').map_or((None, subject), |(stream_type, id)| (Some(stream_type), id));
     let fits = stream_type.is_none_or(|stream_type| command.split('.').next() == Some(stream_type));
     id.parse().ok().filter(|_| fits).ok_or_else(|| {
-        No::Malformed(format!("The header ce_subject must be `<type>/<uuid>` or a uuid, not `{subject}`."))
+        NotDone::Malformed(format!(
+            "The header ce_subject must be `<type>/<uuid>` or a uuid, not `{subject}`."
+        ))
     })
 }
 

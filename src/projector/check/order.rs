@@ -39,7 +39,11 @@ pub(super) fn faults(query: &Query, asks: bool) -> Vec<String> {
         None => 0,
     };
     let mut faults = Vec::new();
-    if keys == 0 && !asks && (query.limit_clause.is_some() || query.fetch.is_some()) {
+    if keys == 0
+        && !asks
+        && !is_of_functions(query)
+        && (query.limit_clause.is_some() || query.fetch.is_some())
+    {
         faults.push("`limit` without `order by` takes whichever rows come first".to_owned());
     }
     for select in arms(&query.body) {
@@ -62,8 +66,7 @@ pub(super) fn fault_of_array(called: &Function) -> Option<String> {
     let FunctionArguments::Subquery(query) = &called.args else {
         return None;
     };
-    let is_one = arms(&query.body).into_iter().all(is_of_one_function);
-    let is_chance = last_name(&called.name) == "array" && query.order_by.is_none() && !is_one;
+    let is_chance = last_name(&called.name) == "array" && query.order_by.is_none() && !is_of_functions(query);
     is_chance.then(|| fault("array"))
 }
 
@@ -78,6 +81,11 @@ fn arms(body: &SetExpr) -> Vec<&Select> {
         SetExpr::SetOperation { left, right, .. } => [arms(left), arms(right)].concat(),
         _ => vec![],
     }
+}
+
+fn is_of_functions(query: &Query) -> bool {
+    let arms = arms(&query.body);
+    !arms.is_empty() && arms.into_iter().all(is_of_one_function)
 }
 
 /// Whether it reads what one function returns, such as the elements of an array, in the function's order.

@@ -3,12 +3,12 @@
 //! The names are a written list, because Postgres calls most of them only STABLE. That nothing else is VOLATILE is for
 //! the catalog to say.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, ptr};
 
 use sqlparser::{
     ast::{
         self, BinaryOperator, DataType, Expr, FunctionArguments, Ident, LockClause, NonBlock, ObjectName,
-        ObjectNamePart, Query, Spanned, Statement, TableFactor, Update, Value, ValueWithSpan, Visit, Visitor,
+        ObjectNamePart, Query, Statement, TableFactor, Update, Value, ValueWithSpan, Visit, Visitor,
     },
     tokenizer::Span,
 };
@@ -134,8 +134,8 @@ struct Reading<'a> {
     /// Names that queries give to others before they use them.
     common: Vec<String>,
     singly: Singly,
-    /// Subqueries of `exists`, by where they stand.
-    asking: Vec<Span>,
+    /// Subqueries of `exists`.
+    asking: Vec<*const Query>,
 }
 
 impl Reading<'_> {
@@ -231,13 +231,18 @@ impl Visitor for Reading<'_> {
         self.common.extend(common.map(|table| folded(&table.alias.name)));
         self.singly.note(query);
         if self.purpose.is_repeated() {
-            let asks = self.asking.contains(&query.span());
+            let asks = self.asking.contains(&ptr::from_ref(query));
             order::faults(query, asks).into_iter().for_each(|fault| self.fault(fault));
         }
         let skips = |lock: &LockClause| matches!(lock.nonblock, Some(NonBlock::SkipLocked));
         if self.purpose.is_repeated() && query.locks.iter().any(skips) {
             self.fault("`skip locked` leaves out rows that somebody else happens to hold".into());
         }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.singly.forget();
         ControlFlow::Continue(())
     }
 
@@ -289,7 +294,7 @@ impl Visitor for Reading<'_> {
                 };
                 self.call(&called.name, arguments);
             }
-            Expr::Exists { subquery, .. } => self.asking.push(subquery.span()),
+            Expr::Exists { subquery, .. } => self.asking.push(ptr::from_ref(&**subquery)),
             Expr::Identifier(name) if name.quote_style.is_none() && BARE.contains(&folded(name).as_str()) => {
                 self.call(&ObjectName::from(vec![name.clone()]), 0);
             }
@@ -327,7 +332,7 @@ impl Visitor for Reading<'_> {
 
 impl Reading<'_> {
     fn update(&mut self, update: &Update) {
-        if !self.singly.finds_rows(update) {
+        if !self.singly.finds_rows(update, &self.check.tables) {
             self.fault(format!(
                 "`update {}` takes values from `events` and compares none of its own columns with {}: where several \
                  events meet one row, Postgres applies one of them and drops the others. Take them from a subquery that \

@@ -1,17 +1,21 @@
 //! Updates that take values from events one by one: where several events may meet one row, Postgres applies one of them and
 //! drops the others, so each has to find its row by what tells events apart.
 //!
-//! Where events are gathered (grouped, counted, picked by a window), that is taken to be right. What `returning` hands on is not
-//! followed, nor columns that an alias gives other names.
+//! Where events are gathered (grouped, counted, picked by a window), that is taken to be right. Not followed are rows by `returning`,
+//! columns that an alias gives other names, subqueries outside of FROM, and what a function makes several rows of.
 
-use std::{iter::once, ops::ControlFlow};
+use std::{collections::BTreeSet, iter::once, ops::ControlFlow};
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Function, GroupByExpr, JoinConstraint, JoinOperator, Query, Select, SelectItem,
-    SetExpr, TableFactor, TableWithJoins, Update, UpdateTableFromKind, Visit, Visitor,
+    SetExpr, TableFactor, TableWithJoins, Update, UpdateTableFromKind, Visit, Visitor, visit_expressions,
 };
 
-use super::{IDENTITY, folded, last_name, order::ORDERED};
+use super::{
+    IDENTITY, folded, last_name,
+    order::ORDERED,
+    tables::{DeclaredColumn, Table},
+};
 use crate::projector::statement::EVENTS_NAME;
 
 /// Besides [`ORDERED`].
@@ -33,51 +37,68 @@ struct Column {
     name: String,
 }
 
-/// The common table expressions of a statement.
+/// The common table expressions that can be seen.
 #[derive(Default)]
-pub(super) struct Singly(Vec<Source>);
+pub(super) struct Singly {
+    common: Vec<Source>,
+    /// How many there were before each query that is being read.
+    before: Vec<usize>,
+}
 
 impl Singly {
-    /// Notes the common table expressions of a query.
+    /// Notes those of a query, until it is forgotten.
     pub(super) fn note(&mut self, query: &Query) {
+        self.before.push(self.common.len());
         for table in query.with.iter().flat_map(|with| &with.cte_tables) {
             let singly = if table.alias.columns.is_empty() { self.query(&table.query) } else { None };
-            self.0.push(Source { name: folded(&table.alias.name), singly });
+            self.common.push(Source { name: folded(&table.alias.name), singly });
         }
     }
 
+    /// Forgets those of the query that was noted last.
+    pub(super) fn forget(&mut self) {
+        self.common.truncate(self.before.pop().unwrap_or(0));
+    }
+
     /// Whether each event that an update reads finds a row of its own, for all that can be seen.
-    pub(super) fn finds_rows(&self, update: &Update) -> bool {
+    pub(super) fn finds_rows(&mut self, update: &Update, tables: &[Table]) -> bool {
         let from = match &update.from {
             Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => &from[..],
             None => &[],
         };
         let sources = self.sources(from);
-        if sources.iter().all(|source| source.singly.is_none()) {
+        let is_constant = update.assignments.iter().all(|assignment| is_constant(&assignment.value));
+        if is_constant || sources.iter().all(|source| source.singly.is_none()) {
             return true;
         }
-        let table = name_of(&update.table.relation);
-        let conditions = conjuncts(update.selection.iter().chain(joined(from)));
-        is_found(&table, &sources, &conditions)
+        let TableFactor::Table { name, .. } = &update.table.relation else {
+            return true;
+        };
+        let columns =
+            tables.iter().find(|table| table.name == last_name(name)).map(|table| &table.columns[..]);
+        let table = Target { name: name_of(&update.table.relation), columns: columns.unwrap_or_default() };
+        !table.found(&sources, &conjuncts(update.selection.iter().chain(joined(from)))).is_empty()
     }
 
-    fn sources(&self, from: &[TableWithJoins]) -> Vec<Source> {
+    fn sources(&mut self, from: &[TableWithJoins]) -> Vec<Source> {
         let factors = from.iter().flat_map(factors);
         factors.map(|factor| Source { name: name_of(factor), singly: self.singly(factor) }).collect()
     }
 
-    fn singly(&self, factor: &TableFactor) -> Option<Vec<String>> {
+    fn singly(&mut self, factor: &TableFactor) -> Option<Vec<String>> {
         match factor {
             TableFactor::Table { name, args: None, .. } => {
                 let name = last_name(name);
-                let common = self.0.iter().rev().find(|source| source.name == name);
+                let common = self.common.iter().rev().find(|source| source.name == name);
                 match common {
                     Some(common) => common.singly.clone(),
                     None if name == EVENTS_NAME => Some(IDENTITY.map(str::to_owned).to_vec()),
                     None => None,
                 }
             }
-            TableFactor::Derived { subquery, alias: Some(alias), .. } if alias.columns.is_empty() => {
+            TableFactor::Derived { subquery, alias, .. }
+                if alias.as_ref().is_none_or(|alias| alias.columns.is_empty()) =>
+            {
                 self.query(subquery)
             }
             _ => None,
@@ -85,25 +106,31 @@ impl Singly {
     }
 
     /// The columns of a query's rows that tell events apart, if it hands events on one by one.
-    fn query(&self, query: &Query) -> Option<Vec<String>> {
-        let mut inner = Singly(self.0.clone());
-        inner.note(query);
+    fn query(&mut self, query: &Query) -> Option<Vec<String>> {
         if query.limit_clause.is_some() || query.fetch.is_some() {
             return None;
         }
-        inner.body(&query.body)
+        self.note(query);
+        let singly = self.body(&query.body);
+        self.forget();
+        singly
     }
 
-    fn body(&self, body: &SetExpr) -> Option<Vec<String>> {
+    fn body(&mut self, body: &SetExpr) -> Option<Vec<String>> {
         match body {
             SetExpr::Select(select) => self.select(select),
             SetExpr::Query(query) => self.query(query),
-            SetExpr::SetOperation { left, right, .. } => self.body(left).or_else(|| self.body(right)),
+            SetExpr::SetOperation { left, right, .. } => match (self.body(left), self.body(right)) {
+                (Some(left), Some(right)) => {
+                    Some(left.into_iter().filter(|name| right.contains(name)).collect())
+                }
+                (left, right) => left.or(right),
+            },
             _ => None,
         }
     }
 
-    fn select(&self, select: &Select) -> Option<Vec<String>> {
+    fn select(&mut self, select: &Select) -> Option<Vec<String>> {
         let sources = self.sources(&select.from);
         if gathers(select) || sources.iter().all(|source| source.singly.is_none()) {
             return None;
@@ -133,38 +160,57 @@ impl Column {
     }
 }
 
-/// Whether conditions that all hold leave each event with a row of this table that is its own.
-fn is_found(table: &str, sources: &[Source], conditions: &[Expr]) -> bool {
-    let is_identity = |name: &String| {
-        sources.iter().flat_map(|source| &source.singly).flatten().any(|identity| identity == name)
-    };
-    let is_of_table = |column: &Column| match &column.source {
-        Some(source) => source == table,
-        None => !is_identity(&column.name),
-    };
-    let (either, all): (Vec<_>, Vec<_>) = conditions.iter().partition(|condition| is_or(condition));
-    identities(sources, conditions).iter().any(is_of_table)
-        || either.into_iter().any(|either| {
-            let Expr::BinaryOp { left, right, .. } = either else { return false };
-            [left, right].into_iter().all(|side| {
-                let conditions = all.iter().map(|other| (*other).clone()).chain(conjuncts(once(&**side)));
-                is_found(table, sources, &conditions.collect::<Vec<_>>())
-            })
-        })
+/// The table that is updated.
+struct Target<'a> {
+    name: String,
+    columns: &'a [DeclaredColumn],
+}
+
+impl Target<'_> {
+    /// Its columns that hold what tells events apart, where all these conditions hold.
+    fn found(&self, sources: &[Source], conditions: &[&Expr]) -> BTreeSet<String> {
+        let (either, all): (Vec<&Expr>, Vec<&Expr>) =
+            conditions.iter().partition(|condition| is_or(condition));
+        let own = identities(sources, &all).into_iter().filter(|column| match &column.source {
+            Some(source) => *source == self.name,
+            None => self.columns.iter().any(|own| own.name == column.name),
+        });
+        let mut found: BTreeSet<String> = own.map(|column| column.name).collect();
+        for either in either {
+            let Expr::BinaryOp { left, right, .. } = either else { continue };
+            let [left, right] = [left, right].map(|side| {
+                let side = conjuncts(once(&**side));
+                self.found(sources, &[&all[..], &side].concat())
+            });
+            found.extend(left.intersection(&right).cloned());
+        }
+        found
+    }
 }
 
 fn is_or(condition: &Expr) -> bool {
     matches!(condition, Expr::BinaryOp { op: BinaryOperator::Or, .. })
 }
 
+/// Whether a value is the same whatever rows there are, for all that can be seen.
+fn is_constant(value: &Expr) -> bool {
+    let reads = visit_expressions(value, |part| match part {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) | Expr::Exists { .. } => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    reads.is_continue()
+}
+
 /// The columns that tell events apart, with those that are equal to one of them.
-fn identities(sources: &[Source], conditions: &[Expr]) -> Vec<Column> {
+fn identities(sources: &[Source], conditions: &[&Expr]) -> Vec<Column> {
     let own = sources.iter().flat_map(|source| {
         let names = source.singly.iter().flatten();
         names.map(|name| Column { source: Some(source.name.clone()), name: name.clone() })
     });
     let mut known: Vec<Column> = own.collect();
-    let pairs: Vec<_> = conditions.iter().flat_map(equated).collect();
+    let pairs: Vec<_> = conditions.iter().copied().flat_map(equated).collect();
     loop {
         let before = known.len();
         for (left, right) in pairs.iter().flat_map(|(left, right)| [(left, right), (right, left)]) {
@@ -206,16 +252,15 @@ fn column(value: &Expr) -> Option<Column> {
 }
 
 /// Conditions that all hold, each without an AND.
-fn conjuncts<'a>(conditions: impl Iterator<Item = &'a Expr>) -> Vec<Expr> {
-    conditions
-        .flat_map(|condition| match condition {
-            Expr::Nested(condition) => conjuncts(once(&**condition)),
-            Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-                conjuncts([&**left, &**right].into_iter())
-            }
-            other => vec![other.clone()],
-        })
-        .collect()
+fn conjuncts<'a>(conditions: impl Iterator<Item = &'a Expr>) -> Vec<&'a Expr> {
+    let parts = |condition: &'a Expr| match condition {
+        Expr::Nested(condition) => conjuncts(once(&**condition)),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            [conjuncts(once(&**left)), conjuncts(once(&**right))].concat()
+        }
+        other => vec![other],
+    };
+    conditions.flat_map(parts).collect()
 }
 
 /// The conditions of inner joins.

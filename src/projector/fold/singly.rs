@@ -6,7 +6,6 @@ use deadpool_postgres::Transaction;
 
 use super::{Error, Fold, Poison, enter, park::Apart, together::Columns};
 use crate::{
-    json::RawJson,
     log::{Event, Partition},
     postgres::{self, Failure},
     projector::{
@@ -16,8 +15,6 @@ use crate::{
         generation::Generation,
     },
 };
-
-const STOP: &str = include_str!("stop.sql");
 
 impl Fold<'_> {
     /// Runs a batch in a generation in the order of positions, up to the first event that the database refuses and that
@@ -59,26 +56,6 @@ impl Fold<'_> {
         checkpoint::advance(transaction, &folder.name, *number, &batch.moved, &passed, self.stream_types)
             .await?;
         Ok((passed, first))
-    }
-
-    /// Stops the projection within the transaction that folds what comes before.
-    pub(super) async fn stop_within(
-        &self,
-        transaction: &Transaction<'_>,
-        poison: &Poison,
-    ) -> Result<(), Error> {
-        let live = &self.generations[0];
-        let reason = RawJson::of(poison);
-        transaction.execute(STOP, &[&live.folder.name, &reason, &live.number]).await?;
-        Ok(())
-    }
-
-    /// Stops the projection because of something that is not one event's fault.
-    pub(in crate::projector) async fn stop(&self, poison: &Poison) -> Result<(), postgres::Error> {
-        let client = self.deps.read.get().await?;
-        let live = &self.generations[0];
-        client.execute(STOP, &[&live.folder.name, &RawJson::of(poison), &live.number]).await?;
-        Ok(())
     }
 }
 
