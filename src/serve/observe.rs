@@ -124,7 +124,8 @@ async fn look(watched: &Watched) {
         }
         Err(error) => debug!(%error, "the log does not tell how far the relay is behind"),
     }
-    match projector::lags(log, read).await {
+    let lags = postgres::in_time(INTERVAL, projector::lags(log, read), || drop(read.retain(|_, _| false)));
+    match lags.await {
         Ok(lags) => lags.into_iter().for_each(|(projection, lag)| {
             metrics::gauge!("annals_projection_lag_events", "projection" => projection.clone())
                 .set(lag.events as f64);

@@ -6,6 +6,8 @@ where not exists (
     select from pg_catalog.pg_trigger t
     where t.tgrelid = to_regclass('log.' || g.name) and t.tgname = 'refuse_change' and t.tgenabled = 'A'
       and t.tgfoid = to_regproc('log.refuse_change')
+      -- Before UPDATE, DELETE and TRUNCATE, for each statement (pg_trigger.h), on whatever condition and columns.
+      and t.tgtype = 2 + 16 + 8 + 32 and t.tgqual is null and t.tgattr = ''
 )
 union all
 select format('%s may %s log.events', case a.grantee when 0 then 'everybody' else a.grantee::regrole::text end, lower(a.privilege_type))

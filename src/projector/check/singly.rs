@@ -7,8 +7,9 @@
 use std::{collections::BTreeSet, iter::once, ops::ControlFlow};
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, GroupByExpr, JoinConstraint, JoinOperator, Query, Select, SelectItem,
-    SetExpr, TableFactor, TableWithJoins, Update, UpdateTableFromKind, Visit, Visitor, visit_expressions,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+    JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, Update,
+    UpdateTableFromKind, Visit, Visitor, visit_expressions,
 };
 
 use super::{
@@ -37,6 +38,13 @@ struct Column {
     name: String,
 }
 
+/// The columns of a query in their order: the name of each that tells events apart.
+type Columns = Vec<Option<String>>;
+
+fn named(columns: Columns) -> Vec<String> {
+    columns.into_iter().flatten().collect()
+}
+
 /// The common table expressions that can be seen.
 #[derive(Default)]
 pub(super) struct Singly {
@@ -51,6 +59,7 @@ impl Singly {
         self.before.push(self.common.len());
         for table in query.with.iter().flat_map(|with| &with.cte_tables) {
             let singly = if table.alias.columns.is_empty() { self.query(&table.query) } else { None };
+            let singly = singly.map(named);
             self.common.push(Source { name: folded(&table.alias.name), singly });
         }
     }
@@ -99,14 +108,14 @@ impl Singly {
             TableFactor::Derived { subquery, alias, .. }
                 if alias.as_ref().is_none_or(|alias| alias.columns.is_empty()) =>
             {
-                self.query(subquery)
+                self.query(subquery).map(named)
             }
             _ => None,
         }
     }
 
-    /// The columns of a query's rows that tell events apart, if it hands events on one by one.
-    fn query(&mut self, query: &Query) -> Option<Vec<String>> {
+    /// A query's columns, if it hands events on one by one.
+    fn query(&mut self, query: &Query) -> Option<Columns> {
         if query.limit_clause.is_some() || query.fetch.is_some() {
             return None;
         }
@@ -116,21 +125,25 @@ impl Singly {
         singly
     }
 
-    fn body(&mut self, body: &SetExpr) -> Option<Vec<String>> {
+    fn body(&mut self, body: &SetExpr) -> Option<Columns> {
         match body {
             SetExpr::Select(select) => self.select(select),
             SetExpr::Query(query) => self.query(query),
             SetExpr::SetOperation { left, right, .. } => match (self.body(left), self.body(right)) {
-                (Some(left), Some(right)) => {
-                    Some(left.into_iter().filter(|name| right.contains(name)).collect())
-                }
+                // By their places; the names are those of the first.
+                (Some(left), Some(right)) => Some(
+                    left.into_iter()
+                        .zip(right)
+                        .map(|(left, right)| left.filter(|_| right.is_some()))
+                        .collect(),
+                ),
                 (left, right) => left.or(right),
             },
             _ => None,
         }
     }
 
-    fn select(&mut self, select: &Select) -> Option<Vec<String>> {
+    fn select(&mut self, select: &Select) -> Option<Columns> {
         let sources = self.sources(&select.from);
         if gathers(select) || sources.iter().all(|source| source.singly.is_none()) {
             return None;
@@ -139,14 +152,14 @@ impl Singly {
         let is_known =
             |value: &Expr| column(value).is_some_and(|column| known.iter().any(|known| known.is(&column)));
         let names = select.projection.iter().flat_map(|item| match item {
-            SelectItem::ExprWithAlias { expr, alias } if is_known(expr) => vec![folded(alias)],
+            SelectItem::ExprWithAlias { expr, alias } if is_known(expr) => vec![Some(folded(alias))],
             SelectItem::UnnamedExpr(expr) if is_known(expr) => {
-                column(expr).map(|column| column.name).into_iter().collect()
+                vec![column(expr).map(|column| column.name)]
             }
             SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => {
-                known.iter().map(|column| column.name.clone()).collect()
+                known.iter().map(|column| Some(column.name.clone())).collect()
             }
-            _ => vec![],
+            _ => vec![None],
         });
         Some(names.collect())
     }
@@ -194,7 +207,15 @@ fn is_or(condition: &Expr) -> bool {
 
 /// Whether a value is the same whatever rows there are, for all that can be seen.
 fn is_constant(value: &Expr) -> bool {
+    let is_whole_row = |argument: &FunctionArg| {
+        matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(_)))
+    };
     let reads = visit_expressions(value, |part| match part {
+        Expr::Function(Function { args: FunctionArguments::List(list), .. })
+            if list.args.iter().any(is_whole_row) =>
+        {
+            ControlFlow::Break(())
+        }
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) | Expr::Exists { .. } => {
             ControlFlow::Break(())
         }
