@@ -1,9 +1,9 @@
 //! Checks anew what must always hold of the log, and reports what does not.
 //!
-//! Reads in one snapshot, so that what is appended meanwhile disturbs nothing. The rules: positions are 1, 2, 3 …; recorded_at
-//! never decreases along them; the auditors' index says of each event what the log says; nothing that follows the log is ahead
-//! of its end; what keeps the log append-only is in force; a stream's versions are 1, 2, 3 … in the order of positions; every event can be read; the claims held are those
-//! that the events lead to; a command's row agrees with its events.
+//! Reads in one snapshot, so that what is appended meanwhile disturbs nothing. The rules: what keeps the log append-only is in
+//! force; positions are 1, 2, 3 …; recorded_at never decreases along them; the auditors' index says of each event what the log
+//! says; nothing that follows the log is ahead of its end; a stream's versions are 1, 2, 3 … in the order of positions; every
+//! event can be read; the claims held are those that the events lead to; a command's row agrees with its events.
 
 mod streams;
 

@@ -6,7 +6,7 @@ where not exists (
     select from pg_catalog.pg_trigger t
     where t.tgrelid = to_regclass('log.' || g.name) and t.tgname = 'refuse_change' and t.tgenabled = 'A'
       and t.tgfoid = to_regproc('log.refuse_change')
-      -- Before UPDATE, DELETE and TRUNCATE, for each statement (pg_trigger.h), on whatever condition and columns.
+      -- Before UPDATE, DELETE and TRUNCATE, for each statement (pg_trigger.h), of all columns and without a condition.
       and t.tgtype = 2 + 16 + 8 + 32 and t.tgqual is null and t.tgattr = ''
 )
 union all
