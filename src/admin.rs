@@ -247,7 +247,9 @@ impl Admin {
                 return self.act_on(action, &projection, rebuild_id.unwrap_or_default(), options).await;
             }
             // Whoever asked for it carries it out, and says what came of it.
-            AdminEvent::ReconcileRequested { .. } | AdminEvent::ReconcileEnded { .. } => {}
+            AdminEvent::ReconcileRequested { .. }
+            | AdminEvent::ReconcileEnded { .. }
+            | AdminEvent::IncarnationRequested { .. } => {}
         }
         Ok(None)
     }

@@ -2,9 +2,12 @@
 
 use annals::{
     config::Config,
+    log::Identity,
     serve::{begin_incarnation, migrate},
 };
 use serde_json::json;
+
+use super::admin::{admin, asker};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -21,6 +24,10 @@ pub(crate) struct Options {
 pub(crate) async fn run(config: &Config, options: Options) -> anyhow::Result<()> {
     let mut done = serde_json::to_value(migrate(config).await?)?;
     if options.new_incarnation {
+        let admin = admin(config, vec![]).await?;
+        let former = Identity::read(admin.writer()).await?.log_id;
+        let asks = json!({ "log_id": former });
+        admin.request(&asker("migrate --new-incarnation"), "admin.begin-incarnation", Some(former), asks).await?;
         let log_id = begin_incarnation(config).await?;
         done["log_id"] = json!(log_id);
         if !options.json {

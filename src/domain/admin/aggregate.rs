@@ -27,6 +27,7 @@ impl Aggregate for Admin {
         CommandType::new("admin.act", ""),
         CommandType::new("admin.reconcile", "").creating(),
         CommandType::new("admin.end-reconcile", ""),
+        CommandType::new("admin.begin-incarnation", ""),
     ];
     const EVENTS: &'static [EventType] = &[
         EventType::new("admin.key_created", 1),
@@ -34,6 +35,7 @@ impl Aggregate for Admin {
         EventType::new("admin.action_requested", 1),
         EventType::new("admin.reconcile_requested", 1),
         EventType::new("admin.reconcile_ended", 1),
+        EventType::new("admin.incarnation_requested", 1),
     ];
     const SCHEMAS: &'static [EventSchema] = SCHEMAS;
 
@@ -62,6 +64,7 @@ impl Aggregate for Admin {
             AdminCommand::EndReconcile { topics, sent_again, error } => {
                 Ok(vec![AdminEvent::ReconcileEnded { topics, sent_again, error }])
             }
+            AdminCommand::BeginIncarnation { log_id } => Ok(vec![AdminEvent::IncarnationRequested { log_id }]),
         }
     }
 
@@ -71,7 +74,8 @@ impl Aggregate for Admin {
             AdminEvent::KeyCreated { .. }
             | AdminEvent::ActionRequested { .. }
             | AdminEvent::ReconcileRequested { .. }
-            | AdminEvent::ReconcileEnded { .. } => state,
+            | AdminEvent::ReconcileEnded { .. }
+            | AdminEvent::IncarnationRequested { .. } => state,
         }
     }
 

@@ -14,6 +14,7 @@ pub enum AdminCommand {
     Act { action: Action, projection: String, rebuild_id: Option<Uuid>, options: Value },
     Reconcile { dry_run: bool },
     EndReconcile { topics: Value, sent_again: Vec<String>, error: Option<String> },
+    BeginIncarnation { log_id: Uuid },
 }
 
 #[derive(Deserialize)]
@@ -45,6 +46,11 @@ struct EndReconcile {
     error: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct BeginIncarnation {
+    log_id: Uuid,
+}
+
 impl AdminCommand {
     /// Reads the command `name` from its body.
     pub fn read(name: &str, body: &Value) -> Result<Self, Vec<Violation>> {
@@ -68,6 +74,10 @@ impl AdminCommand {
                 let EndReconcile { topics, sent_again, error } =
                     EndReconcile::deserialize(body).map_err(odd)?;
                 Ok(Self::EndReconcile { topics, sent_again, error })
+            }
+            "admin.begin-incarnation" => {
+                let BeginIncarnation { log_id } = BeginIncarnation::deserialize(body).map_err(odd)?;
+                Ok(Self::BeginIncarnation { log_id })
             }
             other => Err(vec![Violation::at("", format!("an admin has no command `{other}`"))]),
         }

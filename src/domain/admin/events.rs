@@ -47,6 +47,12 @@ pub enum AdminEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
+    /// The log, restored from a backup, is to get a new identity; the stream's id is the former one.
+    #[serde(rename = "admin.incarnation_requested")]
+    IncarnationRequested {
+        /// Its identity until then.
+        log_id: Uuid,
+    },
 }
 
 /// What can be done about a projection.

@@ -28,4 +28,9 @@ pub(super) const SCHEMAS: &[EventSchema] = &[
         version: 1,
         json: include_str!("schemas/admin.reconcile_ended.v1.json"),
     },
+    EventSchema {
+        event_type: "admin.incarnation_requested",
+        version: 1,
+        json: include_str!("schemas/admin.incarnation_requested.v1.json"),
+    },
 ];
