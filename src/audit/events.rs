@@ -15,17 +15,31 @@ const FIND: &str = include_str!("find_events.sql");
 const TRACE: &str = include_str!("trace_event.sql");
 
 /// Which events are asked for; what is `None` is not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, clap::Args)]
 pub struct Filter {
+    /// Such as `order`.
+    #[arg(long)]
     pub stream_type: Option<String>,
+    /// Such as `order.created`.
+    #[arg(long)]
     pub event_type: Option<String>,
+    /// Who asked for it, such as `key:<id>`.
+    #[arg(long)]
     pub actor: Option<String>,
+    /// The conversation that it is of.
+    #[arg(long)]
     pub correlation_id: Option<String>,
+    /// The event or message that led to it.
+    #[arg(long)]
     pub causation_id: Option<Uuid>,
+    /// The command that it came of.
+    #[arg(long)]
     pub command_id: Option<Uuid>,
     /// Recorded at or after.
+    #[arg(long)]
     pub from: Option<DateTime<Utc>>,
-    /// Recorded before.
+    /// Recorded before; of an export not later than the database's clock.
+    #[arg(long)]
     pub to: Option<DateTime<Utc>>,
 }
 

@@ -5,12 +5,14 @@ use std::{fmt::Write, str::FromStr};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{Stream, stream};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::{Audit, Error, Filter};
 use crate::{
     json::RawJson,
-    log::{Event, Metadata, Position},
+    log::{Event, Identity, Metadata, Position},
 };
 
 const SETTLED: &str = include_str!("settled.sql");
@@ -20,9 +22,10 @@ const CSV_HEAD: &str = "position,stream_type,stream_id,version,event_id,event_ty
 /// How lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A JSON object per line; the last one is `{"sha256", "events"}`.
+    /// A JSON object per line; the last one is `{"sha256", "events", "log_id", "filter"}`.
     Ndjson,
-    /// RFC 4180 with a head line; the last line begins with `sha256`, its digest and the number of events.
+    /// RFC 4180 with a head line; the last line begins with `sha256`, its digest, the number of events, the log's id and the
+    /// filter as JSON.
     Csv,
 }
 
@@ -41,12 +44,22 @@ impl FromStr for Format {
 /// An export under way.
 struct Export {
     audit: Audit,
+    log_id: Uuid,
     filter: Filter,
     format: Format,
     after: Position,
     until: Position,
     digest: Sha256,
     events: u64,
+}
+
+/// The last line, as JSON.
+#[derive(Serialize)]
+struct Seal {
+    sha256: String,
+    events: u64,
+    log_id: Uuid,
+    filter: RawJson,
 }
 
 impl Audit {
@@ -65,6 +78,7 @@ impl Audit {
         self.reach_all(until).await?;
         let begun = Export {
             audit: self.clone(),
+            log_id: Identity::read(&self.writer).await?.log_id,
             filter,
             format,
             after: Position(0),
@@ -109,16 +123,28 @@ impl Export {
             self.after = last.position;
             return Ok((lines.into(), Some(self)));
         }
-        let digest = self.digest.finalize().iter().fold(String::new(), |mut hex, byte| {
+        lines.push_str(&self.seal());
+        Ok((lines.into(), None))
+    }
+
+    /// The last line: the digest of all before it, and what they are.
+    fn seal(self) -> String {
+        let Self { log_id, filter, format, digest, events, .. } = self;
+        let sha256 = digest.finalize().iter().fold(String::new(), |mut hex, byte| {
             write!(hex, "{byte:02x}").expect("a String takes everything");
             hex
         });
-        let count = self.events;
-        lines.push_str(&match self.format {
-            Format::Ndjson => format!("{{\"sha256\":\"{digest}\",\"events\":{count}}}\n"),
-            Format::Csv => format!("sha256,{digest},{count}{}\n", ",".repeat(10)),
-        });
-        Ok((lines.into(), None))
+        let filter = RawJson::of(&filter);
+        match format {
+            Format::Ndjson => {
+                let last = Seal { sha256, events, log_id, filter };
+                format!("{}\n", RawJson::of(&last).as_str())
+            }
+            Format::Csv => {
+                let filter = quoted(filter.as_str().to_owned());
+                format!("sha256,{sha256},{events},{log_id},{filter}{}\n", ",".repeat(8))
+            }
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use annals::{
     postgres,
 };
 use anyhow::{Context, ensure};
-use chrono::{DateTime, Utc};
 use clap::Subcommand;
 use futures_util::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -37,16 +36,8 @@ pub(crate) enum Audit {
         /// As JSON, for machines: the format ndjson, an object a line.
         #[arg(long, conflicts_with = "format")]
         json: bool,
-        /// Recorded at or after.
-        #[arg(long)]
-        from: Option<DateTime<Utc>>,
-        /// Recorded before; not later than the database's clock.
-        #[arg(long)]
-        to: Option<DateTime<Utc>>,
-        #[arg(long)]
-        stream_type: Option<String>,
-        #[arg(long)]
-        actor: Option<String>,
+        #[command(flatten)]
+        filter: Filter,
         /// The file; stdout where none is named.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -57,8 +48,7 @@ pub(crate) async fn run(config: Config, command: Audit) -> anyhow::Result<()> {
     let audit = auditing(&config)?;
     match command {
         Audit::Verify { json } => verify(audit, json).await,
-        Audit::Export { format, json: _, from, to, stream_type, actor, output } => {
-            let filter = Filter { from, to, stream_type, actor, ..Filter::default() };
+        Audit::Export { format, json: _, filter, output } => {
             // First, so that a refusal leaves the file as it is.
             let mut lines = pin!(audit.export(filter, format).await?);
             let mut file: Box<dyn Write> = match &output {

@@ -27,7 +27,9 @@ pub(crate) async fn run(config: &Config, options: Options) -> anyhow::Result<()>
         let admin = admin(config, vec![]).await?;
         let former = Identity::read(admin.writer()).await?.log_id;
         let asks = json!({ "log_id": former });
-        admin.request(&asker("migrate --new-incarnation"), "admin.begin-incarnation", Some(former), asks).await?;
+        admin
+            .request(&asker("migrate --new-incarnation"), "admin.begin-incarnation", Some(former), asks)
+            .await?;
         let log_id = begin_incarnation(config).await?;
         done["log_id"] = json!(log_id);
         if !options.json {

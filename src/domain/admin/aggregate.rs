@@ -64,7 +64,9 @@ impl Aggregate for Admin {
             AdminCommand::EndReconcile { topics, sent_again, error } => {
                 Ok(vec![AdminEvent::ReconcileEnded { topics, sent_again, error }])
             }
-            AdminCommand::BeginIncarnation { log_id } => Ok(vec![AdminEvent::IncarnationRequested { log_id }]),
+            AdminCommand::BeginIncarnation { log_id } => {
+                Ok(vec![AdminEvent::IncarnationRequested { log_id }])
+            }
         }
     }
 
