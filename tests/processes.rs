@@ -10,7 +10,9 @@ use std::{
 use futures_util::future::join_all;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
-use support::{DEADLINE, Database, kafka_brokers, process::Process, topic_prefix, until};
+use support::{
+    DEADLINE, Database, group::is_shared_by, kafka_brokers, process::Process, topic_prefix, until,
+};
 use uuid::Uuid;
 
 async fn create(client: &Client, annals: &Process, key: &str) -> reqwest::Result<(StatusCode, Value)> {
@@ -48,9 +50,11 @@ async fn workers_share_partitions_and_one_that_is_killed_is_replaced() {
     let client = Client::new();
     let mut created = orders(&client, &annals).await;
     until("both see to it that all is folded", || async { rows(&database).await == created }).await;
-    created.append(&mut orders(&client, &annals).await);
+    is_shared_by(&database, &prefix, "orders", 2).await;
     first.kill();
+    created.append(&mut orders(&client, &annals).await);
     until("the one that is left folds all", || async { rows(&database).await == created }).await;
+    is_shared_by(&database, &prefix, "orders", 1).await;
     drop(second);
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     stage::{Counters, Stage, shipped},
-    support::{self, DEADLINE, append, process, proxy::Proxy, until},
+    support::{self, DEADLINE, Database, append, process, proxy::Proxy, until},
     topic::Topic,
 };
 
@@ -94,7 +94,6 @@ async fn topics_that_come_later_are_read() {
 struct Hand<'a> {
     stage: &'a Stage,
     producer: BaseProducer,
-    source: String,
 }
 
 impl<'a> Hand<'a> {
@@ -105,18 +104,19 @@ impl<'a> Hand<'a> {
             .expect("a producer");
         let topic = kafka::topic(&stage.prefix, "counter");
         create_topic(&topic).await;
-        Self { stage, producer, source: kafka::source(stage.database.identity().await.log_id) }
+        Self { stage, producer }
     }
 
-    /// Writes some of the log's events; `previous` of each is the one before it in its partition, written or not.
-    async fn write(&self, which: impl Fn(usize, &Event) -> bool) {
+    /// Writes some of a log's events; `previous` of each is the one before it in its partition, written or not.
+    async fn write(&self, log: &Database, which: impl Fn(usize, &Event) -> bool) {
         let topic = kafka::topic(&self.stage.prefix, "counter");
+        let source = kafka::source(log.identity().await.log_id);
         let mut previous = [Position(0); 4];
-        for (index, event) in self.stage.database.events().await.iter().enumerate() {
+        for (index, event) in log.events().await.iter().enumerate() {
             let partition = kafka::partition(event.stream_id, 4);
             if which(index, event) {
                 let metadata = event.metadata.parse().expect("metadata");
-                let headers = kafka::headers(event, &metadata, &self.source, previous[partition as usize]);
+                let headers = kafka::headers(event, &metadata, &source, previous[partition as usize]);
                 let key = event.stream_id.to_string();
                 let record = BaseRecord::to(&topic)
                     .partition(partition)
@@ -162,8 +162,8 @@ async fn holes_and_repeats_in_a_topic_do_not_show() {
     let hand = Hand::new(&stage).await;
     let folder = shipped("counters");
     let _process = stage.kafka_process(&[&folder], &[("projector_batch_events_max", "10")]).await;
-    hand.write(|index, _| index % 3 == 0).await;
-    hand.write(|index, _| index % 5 != 1).await;
+    hand.write(&stage.database, |index, _| index % 3 == 0).await;
+    hand.write(&stage.database, |index, _| index % 5 != 1).await;
     from_kafka(&stage, &mut counters).await;
     // The last events of some partitions may be among the lost ones: those are told by what was sent.
     hand.note_sent().await;
@@ -220,11 +220,9 @@ async fn records_of_another_log_are_refused() {
     let mut foreign = Counters::new(10);
     stage.count(&mut counters, 20).await;
     other.count(&mut foreign, 20).await;
-    let mut hand = Hand::new(&stage).await;
-    hand.source = kafka::source(other.database.identity().await.log_id);
-    hand.write(|_, _| true).await;
-    hand.source = kafka::source(stage.database.identity().await.log_id);
-    hand.write(|_, _| true).await;
+    let hand = Hand::new(&stage).await;
+    hand.write(&other.database, |_, _| true).await;
+    hand.write(&stage.database, |_, _| true).await;
     let folder = shipped("counters");
     let _process = stage.kafka_process(&[&folder], &[]).await;
     stage.assert_counted(&counters).await;
@@ -280,9 +278,9 @@ async fn an_answer_s_position_is_how_far_the_read_model_is_complete() {
 async fn a_worker_says_once_that_kafka_is_away_and_goes_on_when_it_is_back() {
     let stage = Stage::new().await;
     let mut counters = Counters::new(10);
-    let nobody = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
-    let address = nobody.local_addr().expect("an address");
-    drop(nobody);
+    let free = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+    let address = free.local_addr().expect("an address");
+    drop(free);
     let brokers = address.to_string();
     let process = stage.kafka_process(&[&shipped("counters")], &[("kafka_brokers", &brokers)]).await;
     let reason = process.stands_still("counters").await;

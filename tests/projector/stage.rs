@@ -161,13 +161,7 @@ impl Stage {
 
     /// Waits until the group of a projection over Kafka has so many workers, each with partitions of its own.
     pub(crate) async fn is_shared_by(&self, projection: &str, workers: usize) {
-        let log_id = self.database.identity().await.log_id;
-        let (brokers, group) = (support::kafka_brokers(), format!("{}.{projection}.{log_id}", self.prefix));
-        until(&format!("{workers} share the partitions of {projection}"), async || {
-            let shares = tokio::task::block_in_place(|| group::shares(&brokers, &group));
-            shares.is_some_and(|shares| shares.len() == workers && !shares.contains(&0))
-        })
-        .await;
+        group::is_shared_by(&self.database, &self.prefix, projection, workers).await;
     }
 
     /// The schema of the generation that serves.

@@ -35,11 +35,6 @@ impl Stack {
         stack
     }
 
-    /// Stops a server in an orderly way.
-    pub fn stop(&self, server: &str) {
-        self.services("down", Some(server));
-    }
-
     /// Starts a server again and waits until it answers.
     pub fn start(&self, server: &str) {
         self.services("up", Some(server));
