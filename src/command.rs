@@ -263,7 +263,7 @@ impl Deps {
         let fingerprint = if command.secret {
             let from = (&*request.principal, &*request.target);
             let sealed = self.sealer.seal_for_fingerprint(&self.registry, command.name, from, sent.clone());
-            fingerprint(&self.identity, &request.target, &sealed.await)
+            fingerprint(&self.identity, &request.target, &sealed.await?)
         } else {
             fingerprint(&self.identity, &request.target, sent)
         };
@@ -273,7 +273,7 @@ impl Deps {
             _ => Uuid::now_v7(),
         };
         if command.secret {
-            request.body = self.sealer.seal(&self.registry, command.name, stream_id, request.body).await;
+            request.body = self.sealer.seal(&self.registry, command.name, stream_id, request.body).await?;
         }
         let command_id = request.command_id.unwrap_or_else(Uuid::now_v7);
         Ok(Prepared { command_id, stream_id, fingerprint, request })

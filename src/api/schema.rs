@@ -1,7 +1,8 @@
 //! The published schemas as validators: a body is held against the very schema that openapi.yaml shows.
 //!
 //! Serves REST, the command line and the command topic alike. Leaves to the domain what a schema cannot say, such as a
-//! total that is the sum of its items. The invariant: every fault is told at once, one per place.
+//! total that is the sum of its items. The invariant: every fault is told at once, one per place, as many as a person can
+//! read.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,10 @@ use serde_json::{Number, Value};
 
 use crate::aggregate::Violation;
 
+/// Faults that are told of a body, and bytes of the place of one. A body of nothing but faults would take a thousand times
+/// its own size.
+const FAULTS_MAX: usize = 100;
+const POINTER_BYTES_MAX: usize = 1_024;
 const NUL: &str = "must not hold the character NUL";
 const NUMBER_DIGITS_MAX: u32 = 64;
 const LONG_NUMBER: &str =
@@ -21,6 +26,8 @@ const LONG_NUMBER: &str =
 /// The command schemas of a document, compiled once.
 pub struct Schemas {
     by_name: BTreeMap<String, Schema>,
+    /// As published.
+    published: Value,
 }
 
 struct Schema {
@@ -52,22 +59,52 @@ impl Schemas {
                 (name.clone(), Schema { validator, requires_nothing })
             })
             .collect();
-        Self { by_name }
+        Self { by_name, published: components["schemas"].clone() }
     }
 
-    /// Brings a body into its plain form (blank strings and nulls are left out) and tells what is wrong with it. A
-    /// schema that is not published, as that of a command without a body, asks for nothing.
+    /// Brings a body into its plain form (what the schema does not name, blank strings and nulls are left out) and tells
+    /// what is wrong with it: the first hundred faults. A schema that is not published, as that of a command without a
+    /// body, asks for nothing.
     pub fn validate(&self, schema: &str, body: &mut Value) -> Vec<Violation> {
+        if let Some(schema) = self.published.get(schema) {
+            self.drop_unknown(body, schema);
+        }
         drop_blanks(body);
         let mut violations = BTreeMap::new();
         find_unfit(body, &mut String::new(), &mut violations);
         if let Some(schema) = self.by_name.get(schema) {
-            for error in schema.validator.iter_errors(body) {
-                let violation = violation(&error);
-                violations.entry(violation.pointer.clone()).or_insert(violation);
+            for error in schema.validator.iter_errors(body).take(FAULTS_MAX) {
+                let Violation { pointer, detail } = violation(&error);
+                note(&pointer, &detail, &mut violations);
             }
         }
         violations.into_values().collect()
+    }
+
+    /// Leaves out members that the schema does not name, so that they count nowhere: not as faults, not in fingerprints, and
+    /// nothing of them is stored. An object for which no member is named is left as it is. Of a list that is too long one
+    /// element too many is left, so that the faults of the rest cost nothing.
+    fn drop_unknown(&self, value: &mut Value, schema: &Value) {
+        if let Some(named) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
+            return self.published.get(named).map_or((), |schema| self.drop_unknown(value, schema));
+        }
+        match value {
+            Value::Array(items) => {
+                let most = schema["maxItems"].as_u64().map_or(usize::MAX, |most| most as usize + 1);
+                items.truncate(most);
+                items.iter_mut().for_each(|item| self.drop_unknown(item, &schema["items"]));
+            }
+            Value::Object(members) => {
+                let Some(named) = schema["properties"].as_object() else {
+                    return;
+                };
+                members.retain(|name, _| named.contains_key(name));
+                for (name, member) in members {
+                    self.drop_unknown(member, &named[name]);
+                }
+            }
+            _ => {}
+        }
     }
 
     pub(crate) fn requires_nothing(&self, schema: &str) -> bool {
@@ -124,8 +161,15 @@ fn is_too_long(number: &Number) -> bool {
     text.len() > NUMBER_DIGITS_MAX as usize || !is_small
 }
 
+/// Notes a fault, unless one is told of its place or enough are told. The place of one that lies too deep is what it is in.
 fn note(pointer: &str, detail: &str, violations: &mut BTreeMap<String, Violation>) {
-    violations.insert(pointer.to_owned(), Violation::at(pointer, detail));
+    let near = pointer.floor_char_boundary(POINTER_BYTES_MAX);
+    let whole = pointer.len() == near;
+    let pointer =
+        if whole { pointer } else { pointer[..near].rsplit_once('/').map_or("", |(outer, _)| outer) };
+    if violations.len() < FAULTS_MAX {
+        violations.entry(pointer.to_owned()).or_insert_with(|| Violation::at(pointer, detail));
+    }
 }
 
 /// A name as part of a JSON Pointer (RFC 6901).
@@ -228,7 +272,7 @@ mod tests {
     fn numbers_too_long_to_compute_with_are_refused_before_anything_computes_with_them() {
         let many = vec![r#"{"quantity":1e-9998}"#; 20_000].join(",");
         let found = faults(&format!(r#"{{"customer":"a","items":[{many}],"total":1E+2147483648}}"#));
-        assert_eq!(found.len(), 20_001);
+        assert_eq!(found.len(), FAULTS_MAX, "as many as a person can read");
         assert!(found.iter().all(|fault| fault.ends_with(LONG_NUMBER)), "{:?}", found[0]);
         for (number, is_long) in [
             ("1e64", false),
@@ -256,6 +300,23 @@ mod tests {
         let mut body = json!({"a": " ", "b": {"c": "\t", "d": [" ", "x"]}, "e": null});
         drop_blanks(&mut body);
         assert_eq!(body, json!({"b": {"d": [null, "x"]}}));
+    }
+
+    #[test]
+    fn members_that_no_schema_names_are_left_out() {
+        let mut body =
+            json!({"customer": "a", "total": 1, "items": [{"quantity": 1, "x": 1}], "x": {"y": "\u{0}"}});
+        assert_eq!(schemas().validate("Order", &mut body), []);
+        assert_eq!(body, json!({"customer": "a", "total": 1, "items": [{"quantity": 1}]}));
+    }
+
+    #[test]
+    fn faults_take_no_more_than_the_body() {
+        let name = "a".repeat(100_000);
+        let mut body = json!({ name: vec![json!("\u{0}"); 50_000] });
+        let found = schemas().validate("Nothing", &mut body);
+        assert_eq!(found.len(), 1, "what lies too deep is told of what it is in");
+        assert!(found.iter().all(|violation| violation.pointer.len() <= POINTER_BYTES_MAX));
     }
 
     #[test]

@@ -11,7 +11,10 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use crate::{aggregate::Registry, log::Identity};
+use crate::{
+    aggregate::Registry,
+    log::{Error, Identity},
+};
 
 /// Memory of one hash, in KiB, and its passes: some milliseconds, which guessing has to pay for each guess.
 const MEMORY_KIB: u32 = 8 * 1024;
@@ -19,16 +22,19 @@ const PASSES: u32 = 2;
 const HASH_BYTES: usize = 32;
 /// Hashes made at once; more would take cores and memory from everything else.
 const CONCURRENT_MAX: usize = 2;
+/// Hashes that are made or wait for it, some seconds' worth; more are refused, for they wait also where nobody waits for them.
+const WANTED_MAX: usize = 256;
 
 /// Seals secrets with the key of one log.
 pub(super) struct Sealer {
     identity: Identity,
     permits: Semaphore,
+    places: Semaphore,
 }
 
 impl Sealer {
     pub(super) fn new(identity: Identity) -> Self {
-        Self { identity, permits: Semaphore::new(CONCURRENT_MAX) }
+        Self { identity, permits: Semaphore::new(CONCURRENT_MAX), places: Semaphore::new(WANTED_MAX) }
     }
 
     /// The body with its secrets sealed for this stream.
@@ -38,7 +44,7 @@ impl Sealer {
         command: &'static str,
         stream_id: Uuid,
         body: Value,
-    ) -> Value {
+    ) -> Result<Value, Error> {
         let salt = self.identity.keyed_hash(&[b"secret field", stream_id.as_bytes()]);
         self.seal_with(registry, command, salt, body).await
     }
@@ -51,7 +57,7 @@ impl Sealer {
         command: &'static str,
         (principal, target): (&str, &str),
         body: Value,
-    ) -> Value {
+    ) -> Result<Value, Error> {
         let salt = self.identity.keyed_hash(&[b"fingerprint", principal.as_bytes(), target.as_bytes()]);
         self.seal_with(registry, command, salt, body).await
     }
@@ -62,7 +68,8 @@ impl Sealer {
         command: &'static str,
         salt: Vec<u8>,
         mut body: Value,
-    ) -> Value {
+    ) -> Result<Value, Error> {
+        let _place = self.places.try_acquire().map_err(|_| Error::Overloaded)?;
         let _permit = self.permits.acquire().await;
         let registry = registry.clone();
         let sealing = tokio::task::spawn_blocking(move || {
@@ -71,7 +78,7 @@ impl Sealer {
             }
             body
         });
-        sealing.await.expect("hashing does not panic and is not aborted")
+        Ok(sealing.await.expect("hashing does not panic and is not aborted"))
     }
 }
 
