@@ -31,11 +31,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::Error;
 use crate::{tls, trouble::Trouble};
 
-/// What every session sets, so that no statement depends on the server's or the user's settings.
+/// What every session sets, so that no statement depends on the server's or the user's settings, and no name means what
+/// another login put into a schema of its own (CVE-2018-1058).
 const SESSION_OPTIONS: &str = "-c TimeZone=UTC -c DateStyle=ISO,YMD -c IntervalStyle=iso_8601 -c bytea_output=hex \
                                -c extra_float_digits=1 -c lc_monetary=C -c lc_numeric=C -c lc_time=C \
                                -c transform_null_equals=off -c default_transaction_isolation=read\\ committed \
-                               -c client_min_messages=warning";
+                               -c client_min_messages=warning -c search_path=pg_catalog,pg_temp";
 
 /// Wait before connecting again.
 const RECONNECT_WAIT: Duration = Duration::from_millis(500);
