@@ -35,6 +35,11 @@ const SAFE_HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
 ];
 
+/// Path and query of a look at the audit, in bytes; and its `Last-Event-ID`, which is a position or refused. Both fit into
+/// `log.access`.
+const ACCESS_BYTES_MAX: usize = 3_900;
+const LAST_EVENT_ID_BYTES_MAX: usize = 20;
+
 /// Wraps the routes.
 pub(crate) struct Edge<E> {
     pub(crate) routes: E,
@@ -97,8 +102,9 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         if let Some(response) = self.cors.preflight(&request) {
             return Ok(response);
         }
-        self.check_size(&request)?;
-        if let Some(role) = Role::of_path(request.uri().path()) {
+        let role = Role::of_path(request.uri().path());
+        self.check_size(&request, role)?;
+        if let Some(role) = role {
             let CorrelationId(correlation_id) =
                 request.data::<CorrelationId>().expect("the caller put it there").clone();
             let step = Step::start("authenticate", &correlation_id);
@@ -116,11 +122,14 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
     }
 
     /// The framework's own bounds are wider, and told without a body.
-    fn check_size(&self, request: &Request) -> Result<(), Problem> {
+    fn check_size(&self, request: &Request, role: Option<Role>) -> Result<(), Problem> {
         let limits = &self.limits;
+        // A look at the audit is noted as a whole, or is none.
+        let noted = if role == Some(Role::Auditor) { ACCESS_BYTES_MAX } else { usize::MAX };
+        let most = limits.url_bytes_max.min(noted);
         let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-        if target > limits.url_bytes_max {
-            let detail = format!("Path and query may have {} bytes at most.", limits.url_bytes_max);
+        if target > most {
+            let detail = format!("Path and query may have {most} bytes at most.");
             return Err(Problem::new(kind::URI_TOO_LONG, detail));
         }
         let headers = request.headers().iter();
@@ -133,13 +142,16 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
     }
 }
 
-/// A look at the audit, as it is noted.
+/// A look at the audit, as it is noted; with the position after which events are asked for, where a header tells it.
 fn access(request: &Request, caller: &Caller) -> Access {
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    let after = request.headers().get(headers::LAST_EVENT_ID).and_then(|value| value.to_str().ok());
+    let after = after.filter(|after| after.len() <= LAST_EVENT_ID_BYTES_MAX);
+    let after = after.map_or_else(String::new, |after| format!(" {}: {after}", headers::LAST_EVENT_ID));
     Access {
         principal: caller.principal.clone(),
         method: request.method().to_string(),
-        target: target.to_owned(),
+        target: format!("{target}{after}"),
         correlation_id: request.data::<CorrelationId>().map_or_else(String::new, |id| id.0.clone()),
     }
 }

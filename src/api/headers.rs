@@ -13,6 +13,7 @@ use crate::log::Version;
 
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub(crate) const CORRELATION_ID: &str = "x-correlation-id";
+pub(crate) const LAST_EVENT_ID: &str = "last-event-id";
 const IDEMPOTENCY_KEY_CHARS_MAX: usize = 200;
 const CORRELATION_ID_CHARS_MAX: usize = 200;
 

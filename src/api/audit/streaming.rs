@@ -8,12 +8,12 @@ use poem::{
 
 use super::core;
 use crate::{
-    api::{answer::named, auth::Role, parameters::Parameters, problem::Problem},
+    api::{answer::named, auth::Role, headers, parameters::Parameters, problem::Problem},
     audit::Format,
     log::Position,
 };
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static(headers::LAST_EVENT_ID);
 /// Tells proxies to pass on what comes at once.
 const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
@@ -23,9 +23,9 @@ pub(super) async fn listen(request: &Request) -> poem::Result<Response> {
     let mut parameters = Parameters::of(request).await?;
     let filter = parameters.filter();
     let asked = parameters.number("last_event_id", 0..=i64::MAX);
-    let header = parameters.header_number(request, &LAST_EVENT_ID, 0..=i64::MAX);
+    let sent = parameters.header_number(request, &LAST_EVENT_ID, 0..=i64::MAX);
     let head = core.audit.head().await.map_err(Problem::from)?;
-    let after = header.or(asked).unwrap_or(head.0);
+    let after = sent.or(asked).unwrap_or(head.0);
     if after > head.0 {
         parameters.fault("last_event_id", "is beyond the end of the log");
     }
