@@ -35,6 +35,10 @@ use crate::config;
 /// Where no connection can be taken (no file is left for it, say), others have to end first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Of a request's head beside its target and what counts as headers: enough that the app sees what is a little too much, and
+/// says so.
+const HEAD_BYTES_MORE: usize = 16 << 10;
+
 /// Serves until `shutdown`, then as long as requests are under way, for at most `patience`.
 pub(super) async fn serve(
     app: impl Endpoint<Output = Response> + 'static,
@@ -45,6 +49,7 @@ pub(super) async fn serve(
 ) {
     let app = Arc::new(app);
     let room = Arc::new(Semaphore::new(limits.connections_max));
+    let head = (limits.head_timeout, limits.url_bytes_max + limits.header_bytes_max + HEAD_BYTES_MORE);
     let mut connections = JoinSet::new();
     loop {
         select! {
@@ -52,7 +57,7 @@ pub(super) async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = accept(&listener, &room, limits.write_timeout) => match accepted {
                 Ok(accepted) => {
-                    connections.spawn(hold(accepted, app.clone(), limits.head_timeout, shutdown.clone()));
+                    connections.spawn(hold(accepted, app.clone(), head, shutdown.clone()));
                 }
                 Err(error) => {
                     warn!(%error, "a connection could not be taken");
@@ -94,7 +99,7 @@ async fn accept(
 async fn hold(
     accepted: Accepted,
     app: Arc<impl Endpoint<Output = Response> + 'static>,
-    head_timeout: Duration,
+    (head_timeout, head_bytes_max): (Duration, usize),
     shutdown: CancellationToken,
 ) {
     let Accepted { stream, local, remote, _room } = accepted;
@@ -108,6 +113,7 @@ async fn hold(
     });
     let mut http = Builder::new();
     let http = http.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    let http = http.max_header_size(head_bytes_max);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     // How a connection ends is the client's affair: it went, was too slow, or sent no HTTP.
     select! {
