@@ -171,7 +171,12 @@ fn csv(event: &Event) -> String {
     .join(",")
 }
 
-fn quoted(field: String) -> String {
+/// A field, in quotes where it needs them. Spreadsheets take a text that begins like a formula for one (OWASP, CSV
+/// Injection), and callers choose their correlation ids: so `'` stands before it.
+fn quoted(mut field: String) -> String {
+    if field.starts_with(['=', '+', '-', '@']) {
+        field.insert(0, '\'');
+    }
     match field.contains(['"', ',', '\n', '\r']) {
         true => format!("\"{}\"", field.replace('"', "\"\"")),
         false => field,
