@@ -2,9 +2,9 @@
 create table customer_summary (
     customer_id text          primary key,
     orders      bigint        not null,
-    total       numeric(20,2) not null,
+    total       numeric(38,2) not null,
     cancelled   bigint        not null default 0,
-    refunded    numeric(20,2) not null default 0
+    refunded    numeric(38,2) not null default 0
 ) with (fillfactor = 70);
 
 -- Whose an order is and what it counts for: later events do not say.

@@ -2,8 +2,8 @@
 create table daily_revenue (
     day      date          primary key,
     payments bigint        not null,
-    paid     numeric(20,2) not null,
+    paid     numeric(38,2) not null,
     refunds  bigint        not null,
-    refunded numeric(20,2) not null,
-    revenue  numeric(20,2) not null generated always as (paid - refunded) stored
+    refunded numeric(38,2) not null,
+    revenue  numeric(38,2) not null generated always as (paid - refunded) stored
 ) with (fillfactor = 70);
