@@ -143,7 +143,7 @@ impl Snapshot<'_> {
             }
             given.push(Given::of(catalog, &filter.parameter, &filter.column, &filter.value));
             let column = Identifier::new(&filter.column);
-            conditions.push(format!("r.{column} {} ${}", filter.operator.sql(), given.len()));
+            conditions.push(format!("\"$r\".{column} {} ${}", filter.operator.sql(), given.len()));
         }
         if !faults.is_empty() {
             faults.extend(self.unreadable(&given).await?);
@@ -164,9 +164,9 @@ impl Snapshot<'_> {
             &[
                 ("schema", catalog.schema.as_str()),
                 ("table", catalog.table.as_str()),
-                ("sorted_by", &order.each(|column, _| format!("r.{column}::text"))),
+                ("sorted_by", &order.each(|column, _| format!("\"$r\".{column}::text"))),
                 ("conditions", &conditions.join(" and ")),
-                ("order", &order.each(|column, direction| format!("r.{column} {direction}"))),
+                ("order", &order.each(|column, direction| format!("\"$r\".{column} {direction}"))),
                 ("limit", &(limit + 1).to_string()),
                 ("bytes", &bytes_max.to_string()),
             ],
@@ -236,7 +236,7 @@ impl Order {
     /// comparison of rows where an index can serve it; else spelt out, column by column.
     fn after(&self, before: usize) -> String {
         let operator = |descending: bool| if descending { "<" } else { ">" };
-        let column = |index: usize| format!("r.{}", Identifier::new(&self.columns[index].0));
+        let column = |index: usize| format!("\"$r\".{}", Identifier::new(&self.columns[index].0));
         let value = |index: usize| format!("${}", before + index + 1);
         let count = self.columns.len();
         let first = self.columns[0].1;

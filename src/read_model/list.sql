@@ -6,8 +6,8 @@ from (
     select l.*, count(*) over () as "$rows",
            sum(octet_length(l."$row"::text)) over (rows between unbounded preceding and 1 preceding) as "$before"
     from (
-        select row_to_json(r) as "$row", {{sorted_by}}
-        from {{schema}}.{{table}} r
+        select row_to_json("$r") as "$row", {{sorted_by}}
+        from {{schema}}.{{table}} "$r"
         where {{conditions}}
         order by {{order}}
         limit {{limit}}

@@ -5,10 +5,10 @@ from (
     select l.*, count(*) over () as "$rows",
            sum(octet_length(l."$row"::text)) over (rows between unbounded preceding and 1 preceding) as "$before"
     from (
-        select row_to_json(q) as "$row"
+        select row_to_json("$q") as "$row"
         from (
 {{query}}
-        ) q
+        ) "$q"
         limit {{limit}}
     ) l
 ) p

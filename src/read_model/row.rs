@@ -32,8 +32,10 @@ pub(super) async fn get(
         return Err(Error::BadParameters(vec![BadParameter::new("key", detail)]));
     }
     // The first parameter is the read model's name.
-    let conditions =
-        columns.iter().zip(2..).map(|(column, number)| format!("r.{} = ${number}", Identifier::new(column)));
+    let conditions = columns
+        .iter()
+        .zip(2..)
+        .map(|(column, number)| format!("\"$r\".{} = ${number}", Identifier::new(column)));
     let sql = fill(
         ROW,
         &[

@@ -151,7 +151,7 @@ impl<'a> Side<'a> {
         apart: &'a [String],
     ) -> Result<Self, Error> {
         let naming = transaction.query(NAMING, &[&schema, &table]).await?;
-        let column = |row: &tokio_postgres::Row| format!("r.{}::text", Identifier::new(row.get(0)));
+        let column = |row: &tokio_postgres::Row| format!("\"$r\".{}::text", Identifier::new(row.get(0)));
         let columns = naming.iter().map(column).collect::<Vec<_>>().join(", ");
         let (schema, table) = (Identifier::new(schema), Identifier::new(table));
         let values = [("schema", schema.as_str()), ("table", table.as_str()), ("columns", &columns)];
