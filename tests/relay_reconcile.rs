@@ -98,7 +98,7 @@ async fn an_idle_relay_sends_again_too() {
     assert_eq!((before.lag(), before.lease.as_ref().map(|lease| lease.epoch)), (0, Some(1)));
     stage.send_again("order").await;
     support::until("the topic has all of it again", || async {
-        relay.status.borrow().epoch == Some(3) && !stage.compare().await[0].is_wrong()
+        relay.status.borrow().epoch > Some(3) && !stage.compare().await[0].is_wrong()
     })
     .await;
     stage.assert_topic_is_log("order").await;

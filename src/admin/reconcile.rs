@@ -110,7 +110,8 @@ impl Reconciling {
         let sent_again: Vec<String> = beyond.map(|comparison| comparison.topic.clone()).collect();
         // What topics lack at their ends the relay sends by itself, when it begins.
         if !self.dry_run && topics.iter().any(Comparison::is_wrong) {
-            reconcile::send_again(&self.kafka, &self.admin.writer, sent_again.clone()).await?;
+            reconcile::send_again(&self.kafka, &self.admin.relay, &self.admin.writer, sent_again.clone())
+                .await?;
         }
         Ok(Reconciled { topics, sent_again })
     }

@@ -4,19 +4,26 @@
 //!
 //! Reads only, but for [`send_again`]. Bounded memory: both sides are read side by side.
 
-use std::{collections::HashMap, mem};
+use std::{collections::HashMap, mem, time::Duration};
 
 use deadpool_postgres::Pool;
-use tokio::{runtime::Handle, task::spawn_blocking};
+use tokio::{
+    runtime::Handle,
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 use uuid::Uuid;
 
-use super::{Error, outbox};
+use super::{Error, lease::Lease, outbox};
 use crate::{
     config,
     kafka::{self, Contents, Record, Topic},
     log::{Event, LogReader, Position, StreamTypes},
 };
 
+/// How often the lease is asked for, and taken from another one who was faster to take it.
+const SEIZE_INTERVAL: Duration = Duration::from_millis(20);
+const SEIZE_TRIES: usize = 10;
 /// Positions that a report names; beyond them it counts.
 const NAMED_MAX: usize = 1_000;
 
@@ -103,9 +110,14 @@ pub async fn compare(
     .map_err(|_| Error::Closed)?
 }
 
-/// Has topics made again, empty, and the relay begin anew, which sends what topics lack at their ends. Meanwhile appends and
-/// the other topics go on, after the moment that the relay needs.
-pub async fn send_again(kafka: &config::Kafka, writer: &Pool, topics: Vec<String>) -> Result<(), Error> {
+/// Has topics made again, empty, and the relay begin anew, which sends what topics lack at their ends. Nobody relays
+/// meanwhile: what a relay without transactions puts into a topic that was just made has a hole before it. Appends go on.
+pub async fn send_again(
+    kafka: &config::Kafka,
+    limits: &config::Relay,
+    writer: &Pool,
+    topics: Vec<String>,
+) -> Result<(), Error> {
     let kafka = kafka.clone();
     let stream_types = LogReader::new(writer.clone()).stream_types().await?;
     let known = stream_types.iter().map(|(name, known)| Topic {
@@ -113,8 +125,25 @@ pub async fn send_again(kafka: &config::Kafka, writer: &Pool, topics: Vec<String
         partitions: known.partitions,
     });
     let topics: Vec<Topic> = known.filter(|topic| topics.contains(&topic.name)).collect();
-    spawn_blocking(move || kafka::make_topics_anew(&kafka, &topics)).await.map_err(|_| Error::Closed)??;
-    Ok(outbox::revoke_lease(writer).await?)
+    let lease = seize(writer, limits.lease_ttl).await?;
+    let made = spawn_blocking(move || kafka::make_topics_anew(&kafka, &topics)).await;
+    lease.release().await;
+    Ok(made.map_err(|_| Error::Closed)??)
+}
+
+/// Takes the lease from whoever relays, once they must have noticed.
+async fn seize(pool: &Pool, ttl: Duration) -> Result<Lease, Error> {
+    for _ in 0..SEIZE_TRIES {
+        outbox::revoke_lease(pool).await?;
+        let deadline = Instant::now() + 2 * ttl;
+        while Instant::now() < deadline {
+            if let Some(lease) = Lease::take(pool, ttl).await? {
+                return Ok(lease);
+            }
+            sleep(SEIZE_INTERVAL).await;
+        }
+    }
+    Err(Error::LeaseLost)
 }
 
 /// All topics beside the log.

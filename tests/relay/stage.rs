@@ -144,9 +144,9 @@ impl Stage {
     }
 
     pub(crate) async fn send_again(&self, stream_type: &str) {
-        let (kafka, _) = self.settings(&[]);
+        let (kafka, relay) = self.settings(&[]);
         let topics = vec![kafka::topic(&self.prefix, stream_type)];
-        reconcile::send_again(&kafka, &self.database.pool(), topics).await.expect("deleted");
+        reconcile::send_again(&kafka, &relay, &self.database.pool(), topics).await.expect("deleted");
     }
 
     /// Whether a topic is to lose records by itself.
