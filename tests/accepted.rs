@@ -1,13 +1,16 @@
 //! Commands that are accepted now and done later, and answers that are kept for a time.
 
+#[path = "accepted/bomb.rs"]
+mod bomb;
 mod support;
 
 use annals::{
-    aggregate::RejectionKind,
+    aggregate::{Registry, RejectionKind, erase},
     command::{Answer, Commands, Error, Failure, Outcome, Request, background},
     log::{self, LogReader, Version},
     postgres,
 };
+use bomb::Bomb;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use support::{
@@ -15,6 +18,7 @@ use support::{
     proxy::{Proxy, address, through},
     request, until,
 };
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -113,6 +117,35 @@ async fn an_accepted_command_for_another_version_is_told_the_version() {
     let find = || found(&commands, pending.command_id);
     until("it is given up", || async { find().await.outcome != Outcome::Pending }).await;
     assert_eq!(find().await.outcome, Outcome::Failed(Failure::VersionMismatch { actual: Version(1) }));
+    shutdown.cancel();
+    working.await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_panics_or_takes_its_process_with_it_is_given_up() {
+    let database = Database::new().await;
+    let settings = [("command_background_attempts_max", "2"), ("command_background_lease_ms", "100")];
+    let commands = database.commands_of(Registry::new(vec![erase::<Bomb>()]), &settings).await;
+    let given_up = async |pending: Answer, working: &JoinHandle<()>| {
+        let find = || found(&commands, pending.command_id);
+        until("it is given up", || async { find().await.outcome != Outcome::Pending }).await;
+        assert_eq!(find().await.outcome, Outcome::Failed(Failure::Broken));
+        assert!(!working.is_finished(), "the others are still worked off");
+    };
+    let shutdown = CancellationToken::new();
+    let working = tokio::spawn(background::run(commands.clone(), shutdown.clone()));
+    let pending = commands.accept(request("bomb.make", None, json!({}))).await.expect("accepted");
+    given_up(pending, &working).await;
+    shutdown.cancel();
+    working.await.expect("it ends");
+
+    // As those leave one that did not come back so often.
+    let orders = database.commands(&settings).await;
+    let pending = orders.accept(request("order.create", None, order())).await.expect("accepted");
+    database.client().await.batch_execute("update log.accepted set attempts = 2").await.expect("taken");
+    let shutdown = CancellationToken::new();
+    let working = tokio::spawn(background::run(orders.clone(), shutdown.clone()));
+    given_up(pending, &working).await;
     shutdown.cancel();
     working.await.expect("it ends");
 }

@@ -9,7 +9,7 @@ use support::{DEADLINE, Database, process::Process, until};
 async fn a_migration_that_waits_for_a_table_does_not_hold_up_who_appends() {
     let database = Database::new().await;
     let mut client = database.client().await;
-    // The last one, which needs the table of commands, is applied again.
+    // One that needs the table of commands is applied again.
     client.batch_execute(include_str!("migrations/forget_the_last.sql")).await.expect("forgotten");
     let long = client.transaction().await.expect("begun");
     long.batch_execute("lock table log.commands in row exclusive mode").await.expect("locked");

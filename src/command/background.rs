@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{Answer, Commands, Deps, Error, Failure, Outcome, Prepared, Request, answer};
+use super::{Answer, Commands, Deps, Error, Failure, Outcome, Prepared, Request, answer, uninterrupted};
 use crate::{
     aggregate::DecodeError,
     json::RawJson,
@@ -77,10 +77,18 @@ impl Deps {
     }
 
     /// Returns the command's id.
-    async fn work_off(&self, accepted: Accepted) -> Uuid {
+    async fn work_off(self: Arc<Self>, accepted: Accepted) -> Uuid {
         let (command_id, attempts) = (accepted.command_id, accepted.attempts);
+        if attempts > self.config.background_attempts_max {
+            error!(%command_id, attempts, "whoever took this accepted command did not come back: it is given up");
+            self.give_up(command_id, &Failure::Broken).await;
+            return command_id;
+        }
         let carried_out = match prepare(accepted) {
-            Ok(prepared) => self.carry_out(&prepared).await,
+            Ok(prepared) => {
+                let deps = self.clone();
+                uninterrupted(async move { deps.carry_out(&prepared).await }).await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = carried_out {
@@ -105,7 +113,11 @@ impl Deps {
             Error::Conflict { attempts } => Failure::Conflict { attempts },
             _ => Failure::Broken,
         };
-        if let Err(error) = self.in_time(self.rows.fail(command_id, &RawJson::of(&failure))).await {
+        self.give_up(command_id, &failure).await;
+    }
+
+    async fn give_up(&self, command_id: Uuid, failure: &Failure) {
+        if let Err(error) = self.in_time(self.rows.fail(command_id, &RawJson::of(failure))).await {
             warn!(%command_id, %error, "it could not be marked as failed; it will be tried again");
         }
     }
@@ -170,8 +182,7 @@ pub async fn run(commands: Commands, shutdown: CancellationToken) {
             may_be_more = taken.len() == room;
             for accepted in taken {
                 if in_hand.insert(accepted.command_id) {
-                    let deps = deps.clone();
-                    working.spawn(async move { deps.work_off(accepted).await });
+                    working.spawn(deps.clone().work_off(accepted));
                 } else {
                     // A slow one, due again; to have taken it keeps others away from it.
                     deps.give_back(accepted.command_id).await;

@@ -143,11 +143,12 @@ impl AppenderTask {
         let mut unflushed = 0;
         // One at a time.
         let mut flushing = FuturesOrdered::new();
+        let batch_max = self.limits.batch_requests_max;
         loop {
             if flushing.is_empty() && !carried_out.is_empty() {
                 flushing.push_back(self.flush(std::mem::take(&mut carried_out)).await);
             }
-            while queue.len() < self.limits.batch_requests_max
+            while queue.len() < batch_max
                 && let Ok(waiting) = self.receiver.try_recv()
             {
                 queue.push_back(waiting);
@@ -155,8 +156,8 @@ impl AppenderTask {
             let enough = match in_flight.len() {
                 _ if carried_out.len() >= UNFLUSHED_MAX => usize::MAX,
                 // What goes during a flush waits for the next one: few may as well gather until then.
-                0 => unflushed.max(1),
-                n if n < IN_FLIGHT_MAX => unflushed.max(last_sent),
+                0 => unflushed.clamp(1, batch_max),
+                n if n < IN_FLIGHT_MAX => unflushed.max(last_sent).min(batch_max),
                 _ => usize::MAX,
             };
             let is_quiet = flushing.is_empty() && (in_flight.is_empty() || last_commit == Commit::Durable);
@@ -184,7 +185,7 @@ impl AppenderTask {
                         self.settle(sent).await;
                     }
                 }
-                Some(waiting) = self.receiver.recv(), if queue.len() < self.limits.batch_requests_max => {
+                Some(waiting) = self.receiver.recv(), if queue.len() < batch_max => {
                     queue.push_back(waiting);
                 }
                 // Nobody is left who could ask, nothing is on its way, and so nothing is queued.
@@ -290,7 +291,12 @@ impl AppenderTask {
             .with_jitter()
             .without_max_times()
             .build();
-        let mut reason = unknown(met)?;
+        let mut reason = unknown(met).inspect_err(|error| {
+            // It may be the session's own state.
+            if matches!(error, Error::Database(_)) {
+                self.session = None;
+            }
+        })?;
         loop {
             let wait = waits.next().unwrap_or(Duration::from_secs(1));
             if Instant::now() + wait >= deadline {
@@ -307,7 +313,11 @@ impl AppenderTask {
             };
             reason = match result {
                 Ok(outcomes) => return Ok(outcomes),
-                Err(error) => unknown(Unsettled::Failed(error))?,
+                Err(error) if error.failure() == Failure::Data && !is_met_by_a_twin(&error) => {
+                    return Err(Error::Refused(error.to_string()));
+                }
+                // Whatever keeps this try from its end, an earlier one may have come to its own.
+                Err(error) => error.to_string(),
             };
             self.session = None;
         }
@@ -356,7 +366,7 @@ fn told_of(sent: &Sent) -> Vec<Uuid> {
     earlier.collect()
 }
 
-/// Why the outcome is unknown; an error, where it is known that the batch was not appended and never will be.
+/// Why the outcome of the first try is unknown; an error, where it is known that the batch was not appended and never will be.
 fn unknown(met: Unsettled) -> Result<String, Error> {
     match met {
         Unsettled::Unflushed(reason) => Ok(reason),
