@@ -35,6 +35,9 @@ pub struct Comparison {
     /// How many streams one of them has set apart.
     #[serde(default)]
     pub set_apart_count: usize,
+    /// Whether the new one has set apart a stream that the live one has not, by which rows that are served would go back.
+    #[serde(default)]
+    pub sets_more_apart: bool,
     /// The first of those streams. Rows that name one of them are not in what follows.
     #[serde(default)]
     pub set_apart: Vec<SetApart>,
@@ -66,9 +69,9 @@ pub struct TableComparison {
 }
 
 impl Comparison {
-    /// Whether they differ although they must not.
+    /// Whether they differ although they must not, or the new one lacks what the live one has of a stream.
     pub fn is_wrong(&self) -> bool {
-        self.must_be_equal && self.tables.iter().any(|table| !table.is_equal)
+        self.sets_more_apart || self.must_be_equal && self.tables.iter().any(|table| !table.is_equal)
     }
 }
 
@@ -93,6 +96,7 @@ pub(super) async fn compare(pool: &Pool, id: Uuid) -> Result<Comparison, Error> 
     let mut found = Comparison {
         must_be_equal: both.get(2),
         set_apart_count: set_apart.len(),
+        sets_more_apart: set_apart.iter().any(|stream| stream.in_new && !stream.in_live),
         set_apart: set_apart.into_iter().take(STREAMS_TOLD_MAX).collect(),
         tables: Vec::new(),
     };

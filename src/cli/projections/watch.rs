@@ -96,7 +96,7 @@ fn tell(rebuild: &Rebuild) {
             let by = match (stream.in_live, stream.in_new) {
                 (true, true) => "both",
                 (true, false) => "what is served",
-                _ => "what was built",
+                _ => "what was built alone: as it is now it would no longer be served",
             };
             println!("    {}/{} by {by}", stream.stream_type, stream.stream_id);
         }
