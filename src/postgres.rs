@@ -9,7 +9,9 @@ mod migrate;
 use std::time::Duration;
 
 pub use connect::{Sessions, connect, notifications, session};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod, Runtime,
+};
 pub use migrate::{
     MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
 };
@@ -137,6 +139,16 @@ pub fn classify(error: &tokio_postgres::Error) -> Failure {
     }
 }
 
+/// Whether a statement went beyond what one statement may take: itself, not the database, is why it failed.
+pub fn exceeds_a_limit(error: &Error) -> bool {
+    let Error::Statement(error) = error else {
+        return false;
+    };
+    error.code().is_some_and(|state| {
+        [SqlState::QUERY_CANCELED, SqlState::CONFIGURATION_LIMIT_EXCEEDED].contains(state)
+    })
+}
+
 /// What a database answers within `time`. On a connection that stands, though nothing comes over it any more, one would wait for
 /// ever; `give_up` sees to it that the next one to ask does not meet the same.
 pub async fn in_time<T, E: From<Error>>(
@@ -180,6 +192,9 @@ pub fn bounded_pool(
     build(config, tls, databases)
 }
 
+/// A session that is older is not used again: what it has prepared for generations that are gone goes with it.
+const SESSION_AGE_MAX: Duration = Duration::from_secs(3_600);
+
 fn build(config: Config, tls: MakeRustlsConnect, databases: &Databases) -> Result<Pool, Error> {
     let manager =
         Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
@@ -187,6 +202,10 @@ fn build(config: Config, tls: MakeRustlsConnect, databases: &Databases) -> Resul
         .max_size(databases.pool_size)
         // The session that was used last has what it needs at hand: plans, catalogs, memory.
         .queue_mode(QueueMode::Lifo)
+        .pre_recycle(Hook::sync_fn(|_, session| match session.age() {
+            age if age > SESSION_AGE_MAX => Err(HookError::message("old")),
+            _ => Ok(()),
+        }))
         .wait_timeout(Some(databases.pool_wait))
         .create_timeout(Some(databases.pool_wait))
         .runtime(Runtime::Tokio1)

@@ -201,7 +201,11 @@ impl Fold<'_> {
         }
         let failed = match outcome {
             Ok(()) => return Ok(savepoint.commit().await?),
-            Err(Error::Database(error)) if error.failure() == Failure::Transient => return Err(error.into()),
+            Err(Error::Database(error))
+                if error.failure() == Failure::Transient && !postgres::exceeds_a_limit(&error) =>
+            {
+                return Err(error.into());
+            }
             Err(error) => error,
         };
         savepoint.rollback().await?;

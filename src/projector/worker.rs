@@ -189,6 +189,15 @@ impl Worker {
         Ok(())
     }
 
+    /// Knows every stream type that had its first event by now: asked after the head, so that nothing up to it is passed over.
+    async fn know_stream_types(&mut self) -> Result<(), postgres::Error> {
+        let wanted = generation::stream_types(&self.generations);
+        if !wanted.iter().all(|name| self.stream_types.contains_key(name)) {
+            self.refresh().await?;
+        }
+        Ok(())
+    }
+
     /// Folds a chunk once, however often that has to be tried. `filled`: what was read of the log for it, where it was.
     async fn fold(&mut self, chunk: &Chunk, filled: Option<&Filled>) -> Result<Folded, Interruption> {
         let mut waits = self.waits();

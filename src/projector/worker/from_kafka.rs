@@ -132,6 +132,7 @@ impl Worker {
     async fn go_ahead(&mut self, source: &KafkaSource, ahead: &mut Ahead) -> Result<u64, Interruption> {
         let told = *ahead.told.borrow();
         let head = self.deps.reader.head_beyond(ahead.at, told).await?;
+        self.know_stream_types().await?;
         let mut readable = source.assigned();
         readable.retain(|partition| self.stream_types.contains_key(&partition.stream_type));
         let holes = ahead.holes(&self.known, &readable, head);

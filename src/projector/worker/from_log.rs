@@ -14,7 +14,6 @@ use crate::{
     projector::{
         batch::{Chunk, Feed, Scope},
         folder::Order,
-        generation,
     },
 };
 
@@ -60,12 +59,7 @@ impl Worker {
     /// Folds what there is up to `head`, until there is no more or others do the rest; returns how many events it passed.
     /// The head is always the log's own: checkpoints go as far as it says, and a notification is a rumour.
     async fn catch_up(&mut self, head: Position) -> Result<u64, Interruption> {
-        if !generation::stream_types(&self.generations)
-            .iter()
-            .all(|name| self.stream_types.contains_key(name))
-        {
-            self.refresh().await?;
-        }
+        self.know_stream_types().await?;
         let mut chunk = self.up_to(head);
         let half = Scope::Free((chunk.feeds.len() as i64 + 1) / 2);
         let mut passed = 0;
