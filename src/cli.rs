@@ -78,16 +78,16 @@ enum Command {
         json: bool,
     },
     /// Makes, lists and revokes API keys, straight in the database: that is how the first one is made.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  annals keys create 'shop backend' --role consumer")]
     Keys(keys::Keys),
     /// Shows how the relay is doing, and compares its topics with the log.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  annals relay status")]
     Relay(relay::Relay),
     /// Shows, checks, makes and rebuilds read models.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  annals projections list")]
     Projections(projections::Projections),
     /// Verifies the log, or exports its events.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  annals audit verify")]
     Audit(audit::Audit),
     /// Carries a command out, straight on the database, and prints what became of it.
     #[command(
@@ -99,7 +99,7 @@ enum Command {
     #[command(after_help = "Example:\n  annals config --json")]
     Config(configuration::Options),
     /// Measures this installation, on databases of its own.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  annals bench append --clients 1,64")]
     Bench(Bench),
     /// Prints a script that completes commands and flags in a shell.
     #[command(after_help = "Example:\n  annals completions bash > /etc/bash_completion.d/annals")]
@@ -210,12 +210,19 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     ended(result.map(drop))
 }
 
+/// What was asked for cannot be meant, or the configuration does not let it: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct WrongUse(String);
+
 fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let is_wrong_use =
-                error.is::<command::NoJson>() || error.is::<UnfitFolders>() || error.is::<Faults>();
+            let is_wrong_use = error.is::<command::NoJson>()
+                || error.is::<UnfitFolders>()
+                || error.is::<Faults>()
+                || error.is::<WrongUse>();
             match error.downcast_ref::<command::Refused>() {
                 // For machines: nothing but the problem.
                 Some(refused) => eprintln!("{refused}"),
@@ -256,13 +263,14 @@ mod tests {
     /// They serve until they are ended, print a script, or measure for people.
     const FOR_PEOPLE: [&str; 4] = ["serve", "worker", "completions", "bench "];
 
-    /// The commands without others below them, by name.
-    fn leaves(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
-        if !command.has_subcommands() {
-            return vec![(name.to_owned(), command.clone())];
-        }
-        let below = command.get_subcommands();
-        below.flat_map(|below| leaves(below, format!("{name} {}", below.get_name()).trim())).collect()
+    /// The commands below one, and those below them, by name.
+    fn below(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
+        let found = command.get_subcommands().flat_map(|inner| {
+            let name = format!("{name} {}", inner.get_name()).trim().to_owned();
+            let further = below(inner, &name);
+            [(name, inner.clone())].into_iter().chain(further)
+        });
+        found.collect()
     }
 
     #[test]
@@ -271,9 +279,12 @@ mod tests {
         program.clone().debug_assert();
         let example = |command: &clap::Command| command.get_after_help().map(ToString::to_string);
         assert!(example(&program).expect("an example").contains("--set "));
-        for (name, command) in leaves(&program, "") {
+        for (name, command) in below(&program, "") {
             let example = example(&command).unwrap_or_default();
             assert!(example.contains(&format!("annals {name}")), "{name}: {example}");
+            if command.has_subcommands() {
+                continue;
+            }
             let speaks = command.get_arguments().any(|argument| argument.get_long() == Some("json"));
             let is_for_people = FOR_PEOPLE.iter().any(|other| name.starts_with(other));
             assert!(speaks != is_for_people, "{name}: --json {speaks}");

@@ -5,9 +5,13 @@ use annals::{
     log::Identity,
     serve::{begin_incarnation, migrate},
 };
+use anyhow::ensure;
 use serde_json::json;
 
-use super::admin::{admin, asker};
+use super::{
+    WrongUse,
+    admin::{admin, asker},
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -22,6 +26,8 @@ pub(crate) struct Options {
 
 /// Migrates; prints the log's new identity, if it gets one, and as JSON what was applied.
 pub(crate) async fn run(config: &Config, options: Options) -> anyhow::Result<()> {
+    let migrator = config.databases.migrator.as_ref();
+    ensure!(migrator.is_some(), WrongUse("no URL of the migrator is configured: set migrator_url".into()));
     let mut done = serde_json::to_value(migrate(config).await?)?;
     if options.new_incarnation {
         let admin = admin(config, vec![]).await?;

@@ -15,7 +15,10 @@ use anyhow::bail;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 
-use super::admin::{admin, asker};
+use super::{
+    WrongUse,
+    admin::{admin, asker},
+};
 
 /// Positions shown of each kind of difference; `--json` has more.
 const SHOWN_MAX: usize = 20;
@@ -75,7 +78,9 @@ async fn reconcile(config: &Config, dry_run: bool, json: bool) -> anyhow::Result
     let admin = admin(config, vec![]).await?;
     let begun = admin.reconcile(asker("relay reconcile"), dry_run).await;
     let begun = match begun {
-        Err(admin::Error::NoKafka) => bail!("no Kafka is configured: set ANNALS_KAFKA_BROKERS"),
+        Err(admin::Error::NoKafka) => {
+            bail!(WrongUse("no Kafka is configured: set ANNALS_KAFKA_BROKERS".into()))
+        }
         begun => begun?,
     };
     let reconciled = begun.run(bar()).await?;

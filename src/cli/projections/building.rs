@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{folders, print_json, watch};
-use crate::cli::admin::{admin, asker};
+use crate::cli::{
+    WrongUse,
+    admin::{admin, asker},
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Rebuilding {
@@ -63,7 +66,7 @@ pub(super) async fn anew(config: &Config, read: &Pool, asked: Rebuilding) -> any
     for name in &names {
         let path = config.projections_dir.join(name);
         match path.is_dir().then(|| Folder::load(&path)) {
-            Some(Err(faults)) => bail!("{}", folders::told(name, &faults)),
+            Some(Err(faults)) => bail!(WrongUse(folders::told(name, &faults))),
             Some(Ok(folder)) => newer.push(folder),
             None => {}
         }

@@ -13,6 +13,8 @@ use annals::{
 use anyhow::{Context, ensure};
 use serde_json::json;
 
+use crate::cli::WrongUse;
+
 const DEFINITION: &str = include_str!("projection.toml");
 const TABLE: &str = include_str!("table.sql");
 const ON: &str = include_str!("on.sql");
@@ -56,7 +58,7 @@ pub(crate) fn new(asked: &New, dir: &Path) -> anyhow::Result<()> {
         (format!("on/{}.sql", asked.event), filled(ON)),
     ]);
     let faults = Folder::parse(files.clone()).map_or_else(|faults| faults, |folder| against(&folder));
-    ensure!(faults.is_empty(), "{}", told(&asked.name, &faults));
+    ensure!(faults.is_empty(), WrongUse(told(&asked.name, &faults)));
     let path = dir.join(&asked.name);
     ensure!(!path.exists(), "{} is there already", path.display());
     let files: Vec<_> = files.into_iter().map(|(file, text)| (path.join(file), text)).collect();
@@ -78,13 +80,11 @@ pub(crate) fn new(asked: &New, dir: &Path) -> anyhow::Result<()> {
 
 /// Tells every fault of every folder.
 pub(crate) fn check(asked: &Check, dir: &Path) -> anyhow::Result<()> {
-    let mut loaded = Folder::load_all(dir).with_context(|| dir.display().to_string())?;
+    let unreadable = |error| WrongUse(format!("{}: {error}", dir.display()));
+    let mut loaded = Folder::load_all(dir).map_err(unreadable)?;
     for name in &asked.names {
-        ensure!(
-            loaded.iter().any(|(known, _)| known == name),
-            "there is no folder {}",
-            dir.join(name).display()
-        );
+        let is_there = loaded.iter().any(|(known, _)| known == name);
+        ensure!(is_there, WrongUse(format!("there is no folder {}", dir.join(name).display())));
     }
     loaded.retain(|(name, _)| asked.names.is_empty() || asked.names.contains(name));
     let checked: Vec<(String, Vec<Fault>)> = loaded
