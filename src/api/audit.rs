@@ -52,15 +52,16 @@ pub(super) fn add_routes(table: &mut Table) {
 
 #[handler]
 async fn get_stream(request: &Request) -> poem::Result<Response> {
+    let stream = stream_id(request)?;
     Parameters::of(request).await?.finish()?;
-    let summary = core(request).audit.stream(&stream_id(request)?).await.map_err(Problem::from)?;
+    let summary = core(request).audit.stream(&stream).await.map_err(Problem::from)?;
     Ok(one("getAuditStream", &summary.ok_or_else(no_stream)?))
 }
 
 #[handler]
 async fn list_stream_events(request: &Request) -> poem::Result<Response> {
-    let mut parameters = Parameters::of(request).await?;
     let stream = stream_id(request)?;
+    let mut parameters = Parameters::of(request).await?;
     let from = parameters.number("from_version", 1..=i64::MAX).map(|from| from - 1);
     let after = parameters.cursor::<i64>()?.or(from).unwrap_or(0);
     let limit = parameters.limit();
@@ -75,8 +76,8 @@ async fn list_stream_events(request: &Request) -> poem::Result<Response> {
 
 #[handler]
 async fn get_state(request: &Request) -> poem::Result<Response> {
-    let mut parameters = Parameters::of(request).await?;
     let stream = stream_id(request)?;
+    let mut parameters = Parameters::of(request).await?;
     let version = parameters.number("at_version", 1..=i64::MAX);
     let time = parameters.time("at");
     if version.is_some() && time.is_some() {
@@ -114,15 +115,17 @@ async fn list_events(request: &Request) -> poem::Result<Response> {
 
 #[handler]
 async fn get_event(request: &Request) -> poem::Result<Response> {
+    let id = id(request)?;
     Parameters::of(request).await?.finish()?;
-    let event = core(request).audit.event(id(request)?).await.map_err(Problem::from)?;
+    let event = core(request).audit.event(id).await.map_err(Problem::from)?;
     Ok(one("getAuditEvent", &event.ok_or_else(|| Problem::not_found("There is no such event."))?))
 }
 
 #[handler]
 async fn get_command(request: &Request) -> poem::Result<Response> {
+    let id = id(request)?;
     Parameters::of(request).await?.finish()?;
-    let command = core(request).audit.command(id(request)?).await.map_err(Problem::from)?;
+    let command = core(request).audit.command(id).await.map_err(Problem::from)?;
     let absent = || Problem::not_found("There is no such command, or its row is no longer kept.");
     Ok(one("getAuditCommand", &command.ok_or_else(absent)?))
 }
@@ -165,8 +168,9 @@ async fn begin_verification(request: &Request) -> poem::Result<Response> {
 
 #[handler]
 async fn get_verification(request: &Request) -> poem::Result<Response> {
+    let id = id(request)?;
     Parameters::of(request).await?.finish()?;
-    let found = core(request).audit.verification(id(request)?).await.map_err(Problem::from)?;
+    let found = core(request).audit.verification(id).await.map_err(Problem::from)?;
     let found = found.ok_or_else(|| Problem::not_found("There is no such verification."))?;
     Ok(one("getVerification", &found))
 }

@@ -114,7 +114,7 @@ fn told(answer: Answer, asker: &Asker) -> Told {
             ("rejected", Some("problem"), Problem::from(rejection).into_json(&asker.path))
         }
         Outcome::Failed(failure) => {
-            ("failed", Some("problem"), Problem::failed(failure).into_json(&asker.path))
+            ("failed", Some("problem"), Problem::failed(answer.command_id, failure).into_json(&asker.path))
         }
     };
     status["status"] = word.into();

@@ -97,7 +97,7 @@ impl Problem {
     }
 
     /// A command that was accepted and given up. To send it again it needs another Idempotency-Key: this answer is kept.
-    pub(crate) fn failed(failure: command::Failure) -> Self {
+    pub(crate) fn failed(command_id: Uuid, failure: command::Failure) -> Self {
         match failure {
             command::Failure::VersionMismatch { actual } => command::Error::VersionMismatch { actual }.into(),
             command::Failure::Conflict { attempts } => Self::new(
@@ -105,11 +105,12 @@ impl Problem {
                 format!(
                     "Others kept changing it; given up after {attempts} attempts. Send it with another Idempotency-Key."
                 ),
-            ),
+            )
+            .header(header::RETRY_AFTER, RETRY_AFTER_SECONDS),
             command::Failure::Broken => {
                 let detail =
                     "Something broke on our side, each time it was tried; the command's id leads to what.";
-                Self::new(kind::INTERNAL, detail)
+                Self::new(kind::INTERNAL, detail).member("id", command_id.to_string())
             }
         }
     }

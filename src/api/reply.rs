@@ -68,7 +68,7 @@ impl<const STATUS: u16, T> Reply<STATUS, T> {
                 return Ok(Self { status: StatusCode::ACCEPTED, json, headers, shape: PhantomData });
             }
             Outcome::Rejected(rejection) => Problem::from(rejection),
-            Outcome::Failed(failure) => Problem::failed(failure),
+            Outcome::Failed(failure) => Problem::failed(answer.command_id, failure),
         };
         Err(headers.into_iter().fold(problem, |problem, (name, value)| problem.header(name, &value)))
     }
