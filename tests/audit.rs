@@ -200,3 +200,17 @@ async fn each_look_is_noted_and_what_is_odd_is_refused() {
     let refused = server.get(&format!("/api/audit/events/{}", Uuid::now_v7())).await;
     assert_eq!(refused.problem(), "forbidden");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_is_noted_whole_or_is_none() {
+    let database = Database::new().await;
+    let server = Server::without_projections(&database, &[]).await;
+    let hidden = format!("/api/audit/events?{}actor=someone", "&".repeat(4_000));
+    assert_eq!(get(&server, &hidden).await.problem(), "uri-too-long");
+    let live = server.anonymous(Method::GET, "/api/audit/events/live").bearer_auth("dev-auditor");
+    let live = live.header("last-event-id", "0").send().await.expect("answered");
+    assert_eq!(live.status(), StatusCode::OK);
+    let looks = found(&server, "/api/audit/access").await;
+    assert_eq!(looks["items"][1]["target"], "/api/audit/events/live last-event-id: 0");
+    assert_eq!(looks["items"].as_array().expect("items").len(), 2);
+}

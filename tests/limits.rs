@@ -157,6 +157,32 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_without_end_is_not_kept() {
+    let database = Database::new().await;
+    let settings = [("api_url_bytes_max", "512"), ("api_header_bytes_max", "1024")];
+    let server = Server::without_projections(&database, &settings).await;
+    let mut endless = TcpStream::connect(server.address).await.expect("connected");
+    endless.write_all(b"GET /health/live HTTP/1.1\r\nX-Long: ").await.expect("sent");
+    endless.write_all("y".repeat(20_000).as_bytes()).await.expect("sent");
+    let heard = closed(&mut endless).await;
+    assert!(heard.starts_with("HTTP/1.1 431 "), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_faults_takes_no_more_than_a_body() {
+    let database = Database::new().await;
+    let server = Server::without_projections(&database, &[]).await;
+    let deep =
+        format!(r#"{{"items":[{{"sku":"x","{}":[{}1]}}]}}"#, "a".repeat(500_000), "1e65,".repeat(90_000));
+    let items = format!(r#"{{"items":[{}{{}}]}}"#, r#"{"unit_price":1.000},"#.repeat(45_000));
+    for body in [deep, items] {
+        let refused = server.post_text("/api/orders", &body).await;
+        assert_eq!(refused.problem(), "validation-failed");
+        assert!(refused.text.len() < 200_000, "{} bytes", refused.text.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_not_read_is_not_waited_for() {
     let database = Database::new().await;
     let settings = [("api_write_timeout_ms", "100"), ("api_connections_max", "1")];

@@ -187,6 +187,20 @@ async fn nobody_becomes_more_than_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_login_has_another_one_call_its_functions() {
+    let logins = migrated().await;
+    let (_, writer) = logins.urls["writer"].split_once("//").expect("a URL");
+    let (writer, _) = writer.split_once(':').expect("a name and a password");
+    // A schema of the user's name comes first, unless the session says otherwise.
+    let trap = include_str!("rights/trap.sql").replace("{{schema}}", writer);
+    logins.connect("projector").await.batch_execute(&trap).await.expect("it may make schemas");
+    let config = logins.database().config(&[("database_url", &logins.urls["writer"])]);
+    let pool = annals::postgres::pool(&config.databases.writer, &config.databases).expect("a pool");
+    let client = pool.get().await.expect("a session");
+    client.query_one("select to_jsonb(null::log.commands)", &[]).await.expect("it is Postgres' own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn read_models_elsewhere_are_migrated_by_a_login_of_their_own() {
     let mut logins = Logins::new().await;
     let [migrator, read_models] = logins.part_read_models().await;
