@@ -77,6 +77,18 @@ fn who_stops_reading_ends_it_without_a_word() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_measured_is_told_to_machines_too() {
+    let database = Database::new().await;
+    let bench = ["bench", "append", "--clients", "1,2", "--seconds", "1"];
+    let told = Process::run(&database, &[&bench[..], &["--json"]].concat(), &[]);
+    let lines: Vec<Value> = told.lines().map(|line| line.parse().expect("JSON")).collect();
+    assert_eq!(lines.iter().map(|line| &line["what"]).collect::<Vec<_>>(), ["1 clients", "2 clients"]);
+    assert!(lines.iter().all(|line| line["per_second"].as_u64() > Some(0)), "{told}");
+    let table = Process::run(&database, &bench, &[]);
+    assert_eq!(table.lines().count(), 3, "a head and two lines: {table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn machines_are_told_what_was_done() {
     let (database, dir) = (Database::empty().await, tempfile::tempdir().expect("made"));
     let dir = dir.path().to_str().expect("UTF-8");

@@ -8,46 +8,47 @@ const QUIET_MS = 10_000;
 const WARMUP_ORDERS = 1_000;
 const WARMUP_SECONDS = 15;
 
-/** `annals bench …`. Its columns are parted by two spaces, digits are in groups; rows begin with their name. */
+/** `annals bench …`: its lines. */
 const bench = async (args, seconds) => {
-  const table = await run(ANNALS, ['bench', ...args], { seconds, env: { ANNALS_PROJECTIONS_DIR: `${ROOT}/projections` } });
-  const rows = table.trim().split('\n').map((line) => line.trim().split(/ {2,}/));
-  return rows.map(([name, ...cells]) => [name, cells.map((cell) => Number(cell.replaceAll(' ', '')))]);
+  const env = { ANNALS_PROJECTIONS_DIR: `${ROOT}/projections` };
+  const lines = await run(ANNALS, ['bench', ...args, '--json'], { seconds, env });
+  return lines.trim().split('\n').map((line) => JSON.parse(line));
 };
 
-const timed = ([rate, p50_ms, p99_ms, max_ms]) => ({ rate, p50_ms, p99_ms, max_ms });
+const timed = ({ per_second, p50_ms, p99_ms, max_ms }) => ({ rate: per_second, p50_ms, p99_ms, max_ms });
 
 export const append = async ({ clients, seconds }) => {
-  const rows = await bench(['append', '--clients', clients, '--seconds', seconds]);
-  return timed(rows.at(-1)[1]);
+  const lines = await bench(['append', '--clients', clients, '--seconds', seconds]);
+  return timed(lines.at(-1));
 };
 
 export const command = async ({ clients, seconds, streams, history }) => {
   const sizes = ['--streams', streams, '--history', history];
-  const rows = await bench(['command', '--clients', clients, '--seconds', seconds, ...sizes]);
-  return timed(rows.at(-1)[1]);
+  const lines = await bench(['command', '--clients', clients, '--seconds', seconds, ...sizes]);
+  return timed(lines.at(-1));
 };
 
 export const relay = (mode) => async ({ events, rate, seconds }) => {
-  const rows = await bench(['relay', '--mode', mode, '--events', events, '--rate', rate, '--seconds', seconds]);
-  const [drain, p50_ms, p99_ms, max_ms] = rows.at(-1)[1];
-  return { rate: drain, p50_ms, p99_ms, max_ms };
+  const lines = await bench(['relay', '--mode', mode, '--events', events, '--rate', rate, '--seconds', seconds]);
+  return timed(lines.at(-1));
 };
 
 /** A log of its own per number of events. */
 export const growth = async ({ events }) => {
-  const rows = await bench(['growth', '--events', events], 1_200);
-  const measured = rows.filter(([way]) => /^(append|workers|rebuild)\b/.test(way));
-  const line = ([way, [rate, p50_ms, p99_ms, , memory_mb]]) => [`Annals: ${way}`, { rate, p50_ms, p99_ms, memory_mb }];
-  return { ways: Object.fromEntries(measured.map(line)) };
+  const lines = await bench(['growth', '--events', events], 1_200);
+  // Where no latency was taken, none is shown.
+  const taken = (figures) => Object.fromEntries(Object.entries(figures).filter(([, figure]) => figure !== null));
+  const way = ({ what, per_second: rate, p50_ms, p99_ms, memory_mb }) =>
+    [`Annals: ${what}`, taken({ rate, p50_ms, p99_ms, memory_mb })];
+  return { ways: Object.fromEntries(lines.map(way)) };
 };
 
 /** Several ways in one run, each a system of its own. What it tells of latencies has no place beside rates. */
 export const projection = async ({ events }) => {
-  const rows = await bench(['projection', '--orders', events / 5], 240);
-  const ours = (way) => (/^(workers|rebuild)/.test(way) ? `Annals: ${way}` : way);
-  const rated = rows.filter(([way]) => /^(workers|rebuild|one)\b/.test(way));
-  return { ways: Object.fromEntries(rated.map(([way, [rate]]) => [ours(way), { rate, events }])) };
+  const lines = await bench(['projection', '--orders', events / 5], 240);
+  const ours = (what) => (/^(workers|rebuild)/.test(what) ? `Annals: ${what}` : what);
+  const rated = lines.filter(({ per_second }) => per_second !== null);
+  return { ways: Object.fromEntries(rated.map(({ what, per_second: rate }) => [ours(what), { rate, events }])) };
 };
 
 /** One process with all roles, or those named, on a database of its own; with workers in another one, where they are asked for. */

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Scratch, clients, load};
+use super::{Scratch, clients, load, table::Table};
 use crate::config::Config;
 
 /// What to measure.
@@ -17,6 +17,8 @@ pub struct Options {
     /// Also hold a transaction open with a snapshot from the beginning, as a pg_dump or a forgotten session does.
     #[arg(long)]
     pub idle_transaction: bool,
+    #[command(flatten)]
+    pub table: Table,
 }
 
 /// Measures and prints a line per number of clients.
@@ -26,7 +28,7 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     if options.idle_transaction {
         snapshot.batch_execute(include_str!("hold_snapshot.sql")).await?;
     }
-    println!("clients  {}", clients::COLUMNS);
+    options.table.begin("append of a new stream");
     for clients in &options.clients {
         let (appender, _) = scratch.appender(&config);
         let append = move || {
@@ -34,7 +36,7 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
             async move { load::appended(&appender, load::order(1)).await }
         };
         let seen = clients::ask(*clients, Duration::from_secs(options.seconds), append).await?;
-        println!("{clients:>7}  {}", seen.row());
+        options.table.line(&seen.line(format!("{clients} clients")));
     }
     drop(snapshot);
     scratch.drop().await

@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
-use super::table::{grouped, histogram, millis};
+use super::table::{Line, histogram};
 
 /// Connections are made and statements prepared before it counts.
 const WARMUP: Duration = Duration::from_secs(1);
@@ -17,19 +17,10 @@ pub(super) struct Seen {
     latencies: Histogram<u64>,
 }
 
-/// Heads the columns of [`Seen::row`].
-pub(super) const COLUMNS: &str = "       /s   p50 ms   p99 ms   max ms";
-
 impl Seen {
     /// Answers per second, and how long they took.
-    pub(super) fn row(&self) -> String {
-        format!(
-            "{:>9}  {:>7}  {:>7}  {:>7}",
-            grouped((self.latencies.len() as f64 / self.elapsed.as_secs_f64()) as u64),
-            millis(&self.latencies, 0.5),
-            millis(&self.latencies, 0.99),
-            millis(&self.latencies, 1.0),
-        )
+    pub(super) fn line(&self, what: String) -> Line {
+        Line::rate(what, self.latencies.len(), self.elapsed).latencies(&self.latencies)
     }
 }
 

@@ -6,7 +6,7 @@ use rand::Rng;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Scratch, clients, load};
+use super::{Scratch, clients, load, table::Table};
 use crate::{
     command::{Commands, Request},
     config::Config,
@@ -32,6 +32,8 @@ pub struct Options {
     /// Seconds per number of clients.
     #[arg(long, default_value_t = 5)]
     pub seconds: u64,
+    #[command(flatten)]
+    pub table: Table,
 }
 
 /// Measures and prints a line per number of clients.
@@ -51,7 +53,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         Identity::read(&pool).await?,
         config.command,
     );
-    println!("clients  {}", clients::COLUMNS);
+    options.table.begin("command on a stream that exists");
     for clients in &options.clients {
         let (commands, counters) = (commands.clone(), counters.clone());
         let increment = move || {
@@ -59,7 +61,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
             async move { Ok(commands.execute(increment(id)).await.map(drop)?) }
         };
         let seen = clients::ask(*clients, Duration::from_secs(options.seconds), increment).await?;
-        println!("{clients:>7}  {}", seen.row());
+        options.table.line(&seen.line(format!("{clients} clients")));
     }
     scratch.drop().await
 }

@@ -34,8 +34,9 @@ impl Consumer {
         Ok(Self(consumer))
     }
 
-    /// Takes so many records; when each arrived. Blocks.
-    pub(super) fn read(&self, records: usize) -> anyhow::Result<Vec<(Position, Instant)>> {
+    /// Takes so many records of events after a position, whose transaction may have become readable only now; when each
+    /// arrived. Blocks.
+    pub(super) fn read(&self, after: Position, records: usize) -> anyhow::Result<Vec<(Position, Instant)>> {
         let mut arrived = Vec::with_capacity(records);
         let mut deadline = Instant::now() + PATIENCE;
         while arrived.len() < records {
@@ -43,7 +44,8 @@ impl Consumer {
             // Nothing comes of it when what it met was an event of the client itself, too.
             if let Some(message) = self.0.poll(PATIENCE) {
                 let at = Instant::now();
-                arrived.push((kafka::decode(&message?)?.event.position, at));
+                let position = kafka::decode(&message?)?.event.position;
+                arrived.extend((position > after).then_some((position, at)));
                 deadline = at + PATIENCE;
             }
         }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{
     Scratch, clients, load,
     projection::{self, Running},
-    table::grouped,
+    table::{Line, Table, grouped},
 };
 use crate::config::Config;
 
@@ -24,47 +24,47 @@ pub struct Options {
     /// Seconds for which events are appended.
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
+    #[command(flatten)]
+    pub table: Table,
 }
 
 /// Measures and prints some lines per number of events, each on a log of its own.
 pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
-    println!("                                                     /s   p50 ms   p99 ms   max ms  memory MB");
     for events in options.events {
         let scratch = Scratch::new(&config.databases).await?;
-        let measured = measure(&config, &scratch, events, Duration::from_secs(options.seconds)).await;
+        let time = Duration::from_secs(options.seconds);
+        let measured = measure(&config, &scratch, events, time, options.table).await;
         scratch.drop().await?;
         measured?;
     }
     Ok(())
 }
 
-async fn measure(config: &Config, scratch: &Scratch, events: u64, time: Duration) -> anyhow::Result<()> {
+async fn measure(
+    config: &Config,
+    scratch: &Scratch,
+    events: u64,
+    time: Duration,
+    table: Table,
+) -> anyhow::Result<()> {
     let events = projection::fill(config, scratch, events).await?;
-    println!("{} events", grouped(events));
+    table.begin(&format!("{} events", grouped(events)));
+    let told = |line: Line| table.line(&Line { memory_mb: memory_mb(), ..line });
     let (appender, head) = scratch.appender(config);
     let running = Running::start(config, scratch, head).await?;
     let began = Instant::now();
     running.followed(events).await?;
-    rate("workers that tail the log, with indexes", events, began.elapsed());
+    told(Line::rate("workers that tail the log, with indexes", events, began.elapsed()));
     let (loaded, _) = running.rebuild(LANES).await?;
-    rate(&format!("rebuild, {LANES} lanes: load and indexes"), events, loaded);
+    told(Line::rate(format!("rebuild, {LANES} lanes: load and indexes"), events, loaded));
     running.stop().await;
     let append = move || {
         let appender = appender.clone();
         async move { load::appended(&appender, load::order(1)).await }
     };
     let seen = clients::ask(CLIENTS, time, append).await?;
-    line(&format!("append by {CLIENTS} clients"), &seen.row());
+    told(seen.line(format!("append by {CLIENTS} clients")));
     Ok(())
-}
-
-fn rate(way: &str, events: u64, elapsed: Duration) {
-    let rate = grouped((events as f64 / elapsed.as_secs_f64()) as u64);
-    line(way, &format!("{rate:>9}  {:>7}  {:>7}  {:>7}", "-", "-", "-"));
-}
-
-fn line(way: &str, figures: &str) {
-    println!("{way:<44}  {figures}  {:>9}", memory_mb().map_or("-".to_owned(), |mb| mb.to_string()));
 }
 
 /// Resident memory of this process; where /proc tells.

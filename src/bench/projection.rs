@@ -17,7 +17,10 @@ use tokio::{
 use tokio_postgres::{Client, Statement, Transaction, types::ToSql};
 use tokio_util::sync::CancellationToken;
 
-use super::{Scratch, table::grouped};
+use super::{
+    Scratch,
+    table::{Line, Table, grouped},
+};
 use crate::{
     config::{Config, Databases},
     domain,
@@ -60,6 +63,8 @@ pub struct Options {
     /// Live orders per second.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
+    #[command(flatten)]
+    pub table: Table,
 }
 
 /// Measures and prints a line per way.
@@ -74,39 +79,33 @@ async fn measure(config: &Config, options: &Options, scratch: &Scratch) -> anyho
     let events = fill(config, scratch, options.orders * EVENTS_PER_ORDER).await?;
     let mut client = scratch.connect().await?;
     let orders = grouped(events / EVENTS_PER_ORDER);
-    println!("{} events of {orders} orders, written past log.append", grouped(events));
-    println!("way                                          events/s   seconds");
+    let table = options.table;
+    table.begin(&format!("{} events of {orders} orders", grouped(events)));
     let (appender, head) = scratch.appender(config);
     let running = Running::start(config, scratch, head).await?;
     let began = Instant::now();
     running.followed(events).await?;
-    line("workers that tail the log, with indexes", events, began.elapsed());
+    table.line(&Line::rate("workers that tail the log, with indexes", events, began.elapsed()));
     for workers in [1, 2] {
         let (loaded, whole) = running.rebuild(workers).await?;
-        line(&format!("rebuild, {workers} lanes: load and indexes"), events, loaded);
-        line(&format!("rebuild, {workers} lanes: compared too"), events, whole);
+        table.line(&Line::rate(format!("rebuild, {workers} lanes: load and indexes"), events, loaded));
+        table.line(&Line::rate(format!("rebuild, {workers} lanes: compared too"), events, whole));
     }
-    beside::measure(&running, &appender, options.rate).await?;
+    beside::measure(&running, &appender, options.rate, table).await?;
     let log = LogReader::new(running.read.clone());
     running.stop().await;
     client.batch_execute(TABLES).await?;
     let sample = options.one_by_one.min(events);
-    line(
-        "one statement per event (sample)",
-        sample,
-        one_by_one(&log, &mut client, sample, NAIVE_PAGE).await?,
-    );
+    let elapsed = one_by_one(&log, &mut client, sample, NAIVE_PAGE).await?;
+    table.line(&Line::rate("one statement per event (sample)", sample, elapsed));
     client.batch_execute(AGAIN).await?;
     let sample = sample / COMMITTED_SHARE;
-    line(
-        "one statement and commit per event (sample)",
-        sample,
-        one_by_one(&log, &mut client, sample, 1).await?,
-    );
+    let elapsed = one_by_one(&log, &mut client, sample, 1).await?;
+    table.line(&Line::rate("one statement and commit per event (sample)", sample, elapsed));
     let began = Instant::now();
     client.execute(AT_ONCE, &[]).await?;
     client.batch_execute(INDEXES).await?;
-    line("one hand-written insert … select and indexes", events, began.elapsed());
+    table.line(&Line::rate("one hand-written insert … select and indexes", events, began.elapsed()));
     let unlike: i64 = client.query_one(UNLIKE, &[]).await?.get(0);
     ensure!(unlike == 0, "{unlike} rows are not what the hand-written statement says");
     Ok(())
@@ -120,11 +119,6 @@ pub(super) async fn fill(config: &Config, scratch: &Scratch, events: u64) -> any
     owner.execute(LOG, &[&(orders as i64)]).await?;
     scratch.connect().await?.batch_execute(VACUUM).await?;
     Ok(orders * EVENTS_PER_ORDER)
-}
-
-fn line(way: &str, events: u64, elapsed: Duration) {
-    let seconds = elapsed.as_secs_f64();
-    println!("{way:<44} {:>9}  {seconds:>8.2}", grouped((events as f64 / seconds) as u64));
 }
 
 /// As most frameworks do it: events are read in pages, each is handled in the process by a statement of its own, and how

@@ -16,7 +16,7 @@ use super::{
     Scratch,
     consumer::Consumer,
     load,
-    table::{grouped, histogram, millis},
+    table::{Line, Table, grouped, histogram},
 };
 use crate::{
     config::{self, Config, RelayMode},
@@ -42,6 +42,8 @@ pub struct Options {
     /// Seconds for which latency is measured.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     pub seconds: u32,
+    #[command(flatten)]
+    pub table: Table,
 }
 
 fn mode(name: &str) -> Result<RelayMode, String> {
@@ -54,8 +56,8 @@ fn mode(name: &str) -> Result<RelayMode, String> {
 
 /// Measures and prints a line per mode, each on a database and a topic of its own.
 pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
-    println!("                 backlog   at {}/s, commit to consumer", grouped(options.rate.into()));
-    println!("mode            events/s   p50 ms   p99 ms   max ms");
+    let rate = grouped(options.rate.into());
+    options.table.begin(&format!("backlog; commit to consumer at {rate}/s"));
     for mode in &options.modes {
         let mut kafka = config.kafka.clone().context("no Kafka is configured: set ANNALS_KAFKA_BROKERS")?;
         kafka.topic_prefix = format!("bench-{}", Uuid::now_v7().simple());
@@ -65,17 +67,12 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
         spawn_blocking(move || kafka::delete_topics(&kafka, &topics)).await??;
         scratch.drop().await?;
         let (drained, latencies) = measured?;
-        println!(
-            "{:<13}  {:>9}  {:>7}  {:>7}  {:>7}",
-            match mode {
-                RelayMode::ExactlyOnce => "exactly-once",
-                RelayMode::LowLatency => "low-latency",
-            },
-            grouped(drained as u64),
-            millis(&latencies, 0.5),
-            millis(&latencies, 0.99),
-            millis(&latencies, 1.0),
-        );
+        let what = match mode {
+            RelayMode::ExactlyOnce => "exactly-once",
+            RelayMode::LowLatency => "low-latency",
+        };
+        let line = Line { what: what.into(), per_second: Some(drained as u64), ..Line::default() };
+        options.table.line(&line.latencies(&latencies));
     }
     Ok(())
 }
@@ -119,7 +116,7 @@ async fn measure(
     let (name, partitions) = (topic(kafka), kafka.partitions);
     let kafka = kafka.clone();
     let consumer = spawn_blocking(move || Consumer::at_end(&kafka, &name, partitions)).await??;
-    let arrivals = spawn_blocking(move || consumer.read(total));
+    let arrivals = spawn_blocking(move || consumer.read(last, total));
     let commits = append_steadily(&appender, options.rate, total).await?;
     let mut latencies = histogram();
     for (position, arrived) in arrivals.await?? {

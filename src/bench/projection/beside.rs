@@ -12,7 +12,10 @@ use tokio::{
 
 use super::Running;
 use crate::{
-    bench::{load, table},
+    bench::{
+        load,
+        table::{self, Line, Table},
+    },
     log::{Appender, Outcome},
     read_model::{Freshness, ReadModels},
 };
@@ -24,20 +27,20 @@ const ALONE: Duration = Duration::from_secs(6);
 const VISIBLE_MAX: Duration = Duration::from_secs(60);
 
 /// Measures and prints a line for each.
-pub(super) async fn measure(running: &Running, appender: &Appender, rate: u32) -> anyhow::Result<()> {
-    println!(
-        "{:<44} {:>8}  {:>8}  {:>8}  {:>8}",
-        format!("live orders, {rate} per second"),
-        "p50 ms",
-        "p99 ms",
-        "max ms",
-        "orders"
-    );
+pub(super) async fn measure(
+    running: &Running,
+    appender: &Appender,
+    rate: u32,
+    table: Table,
+) -> anyhow::Result<()> {
+    let line = |what: &str, seen: &Histogram<u64>| {
+        table.line(&Line { what: format!("{what}, {rate}/s"), ..Line::default() }.latencies(seen))
+    };
     let mut alone = table::histogram();
     // It ends by its time; what is not visible then does not count.
     let _ = timeout(ALONE, watch(appender, &running.models, rate, &mut alone)).await;
     ensure!(!alone.is_empty(), "no order was seen");
-    line("visible after the append", &alone);
+    line("an order is visible after its append", &alone);
     let mut beside = table::histogram();
     tokio::select! {
         rebuilt = running.rebuild(2) => { rebuilt?; }
@@ -85,9 +88,4 @@ async fn visible(appender: Appender, models: ReadModels) -> anyhow::Result<(Inst
     let row = models.get("orders", &[&id], freshness).await?;
     ensure!(row.value.is_some(), "order {id} is not in the read model at {}", row.position);
     Ok((appended, appended.elapsed()))
-}
-
-fn line(what: &str, seen: &Histogram<u64>) {
-    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|quantile| table::millis(seen, quantile));
-    println!("{what:<44} {p50:>8}  {p99:>8}  {max:>8}  {:>8}", seen.len());
 }
