@@ -105,20 +105,29 @@ async fn a_relay_that_lost_its_lease_stands_by() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_producer_from_before_is_fenced() {
-    let stage = Stage::new().await;
-    stage.append_orders(10).await;
-    let relay = stage.relay().await;
-    stage.relayed(10).await;
-    relay.shut_down().await;
-    let topic = stage.topic("order");
-    let records = topic.read().await;
-    let log_id = stage.database.identity().await.log_id;
-    let zombie = topic.begin_as(&format!("{}.relay.{log_id}.0", stage.prefix), &records[&0]).await;
-    stage.append_orders(10).await;
-    let _relay = stage.relay().await;
-    stage.relayed(20).await;
-    assert!(zombie.commit().await.is_err(), "a fenced producer cannot commit");
-    stage.assert_topic_is_log("order").await;
+    for mode in ["exactly-once", "low-latency"] {
+        let stage = Stage::new().await;
+        stage.append_orders(40).await;
+        let relay = stage.relay_with(&[("relay_mode", mode)]).await;
+        stage.relayed(40).await;
+        relay.shut_down().await;
+        let topic = stage.topic("order");
+        let records = topic.read().await;
+        let log_id = stage.database.identity().await.log_id;
+        // Two producers take turns, and either may be the one that was cut off.
+        let mut zombies = Vec::new();
+        for turn in 0..2 {
+            let id = format!("{}.relay.{log_id}.{turn}", stage.prefix);
+            zombies.push((turn, topic.begin_as(&id, &records[&0]).await));
+        }
+        stage.append_orders(10).await;
+        let _relay = stage.relay_with(&[("relay_mode", mode)]).await;
+        stage.relayed(50).await;
+        for (turn, zombie) in zombies {
+            assert!(zombie.commit().await.is_err(), "{mode}: a fenced producer cannot commit (turn {turn})");
+        }
+        stage.assert_topic_is_log("order").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
