@@ -56,6 +56,9 @@ async fn a_lease_that_cannot_be_renewed_is_taken_anew_on_other_connections() {
     stage.assert_topic_is_log("order").await;
 }
 
+/// Events of a transaction at most, so small that a leader is stopped in the middle of its work.
+const BATCH: &str = "10";
+
 /// Whether a relay of the database stands by.
 async fn stands_by(client: &Client) -> bool {
     client.query_one(include_str!("relay/stands_by.sql"), &[]).await.expect("the activity").get(0)
@@ -65,7 +68,12 @@ async fn stands_by(client: &Client) -> bool {
 async fn stop_the_leader(mode: &str) -> Stage {
     let stage = Stage::new().await;
     let brokers = support::kafka_brokers();
-    let settings = [("kafka_brokers", &*brokers), ("topic_prefix", &*stage.prefix), ("relay_mode", mode)];
+    let settings = [
+        ("kafka_brokers", &*brokers),
+        ("topic_prefix", &*stage.prefix),
+        ("relay_mode", mode),
+        ("relay_batch_events_max", BATCH),
+    ];
     let leader = Process::relay(&stage.database, &settings);
     stage.append_orders(10).await;
     stage.relayed(10).await;
@@ -80,6 +88,8 @@ async fn stop_the_leader(mode: &str) -> Stage {
     let stopping = async {
         stage.relayed(100).await;
         leader.signal("STOP");
+        let outbox = Outbox::read(&stage.database.pool()).await.expect("readable");
+        assert!(outbox.lag() > 0, "there was nothing left to relay: {outbox:?}");
     };
     tokio::join!(appending, stopping);
     stage.append_orders(10).await;
@@ -103,5 +113,5 @@ async fn a_stopped_leader_is_replaced_and_repeats_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_leader_without_transactions_is_replaced_and_loses_nothing() {
     let stage = stop_the_leader("low-latency").await;
-    stage.assert_topic_has_log("order").await;
+    stage.assert_topic_has_log("order", 1, BATCH.parse().expect("a number")).await;
 }

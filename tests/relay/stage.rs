@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use annals::{
     config,
     json::RawJson,
-    kafka,
+    kafka::{self, Record},
     log::{Append, Appender, Event, LogReader, Metadata, Position, head},
     relay::{
         self, Deps, Role, Sent, Status,
@@ -203,17 +203,19 @@ impl Stage {
         expected
     }
 
-    /// Whoever passes over what it had already finds the log's events of this type in the topic, in order.
-    pub(crate) async fn assert_topic_has_log(&self, stream_type: &str) {
+    /// Whoever passes over what it had already finds the log's events of this type in the topic, in order. A partition
+    /// may repeat so many runs, each of them as long as a part of one batch and as the log has it.
+    pub(crate) async fn assert_topic_has_log(&self, stream_type: &str, runs_max: usize, batch: usize) {
         let expected = self.expected(stream_type).await;
         for (partition, records) in self.topic(stream_type).read().await {
-            let mut events: Vec<Event> = Vec::new();
-            for record in records {
-                if events.last().is_none_or(|last| last.position < record.event.position) {
-                    events.push(record.event);
-                }
-            }
+            let (events, runs) = without_repeats(records);
             assert_eq!(Some(&events), expected.get(&partition), "partition {partition}");
+            let positions: Vec<Vec<i64>> =
+                runs.iter().map(|run| run.iter().map(|event| event.position.0).collect()).collect();
+            assert!(runs.len() <= runs_max, "partition {partition} repeats {positions:?}");
+            let is_part =
+                |run: &Vec<Event>| run.len() <= batch && events.windows(run.len()).any(|w| w == run);
+            assert!(runs.iter().all(is_part), "partition {partition} repeats {positions:?}");
         }
     }
 
@@ -230,4 +232,22 @@ impl Stage {
         }
         assert!(expected.is_empty(), "partitions without records: {:?}", expected.keys());
     }
+}
+
+/// The events of a partition in their order, and each run of those that stand at or below one before them.
+fn without_repeats(records: Vec<Record>) -> (Vec<Event>, Vec<Vec<Event>>) {
+    let (mut events, mut runs) = (Vec::<Event>::new(), Vec::<Vec<Event>>::new());
+    let mut repeats = false;
+    for Record { event, .. } in records {
+        let is_new = events.last().is_none_or(|last| last.position < event.position);
+        if is_new {
+            events.push(event);
+        } else if repeats {
+            runs.last_mut().expect("one is open").push(event);
+        } else {
+            runs.push(vec![event]);
+        }
+        repeats = !is_new;
+    }
+    (events, runs)
 }
