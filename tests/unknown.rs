@@ -2,20 +2,13 @@
 
 mod support;
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashSet, ops::Range, sync::Arc};
 
 use annals::log::{Appender, Error, Expected, Outcome, Position, Version};
 use futures_util::future::join_all;
 use support::{
     Database, ORDER, append, append_to,
-    proxy::{Proxy, address, through},
+    proxy::{Cutting, Proxy, address, through},
     until,
 };
 use tokio::sync::watch;
@@ -23,44 +16,8 @@ use uuid::Uuid;
 
 const CLIENTS: usize = 32;
 const APPENDS_PER_CLIENT: usize = 100;
-
-/// Cuts the connections again and again until dropped.
-struct Cutting {
-    stop: Arc<AtomicBool>,
-    done: Arc<AtomicUsize>,
-}
-
-impl Cutting {
-    fn start(proxy: Arc<Proxy>) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let done = Arc::new(AtomicUsize::new(0));
-        let cuts = done.clone();
-        tokio::spawn(async move {
-            for n in 0_u64.. {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                // Uneven, so that cuts meet every phase of a batch; and mostly long enough for new sessions.
-                tokio::time::sleep(Duration::from_millis(20 + n * 17 % 120)).await;
-                proxy.cut();
-                cuts.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        Self { stop, done }
-    }
-
-    /// How often it has cut them.
-    fn done(&self) -> usize {
-        self.done.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Cutting {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
+/// Milliseconds between two cuts: mostly long enough for new sessions.
+const PAUSES: Range<u64> = 20..140;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_append_gets_its_true_outcome_over_broken_connections() {
@@ -68,7 +25,7 @@ async fn every_append_gets_its_true_outcome_over_broken_connections() {
     let proxy = Arc::new(Proxy::to(address(&database.url)).await);
     let url = through(&database.url, &proxy);
     let (appender, _) = database.appender(&[("database_url", &url)]);
-    let cutting = Cutting::start(proxy);
+    let cutting = Cutting::start(proxy, PAUSES);
     let clients = (0..CLIENTS).map(|_| {
         let appender = appender.clone();
         async move {
@@ -111,7 +68,7 @@ async fn a_chain_survives_broken_connections() {
         .append(append_to(stream, Expected::NoStream, &[("order.created", ORDER)]))
         .await
         .expect("created");
-    let cutting = Cutting::start(proxy);
+    let cutting = Cutting::start(proxy, PAUSES);
     for round in 0..20 {
         let links: Vec<_> = (0..10)
             .map(|link| {

@@ -1,6 +1,15 @@
 //! A TCP proxy whose connections a test can cut or freeze.
 
-use std::{future::pending, net::SocketAddr};
+use std::{
+    future::pending,
+    net::SocketAddr,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::{
     io::copy_bidirectional,
@@ -60,6 +69,46 @@ impl Proxy {
     /// Nothing goes over the connections there are any more, though they stand; new ones work.
     pub fn freeze(&self) {
         self.freeze.send_modify(|freezes| *freezes += 1);
+    }
+}
+
+/// Cuts the connections again and again until dropped.
+pub struct Cutting {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+}
+
+impl Cutting {
+    /// Whoever goes on using the proxy afterwards keeps it. `pauses`: milliseconds between two cuts, uneven, so that cuts meet every phase of what goes on.
+    pub fn start(proxy: Arc<Proxy>, pauses: Range<u64>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let done = Arc::new(AtomicUsize::new(0));
+        let cuts = done.clone();
+        tokio::spawn(async move {
+            let width = pauses.end - pauses.start;
+            let step = width * 5 / 8 + 1;
+            for n in 0_u64.. {
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(pauses.start + n * step % width)).await;
+                proxy.cut();
+                cuts.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { stop, done }
+    }
+
+    /// How often it has cut them.
+    pub fn done(&self) -> usize {
+        self.done.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Cutting {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
