@@ -1,11 +1,17 @@
 //! Faults that are no event's: what may pass is waited for, what cannot pass is said. Neither sets anything apart.
 
+use std::sync::Arc;
+
 use annals::{log::Position, projector::Status};
 use tokio::sync::watch;
 
 use crate::{
     stage::{Counters, Stage, shipped},
-    support::{process::Process, until},
+    support::{
+        process::Process,
+        proxy::{Cutting, Proxy, address, through},
+        until,
+    },
 };
 
 const DISK_IS_FULL: &str = include_str!("disk_is_full.sql");
@@ -100,4 +106,32 @@ async fn a_worker_that_is_stopped_in_the_middle_of_a_fold_keeps_nothing_from_oth
     other.kill();
     stage.count(&mut counters, 20).await;
     stage.assert_counted(&counters).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_over_broken_connections_fold_each_event_once() {
+    for over_kafka in [false, true] {
+        let stage = Stage::new().await;
+        let _relay = stage.relay().await;
+        let proxy = Arc::new(Proxy::to(address(&stage.database.url)).await);
+        let url = through(&stage.database.url, &proxy);
+        let (folder, settings) =
+            (shipped("counters"), [("database_url", &*url), ("projector_batch_events_max", "5")]);
+        let process = match over_kafka {
+            true => stage.kafka_process(&[&folder], &settings).await,
+            false => stage.process(&[&folder], &settings).await,
+        };
+        let mut counters = Counters::new(20);
+        stage.count(&mut counters, 20).await;
+        stage.assert_counted(&counters).await;
+        // Some pauses are long enough to begin anew and fold.
+        let cutting = Cutting::start(proxy.clone(), 20..400);
+        while cutting.done() < 25 {
+            stage.count(&mut counters, 5).await;
+        }
+        drop(cutting);
+        stage.assert_counted(&counters).await;
+        until("it follows again", async || process.status("counters") == Status::Running).await;
+        process.stop().await;
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use annals::{
     aggregate::Registry,
-    log::{Append, Appender, Expected, Position},
+    log::{Append, Appender, Expected, LogReader, Position},
     postgres,
     projector::{self, Deps, Folder, Progress, Status},
     rebuild, relay,
@@ -83,9 +83,10 @@ impl Stage {
         let settings: Vec<_> = fast.into_iter().chain(settings.iter().copied()).collect();
         let config = self.database.config(&settings);
         let progress = Progress::new(folders.iter().map(|folder| folder.name.as_str()));
+        let pool = || postgres::pool(&config.databases.projector, &config.databases).expect("a pool");
         let deps = Deps {
-            reader: self.database.reader(),
-            read: postgres::pool(&config.databases.projector, &config.databases).expect("a pool"),
+            reader: LogReader::new(pool()),
+            read: pool(),
             registry: Arc::new((self.registry)()),
             log_id: self.database.identity().await.log_id,
             head: self.head.clone(),
