@@ -13,10 +13,11 @@ use std::time::Duration;
 use annals::{
     json::RawJson,
     log::{Expected, Position},
+    relay::Outbox,
 };
 use broker::Broker;
 use stage::Stage;
-use support::{ORDER, append, append_to, until};
+use support::{ORDER, append, append_to, process::Process, until};
 use uuid::Uuid;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,4 +221,71 @@ async fn a_relay_that_waits_for_a_new_topic_says_so_and_can_be_ended() {
     let _relay = stage.relay().await;
     stage.relayed(11).await;
     stage.assert_topic_is_log("project").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_goes_in_few_transactions() {
+    let stage = Stage::new().await;
+    for _ in 0..3 {
+        stage.append_orders(1_000).await;
+    }
+    let _relay = stage.relay_with(&[("relay_batch_events_max", "1000")]).await;
+    stage.relayed(3_000).await;
+    stage.assert_topic_is_log("order").await;
+    let topic = stage.topic("order");
+    until("each full one has ended", || async { topic.transactions().await.values().all(|n| *n >= 3) }).await;
+    let transactions = topic.transactions().await;
+    assert!(transactions.values().all(|count| *count <= 6), "{transactions:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_come_one_by_one_go_each_in_a_transaction_of_its_own() {
+    let stage = Stage::new().await;
+    let _relay = stage.relay().await;
+    for position in 1..=5 {
+        stage.append_orders(1).await;
+        stage.relayed(position).await;
+    }
+    let topic = stage.topic("order");
+    until("five have ended", || async { topic.transactions().await.values().sum::<i64>() == 5 }).await;
+    stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_larger_than_a_batch_go_one_by_one() {
+    let stage = Stage::new().await;
+    let data = format!(r#"{{"customer_id":"{}","items":[],"total":1.00}}"#, "x".repeat(2_000));
+    for _ in 0..30 {
+        stage.append(append("order.created", &data)).await;
+    }
+    let _relay = stage.relay_with(&[("relay_batch_bytes_max", "1024")]).await;
+    stage.relayed(30).await;
+    let topic = stage.topic("order");
+    until("each is on its own", || async { topic.transactions().await.values().sum::<i64>() == 30 }).await;
+    stage.assert_topic_is_log("order").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_is_woken_by_writers_in_other_processes() {
+    let stage = Stage::new().await;
+    let brokers = support::kafka_brokers();
+    let settings = [
+        ("kafka_brokers", &*brokers),
+        ("topic_prefix", &*stage.prefix),
+        ("topic_partitions", "3"),
+        ("relay_poll_interval_ms", "60000"),
+    ];
+    let annals = Process::serve(&stage.database, &["--role", "api"], &settings);
+    let _relay = Process::relay(&stage.database, &settings);
+    let pool = stage.database.pool();
+    until("it relays", || async { Outbox::read(&pool).await.expect("readable").lease.is_some() }).await;
+    let client = reqwest::Client::new();
+    for position in 1..=3 {
+        let order = client.post(format!("{}/api/orders", annals.url)).bearer_auth("dev-consumer");
+        let order = order.header("Content-Type", "application/json").body(ORDER);
+        assert_eq!(order.send().await.expect("answered").status(), reqwest::StatusCode::CREATED);
+        let relayed = tokio::time::timeout(Duration::from_secs(20), stage.relayed(position));
+        relayed.await.expect("long before the poll");
+    }
+    stage.assert_topic_is_log("order").await;
 }

@@ -134,6 +134,20 @@ impl Topic {
         self.admin().delete_records(&ends, &options()).await.expect("Kafka deletes them");
     }
 
+    /// How many transactions have ended in each partition, where none was aborted: each left a marker behind its records.
+    pub(crate) async fn transactions(&self) -> BTreeMap<i32, i64> {
+        let records = self.read().await;
+        let topic = self.clone();
+        spawn_blocking(move || {
+            let asking: BaseConsumer = topic.client().create().expect("a consumer");
+            let end =
+                |partition| asking.fetch_watermarks(&topic.name, partition, DEADLINE).expect("an end").1;
+            records.iter().map(|(partition, all)| (*partition, end(*partition) - all.len() as i64)).collect()
+        })
+        .await
+        .expect("asked")
+    }
+
     /// What was set for this topic itself.
     pub(crate) async fn settings(&self) -> BTreeMap<String, String> {
         let admin = self.admin();
