@@ -125,6 +125,42 @@ async fn one_history(seed: u64) {
     process.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn over_kafka_too_a_death_comes_to_the_rows_of_a_plain_fold() {
+    let stage = Stage::new().await;
+    let seed = Uuid::now_v7().as_u128() as u64;
+    let mut orders = Orders::new(12, seed);
+    let folders = models();
+    let folders: Vec<_> = folders.iter().collect();
+    let small = [("projector_batch_events_max", "3")];
+    let _relay = stage.relay().await;
+    let lasting = stage.kafka_process(&folders, &small).await;
+    // The topic comes with its first event.
+    stage.append(orders.next()).await;
+    stage.is_shared_by("customer_summary", 1).await;
+    let killed = stage.kafka_process(&folders, &small).await;
+    stage.is_shared_by("customer_summary", 2).await;
+    let before = passed(&stage, "customer_summary").await;
+    let appending = async {
+        for _ in 0..200 {
+            stage.append(orders.next()).await;
+        }
+    };
+    let dying = async {
+        until("they get on", async || passed(&stage, "customer_summary").await > before + 20).await;
+        drop(killed);
+    };
+    tokio::join!(appending, dying);
+    for model in MODELS {
+        stage.folded(model).await;
+    }
+    lasting.stop().await;
+    let client = stage.database.client().await;
+    let from_kafka = client.query_one(include_str!("offsets.sql"), &[]).await.expect("a row");
+    assert!(from_kafka.get::<_, i64>(0) > 0, "all was read from the log");
+    assert_eq!(rows(&client).await, fold(&stage.database.events().await), "seed {seed}");
+}
+
 /// How many events a model has passed.
 async fn passed(stage: &Stage, model: &str) -> i64 {
     let sql = "select coalesce(sum(applied + ignored + parked), 0)::bigint from projections.checkpoints where projection = $1";
