@@ -214,6 +214,25 @@ async fn a_topic_that_is_made_anew_is_read_from_its_beginning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_crash_took_of_rows_and_checkpoints_is_folded_again() {
+    let stage = Stage::new().await;
+    let _relay = stage.relay().await;
+    let mut counters = Counters::new(10);
+    let _process = stage.kafka_process(&[&shipped("counters")], &[]).await;
+    from_kafka(&stage, &mut counters).await;
+    stage.count(&mut counters, 30).await;
+    stage.assert_counted(&counters).await;
+    let client = stage.database.client().await;
+    // Under a worker that goes on: at rest it notices by itself …
+    client.batch_execute(include_str!("forget_folds.sql")).await.expect("forgotten");
+    stage.assert_counted(&counters).await;
+    // … and what it is brought next is not put on top of nothing.
+    client.batch_execute(include_str!("forget_folds.sql")).await.expect("forgotten");
+    stage.count(&mut counters, 1).await;
+    stage.assert_counted(&counters).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn records_of_another_log_are_refused() {
     let (stage, other) = (Stage::new().await, Stage::new().await);
     let mut counters = Counters::new(10);
