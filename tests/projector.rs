@@ -254,6 +254,42 @@ async fn a_poison_event_stops_its_projection_by_name_and_no_other() {
     assert_eq!(client.query_one(sql, &[]).await.expect("a row").get::<_, &str>(0), "counter.incremented");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_can_read_what_stopped_the_one_before_takes_its_place() {
+    let stage = Stage::new().await;
+    let poison = Uuid::now_v7();
+    let increment = |data| ("counter.incremented", data);
+    let created = ("counter.created", r#"{"code_hash":"x"}"#);
+    stage.append(append_to(poison, Expected::NoStream, &[created, increment(r#"{"by":"tea"}"#)])).await;
+    let process = stage.process(&[&shipped("counters")], &[]).await;
+    process.stands_still("counters").await;
+    stage.append(append_to(poison, Expected::Any, &[increment(r#"{"by":2}"#)])).await;
+    assert!(matches!(process.status("counters"), Status::Stopped { .. }));
+    process.stop().await;
+
+    let mut files = shipped("counters").files().clone();
+    for (file, from, to) in [
+        ("projection.toml", "version = 1", "version = 2"),
+        (
+            "on/counter.incremented.sql",
+            "(e.data ->> 'by')::bigint",
+            "case when jsonb_typeof(e.data -> 'by') = 'number' then (e.data ->> 'by')::bigint else 0 end",
+        ),
+    ] {
+        assert!(files[file].contains(from));
+        files.insert(file.into(), files[file].replace(from, to));
+    }
+    let process = stage.process(&[&Folder::parse(files).expect("a folder")], &[]).await;
+    until("the new one serves", async || stage.schema("counters").await == "projection_counters_2").await;
+    until("it follows", async || process.status("counters") == Status::Running).await;
+    stage.append(append_to(poison, Expected::Any, &[increment(r#"{"by":3}"#)])).await;
+    stage.folded("counters").await;
+    let rows = stage.rows("counters").await;
+    assert_eq!((&rows[&poison]["counter"], &rows[&poison]["version"]), (&5.into(), &4.into()));
+    assert_eq!(process.status("counters"), Status::Running);
+    process.stop().await;
+}
+
 #[tokio::test]
 async fn an_event_of_a_newer_program_is_waited_for() {
     let stage = Stage::new().await;
