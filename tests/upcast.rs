@@ -200,3 +200,65 @@ async fn an_older_program_leaves_what_is_made_for_newer_events_to_newer_ones() {
     current.stop().await;
     old.stop().await;
 }
+
+/// A folder for programs that know the first version of the event and for those that know the third.
+fn for_both() -> Folder {
+    let mut files = Folder::load(Path::new("tests/upcast/lamps")).expect("it loads").files().clone();
+    let parking = files["projection.toml"].replace(r#"on_error = "stop""#, r#"on_error = "park""#);
+    files.insert("projection.toml".into(), parking);
+    files.insert("on/lamp.switched.sql".into(), include_str!("upcast/both_forms.sql").into());
+    Folder::parse(files).expect("it loads")
+}
+
+async fn process(stage: &Stage, over_kafka: bool, folder: &Folder) -> stage::Process {
+    match over_kafka {
+        true => stage.kafka_process(&[folder], &[]).await,
+        false => stage.process(&[folder], &[]).await,
+    }
+}
+
+/// What became of the lamps' events: applied, ignored, parked.
+async fn standing(stage: &Stage) -> [i64; 3] {
+    let client = stage.database.client().await;
+    let row = client.query_one(include_str!("projector/standing.sql"), &[&"lamps"]).await.expect("a row");
+    [0, 1, 2].map(|column| row.get(column))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_program_sets_nothing_apart_that_a_newer_one_beside_it_can_read() {
+    for over_kafka in [false, true] {
+        let (mut stage, folder) = (stage().await, for_both());
+        let _relay = stage.relay().await;
+        stage.registry = old_lamps;
+        let old = process(&stage, over_kafka, &folder).await;
+        let ids = [(); 8].map(|()| Uuid::now_v7());
+        for id in ids {
+            stage.append(switched(id, &[(1, r#"{"on":true}"#)])).await;
+        }
+        stage.folded("lamps").await;
+        let mut newer = switched(ids[0], &[(3, r#"{"state":"on","brightness":70}"#)]);
+        newer.expected = Expected::Any;
+        stage.append(newer).await;
+        let reason = old.stands_still("lamps").await;
+        assert!(reason.contains("schema version 3") && reason.contains("up to 1"), "{reason}");
+        assert!(matches!(old.status("lamps"), Status::Waiting { .. }));
+        assert_eq!(standing(&stage).await, [8, 0, 0], "over Kafka: {over_kafka}");
+
+        stage.registry = lamps;
+        let new = process(&stage, over_kafka, &folder).await;
+        for id in &ids[1..] {
+            let mut off = switched(*id, &[(1, r#"{"on":false}"#)]);
+            off.expected = Expected::Any;
+            stage.append(off).await;
+        }
+        until("the newer one works", async || new.status("lamps") == Status::Running).await;
+        old.stop().await;
+        stage.folded("lamps").await;
+        let rows = stage.rows("lamps").await;
+        let seen = |id: &Uuid| ["state", "brightness", "version"].map(|column| rows[id][column].clone());
+        assert_eq!(seen(&ids[0]), [json!("on"), json!(70), json!(2)]);
+        assert!(ids[1..].iter().all(|id| seen(id) == [json!("off"), json!(10), json!(2)]), "{rows:?}");
+        assert_eq!(standing(&stage).await, [16, 0, 0], "over Kafka: {over_kafka}");
+        new.stop().await;
+    }
+}
