@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader, Read},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::mpsc,
     time::Duration,
 };
@@ -73,9 +73,14 @@ impl Process {
 
     /// Runs a command that fails, and returns its exit code and what it printed on stderr.
     pub fn fail(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String) {
-        let output = command(database, arguments, settings).stderr(Stdio::piped()).output().expect("it ends");
+        let output = Self::output(database, arguments, settings);
         assert!(output.stdout.is_empty(), "stdout is for results");
         (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    }
+
+    /// Runs a command to its end, however that is, and returns all that it printed.
+    pub fn output(database: &Database, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+        command(database, arguments, settings).stderr(Stdio::piped()).output().expect("it ends")
     }
 
     /// SIGKILL: it gets no chance to tidy up.
