@@ -105,7 +105,7 @@ async fn the_relay_tells_how_far_it_is_and_compares_its_topics() {
     assert_eq!(order.send().await.expect("answered").status(), StatusCode::CREATED);
     until("it is relayed", || async {
         let (_, told) = ask(client.get(&relay)).await;
-        told["cursor"] == 1 && told["lag"] == 0 && told["lease"]["epoch"] == 1
+        told["cursor"] == 1 && told["lag"] == 0 && told["lease"]["epoch"].as_i64() >= Some(1)
     })
     .await;
     let begin = client.post(format!("{relay}/reconciles")).bearer_auth("dev-admin");

@@ -95,10 +95,12 @@ async fn an_idle_relay_sends_again_too() {
     stage.append_orders(30).await;
     stage.relayed(30).await;
     let before = Outbox::read(&stage.database.pool()).await.expect("readable");
-    assert_eq!((before.lag(), before.lease.as_ref().map(|lease| lease.epoch)), (0, Some(1)));
+    assert_eq!(before.lag(), 0);
+    let epoch = before.lease.expect("it relays").epoch;
     stage.send_again("order").await;
     support::until("the topic has all of it again", || async {
-        relay.status.borrow().epoch > Some(3) && !stage.compare().await[0].is_wrong()
+        // The end of its lease counts as a holder, and so do who makes the topics anew and the next one.
+        relay.status.borrow().epoch >= Some(epoch + 3) && !stage.compare().await[0].is_wrong()
     })
     .await;
     stage.assert_topic_is_log("order").await;
@@ -118,7 +120,7 @@ async fn the_command_line_tells_and_mends() {
     };
     let status = run(&["status"]);
     assert_eq!((&status["cursor"], &status["head"], &status["lag"]), (&30.into(), &30.into(), &0.into()));
-    assert_eq!(status["lease"]["epoch"], 1);
+    assert!(status["lease"]["epoch"].as_i64() >= Some(1), "{status}");
     assert!(status["partitions"].as_array().expect("partitions").iter().any(|sent| sent["last_sent"] == 30));
     let good = run(&["reconcile"]);
     let orders = |report: &Value| {

@@ -34,7 +34,8 @@ async fn all_at_once_read_the_log_once() {
     for _ in 0..ORDERS {
         appender.append(append("order.created", support::ORDER)).await.expect("appended");
     }
-    let settings = [("projector_batch_events_max", "20")];
+    // However long it takes to begin them all, none is read before the last of them has begun.
+    let settings = [("projector_batch_events_max", "20"), ("projector_poll_interval_ms", "1500")];
     let annals = Process::serve(&database, &[], &settings);
     let client = Client::new();
     let metrics = || async {
