@@ -25,6 +25,8 @@ mod stage;
 mod support;
 #[path = "relay/topic.rs"]
 mod topic;
+#[path = "projector/trial.rs"]
+mod trial;
 
 use annals::{
     log::Expected,

@@ -3,6 +3,8 @@
 //! Makes the first one; later ones are made by [`super::candidate`]. The invariant: a generation's rows were folded by the
 //! folder that is stored with it, so a folder that changed without a new version is refused.
 
+mod trial;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::{Pool, Transaction};
@@ -10,7 +12,7 @@ use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use super::{
     Deps,
-    folder::{Fault, Folder, statement_file},
+    folder::{Fault, Folder},
     sql::{Identifier, fill},
 };
 use crate::{aggregate::Registry, json::RawJson, postgres};
@@ -25,7 +27,6 @@ const INSERT_PROJECTION: &str = include_str!("generation/insert_projection.sql")
 const INSERT: &str = include_str!("generation/insert.sql");
 const CREATE_SCHEMA: &str = include_str!("generation/create_schema.sql");
 const GRANT_READS: &str = include_str!("generation/grant_reads.sql");
-const CATALOG: &str = include_str!("generation/catalog.sql");
 const ENTER: &str = include_str!("generation/enter.sql");
 const RESUME: &str = include_str!("generation/resume.sql");
 
@@ -236,32 +237,6 @@ impl Generation {
             registry.schema_version(event).is_none_or(|known| known < **version)
         };
         self.made_for.iter().find(is_newer).map(|(event, _)| event.as_str())
-    }
-
-    /// Lets Postgres read every statement: unknown columns and wrong types show now, not at the first event.
-    async fn check(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
-        self.check_catalog(transaction).await?;
-        for (event, statement) in &self.statements {
-            transaction.prepare(statement).await.map_err(|error| fault(&statement_file(event), error))?;
-        }
-        for (name, query) in &self.folder.queries {
-            let types: Vec<_> =
-                query.parameters.iter().map(|parameter| parameter.parameter_type.wire()).collect();
-            transaction
-                .prepare_typed(&query.sql, &types)
-                .await
-                .map_err(|error| fault(&format!("queries/{name}.sql"), error))?;
-        }
-        Ok(())
-    }
-
-    /// What no parser can tell: how volatile functions are, and what became of the tables.
-    async fn check_catalog(&self, transaction: &Transaction<'_>) -> Result<(), Error> {
-        let (files, names): (Vec<&str>, Vec<&str>) = self.folder.functions().unzip();
-        let rows = transaction.query(CATALOG, &[&self.schema, &files, &names]).await?;
-        let faults: Vec<Fault> =
-            rows.iter().map(|row| Fault::new(row.get::<_, String>(0), row.get::<_, String>(1))).collect();
-        refuse(&faults)
     }
 }
 

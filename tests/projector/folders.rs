@@ -101,7 +101,7 @@ async fn what_only_the_database_sees_is_a_fault_too() {
 }
 
 /// The definition of the counters, with a line instead of another.
-fn definition(from: &str, to: &str) -> String {
+pub(crate) fn definition(from: &str, to: &str) -> String {
     let definition = shipped("counters").files()["projection.toml"].clone();
     assert!(definition.contains(from), "{definition}");
     definition.replace(from, to)

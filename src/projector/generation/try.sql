@@ -1,0 +1,2 @@
+-- What follows is undone, whether it fails or not.
+savepoint trial
