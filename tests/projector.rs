@@ -10,6 +10,8 @@ mod folders;
 mod history;
 #[path = "projector/lag.rs"]
 mod lag;
+#[path = "projector/meetings.rs"]
+mod meetings;
 #[path = "projector/models.rs"]
 mod models;
 #[path = "projector/over_kafka.rs"]

@@ -3,13 +3,16 @@
 //! Checked here is what the database would accept, but what would break a promise later: that the same events make the same
 //! rows, whenever and by whomever they are folded. The database checks the rest when the generation is made.
 
+mod meetings;
 mod order;
 mod purity;
+mod relations;
 mod singly;
 mod tables;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, slice};
 
+use meetings::Meeting;
 use purity::Purpose;
 use sqlparser::{
     ast::{
@@ -35,6 +38,9 @@ pub(super) struct Check {
     pub(super) functions: BTreeSet<(String, String)>,
     tables: Vec<Table>,
     inserts: Vec<Insert>,
+    meetings: Vec<Meeting>,
+    /// The tables that statements change, each with the statement's file.
+    written: BTreeSet<(String, String)>,
 }
 
 /// A statement of `on/` that makes rows.
@@ -52,6 +58,7 @@ impl Check {
     pub(super) fn folding(&mut self, file: &str, sql: &str) -> Option<Statement> {
         let statement = self.statement(file, sql)?;
         self.read(file, sql, Purpose::Fold);
+        self.rows_are_as_before(file);
         Some(statement)
     }
 
@@ -116,34 +123,51 @@ impl Check {
         }
     }
 
-    /// Checks that rows of two streams never meet in a unique key: streams are folded side by side, in any order.
+    /// Checks that rows of two streams never meet: streams are folded side by side, in any order.
     pub(super) fn rows_are_own(&mut self, file: &str) {
         let mut faults = Vec::new();
         for table in &self.tables {
-            let inserts: Vec<_> = self.inserts.iter().filter(|insert| insert.table == table.name).collect();
-            for key in &table.unique {
-                let kept = |insert: &&Insert| {
-                    let column = |index: &usize| match &insert.columns[..] {
-                        [] => table.columns.get(*index).map(|column| &column.name),
-                        listed => listed.get(*index),
-                    };
-                    let mut identity = insert.identity.iter().filter_map(column);
-                    identity.any(|column| key.contains(column))
-                };
-                if !inserts.iter().all(kept) {
-                    faults.push(format!(
-                        "the unique key ({}) of `{}` holds no column that every insert fills with {}: rows of two \
-                         streams could meet. Take the stream's id into the key, or say `rows = \"shared\"`",
-                        key.join(", "),
-                        table.name,
-                        IDENTITY.join(", "),
-                    ));
-                }
+            for key in table.unique.iter().filter(|key| !self.is_own(table, key)) {
+                faults.push(format!(
+                    "the unique key ({}) of `{}` holds no column that every insert fills with {}: rows of two \
+                     streams could meet. Take the stream's id into the key, or say `rows = \"shared\"`",
+                    key.join(", "),
+                    table.name,
+                    IDENTITY.join(", "),
+                ));
             }
         }
         for detail in faults {
             self.fault(file, detail);
         }
+        self.meetings_are_own();
+    }
+
+    /// Whether every insert fills some of these columns with what tells streams apart.
+    fn is_own(&self, table: &Table, columns: &[String]) -> bool {
+        let mut inserts = self.inserts.iter().filter(|insert| insert.table == table.name);
+        inserts.all(|insert| insert.identity(table).any(|column| columns.contains(column)))
+    }
+
+    /// The columns of a table that every insert fills with what tells streams apart; none where nothing is inserted, or the
+    /// table is at fault already.
+    fn own_columns(&self, name: &str) -> Option<BTreeSet<String>> {
+        let table = self.tables.iter().find(|table| table.name == name)?;
+        let is_filled = self.inserts.iter().any(|insert| insert.table == name);
+        let is_own = !table.columns.is_empty() && table.unique.iter().all(|key| self.is_own(table, key));
+        let columns = table.columns.iter().map(|column| column.name.clone());
+        (is_filled && is_own)
+            .then(|| columns.filter(|column| self.is_own(table, slice::from_ref(column))).collect())
+    }
+}
+
+impl Insert {
+    /// The columns that it fills with what tells streams apart.
+    fn identity<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a String> {
+        self.identity.iter().filter_map(|index| match &self.columns[..] {
+            [] => table.columns.get(*index).map(|column| &column.name),
+            listed => listed.get(*index),
+        })
     }
 }
 

@@ -75,7 +75,7 @@ fn fault(name: &str) -> String {
 }
 
 /// The selects of a query whose rows it puts together.
-fn arms(body: &SetExpr) -> Vec<&Select> {
+pub(super) fn arms(body: &SetExpr) -> Vec<&Select> {
     match body {
         SetExpr::Select(select) => vec![select],
         SetExpr::SetOperation { left, right, .. } => [arms(left), arms(right)].concat(),

@@ -223,6 +223,9 @@ impl Visitor for Reading<'_> {
             Update(update) => self.update(update),
             _ => {}
         }
+        if self.purpose == Purpose::Fold {
+            self.check.meet(self.file, &mut self.singly, statement);
+        }
         ControlFlow::Continue(())
     }
 
@@ -233,6 +236,9 @@ impl Visitor for Reading<'_> {
         if self.purpose.is_repeated() {
             let asks = self.asking.contains(&ptr::from_ref(query));
             order::faults(query, asks).into_iter().for_each(|fault| self.fault(fault));
+        }
+        if self.purpose == Purpose::Fold {
+            self.check.meet_in(self.file, &mut self.singly, query);
         }
         let skips = |lock: &LockClause| matches!(lock.nonblock, Some(NonBlock::SkipLocked));
         if self.purpose.is_repeated() && query.locks.iter().any(skips) {

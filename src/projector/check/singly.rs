@@ -4,46 +4,25 @@
 //! Where events are gathered (grouped, counted, picked by a window), that is taken to be right. Not followed are rows by `returning`,
 //! columns that an alias gives other names, subqueries outside of FROM, and what a function makes several rows of.
 
-use std::{collections::BTreeSet, iter::once, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
-    JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, TableWithJoins, Update,
-    UpdateTableFromKind, Visit, Visitor, visit_expressions,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Query, Select, SelectItem,
+    SetExpr, TableAlias, TableFactor, TableWithJoins, Update, UpdateTableFromKind, Visit, Visitor,
+    visit_expressions,
 };
 
 use super::{
     IDENTITY, folded, last_name,
     order::ORDERED,
-    tables::{DeclaredColumn, Table},
+    relations::{Rows, Source, Target, column, conjuncts, factors, identities, joined, name_of},
+    tables::Table,
 };
 use crate::projector::statement::EVENTS_NAME;
 
 /// Besides [`ORDERED`].
 const AGGREGATES: &[&str] =
     &["avg", "bit_and", "bit_or", "bool_and", "bool_or", "count", "every", "max", "min", "sum"];
-
-/// What stands in a FROM: the name it goes by, and, where it hands events on one by one, those of its columns that tell them
-/// apart.
-#[derive(Debug, Clone, Default)]
-struct Source {
-    name: String,
-    singly: Option<Vec<String>>,
-}
-
-/// A column, as far as it was said whose it is.
-#[derive(Debug, Clone, PartialEq)]
-struct Column {
-    source: Option<String>,
-    name: String,
-}
-
-/// The columns of a query in their order: the name of each that tells events apart.
-type Columns = Vec<Option<String>>;
-
-fn named(columns: Columns) -> Vec<String> {
-    columns.into_iter().flatten().collect()
-}
 
 /// The common table expressions that can be seen.
 #[derive(Default)]
@@ -58,9 +37,8 @@ impl Singly {
     pub(super) fn note(&mut self, query: &Query) {
         self.before.push(self.common.len());
         for table in query.with.iter().flat_map(|with| &with.cte_tables) {
-            let singly = if table.alias.columns.is_empty() { self.query(&table.query) } else { None };
-            let singly = singly.map(named);
-            self.common.push(Source { name: folded(&table.alias.name), singly });
+            let rows = self.renamed(&table.query, Some(&table.alias));
+            self.common.push(Source { name: folded(&table.alias.name), table: None, rows });
         }
     }
 
@@ -71,13 +49,10 @@ impl Singly {
 
     /// Whether each event that an update reads finds a row of its own, for all that can be seen.
     pub(super) fn finds_rows(&mut self, update: &Update, tables: &[Table]) -> bool {
-        let from = match &update.from {
-            Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => &from[..],
-            None => &[],
-        };
-        let sources = self.sources(from);
+        let from = from_of(update);
+        let sources = self.sources(factors(from));
         let is_constant = update.assignments.iter().all(|assignment| is_constant(&assignment.value));
-        if is_constant || sources.iter().all(|source| source.singly.is_none()) {
+        if is_constant || !sources.iter().any(|source| source.rows.singly) {
             return true;
         }
         let TableFactor::Table { name, .. } = &update.table.relation else {
@@ -89,69 +64,76 @@ impl Singly {
         !table.found(&sources, &conjuncts(update.selection.iter().chain(joined(from)))).is_empty()
     }
 
-    fn sources(&mut self, from: &[TableWithJoins]) -> Vec<Source> {
-        let factors = from.iter().flat_map(factors);
-        factors.map(|factor| Source { name: name_of(factor), singly: self.singly(factor) }).collect()
+    pub(super) fn sources<'a>(&mut self, factors: impl IntoIterator<Item = &'a TableFactor>) -> Vec<Source> {
+        factors.into_iter().map(|factor| self.source(factor)).collect()
     }
 
-    fn singly(&mut self, factor: &TableFactor) -> Option<Vec<String>> {
-        match factor {
+    fn source(&mut self, factor: &TableFactor) -> Source {
+        let mut table = None;
+        let rows = match factor {
             TableFactor::Table { name, args: None, .. } => {
                 let name = last_name(name);
                 let common = self.common.iter().rev().find(|source| source.name == name);
                 match common {
-                    Some(common) => common.singly.clone(),
-                    None if name == EVENTS_NAME => Some(IDENTITY.map(str::to_owned).to_vec()),
-                    None => None,
+                    Some(common) => common.rows.clone(),
+                    None if name == EVENTS_NAME => {
+                        let columns = IDENTITY.map(|name| Some(name.to_owned()));
+                        Rows { columns: columns.to_vec(), singly: true, hidden: false }
+                    }
+                    None => {
+                        table = Some(name);
+                        Rows::default()
+                    }
                 }
             }
-            TableFactor::Derived { subquery, alias, .. }
-                if alias.as_ref().is_none_or(|alias| alias.columns.is_empty()) =>
-            {
-                self.query(subquery).map(named)
-            }
-            _ => None,
+            TableFactor::Derived { subquery, alias, .. } => self.renamed(subquery, alias.as_ref()),
+            _ => Rows::default(),
+        };
+        Source { name: name_of(factor), table, rows }
+    }
+
+    /// A query's rows under an alias, which may give their columns other names.
+    fn renamed(&mut self, query: &Query, alias: Option<&TableAlias>) -> Rows {
+        let rows = self.query(query);
+        match alias {
+            Some(alias) if !alias.columns.is_empty() => Rows { hidden: true, ..Rows::default() },
+            _ => rows,
         }
     }
 
-    /// A query's columns, if it hands events on one by one.
-    fn query(&mut self, query: &Query) -> Option<Columns> {
-        if query.limit_clause.is_some() || query.fetch.is_some() {
-            return None;
-        }
+    fn query(&mut self, query: &Query) -> Rows {
         self.note(query);
-        let singly = self.body(&query.body);
+        let rows = self.body(&query.body);
         self.forget();
-        singly
+        let is_cut = query.limit_clause.is_some() || query.fetch.is_some();
+        Rows { singly: rows.singly && !is_cut, ..rows }
     }
 
-    fn body(&mut self, body: &SetExpr) -> Option<Columns> {
+    fn body(&mut self, body: &SetExpr) -> Rows {
         match body {
             SetExpr::Select(select) => self.select(select),
             SetExpr::Query(query) => self.query(query),
-            SetExpr::SetOperation { left, right, .. } => match (self.body(left), self.body(right)) {
+            SetExpr::SetOperation { left, right, .. } => {
+                let (left, right) = (self.body(left), self.body(right));
                 // By their places; the names are those of the first.
-                (Some(left), Some(right)) => Some(
-                    left.into_iter()
-                        .zip(right)
-                        .map(|(left, right)| left.filter(|_| right.is_some()))
-                        .collect(),
-                ),
-                (left, right) => left.or(right),
-            },
-            _ => None,
+                let both = left.columns.into_iter().zip(right.columns);
+                Rows {
+                    columns: both.map(|(left, right)| left.filter(|_| right.is_some())).collect(),
+                    singly: left.singly || right.singly,
+                    hidden: left.hidden || right.hidden,
+                }
+            }
+            SetExpr::Values(_) => Rows::default(),
+            _ => Rows { hidden: true, ..Rows::default() },
         }
     }
 
-    fn select(&mut self, select: &Select) -> Option<Columns> {
-        let sources = self.sources(&select.from);
-        if gathers(select) || sources.iter().all(|source| source.singly.is_none()) {
-            return None;
-        }
+    fn select(&mut self, select: &Select) -> Rows {
+        let sources = self.sources(factors(&select.from));
         let known = identities(&sources, &conjuncts(select.selection.iter().chain(joined(&select.from))));
         let is_known =
             |value: &Expr| column(value).is_some_and(|column| known.iter().any(|known| known.is(&column)));
-        let names = select.projection.iter().flat_map(|item| match item {
+        let columns = select.projection.iter().flat_map(|item| match item {
             SelectItem::ExprWithAlias { expr, alias } if is_known(expr) => vec![Some(folded(alias))],
             SelectItem::UnnamedExpr(expr) if is_known(expr) => {
                 vec![column(expr).map(|column| column.name)]
@@ -161,48 +143,20 @@ impl Singly {
             }
             _ => vec![None],
         });
-        Some(names.collect())
-    }
-}
-
-impl Column {
-    /// Whether it may be the same: one without its table's name is of any.
-    fn is(&self, other: &Self) -> bool {
-        let is_source = self.source.is_none() || other.source.is_none() || self.source == other.source;
-        is_source && self.name == other.name
-    }
-}
-
-/// The table that is updated.
-struct Target<'a> {
-    name: String,
-    columns: &'a [DeclaredColumn],
-}
-
-impl Target<'_> {
-    /// Its columns that hold what tells events apart, where all these conditions hold.
-    fn found(&self, sources: &[Source], conditions: &[&Expr]) -> BTreeSet<String> {
-        let (either, all): (Vec<&Expr>, Vec<&Expr>) =
-            conditions.iter().partition(|condition| is_or(condition));
-        let own = identities(sources, &all).into_iter().filter(|column| match &column.source {
-            Some(source) => *source == self.name,
-            None => self.columns.iter().any(|own| own.name == column.name),
-        });
-        let mut found: BTreeSet<String> = own.map(|column| column.name).collect();
-        for either in either {
-            let Expr::BinaryOp { left, right, .. } = either else { continue };
-            let [left, right] = [left, right].map(|side| {
-                let side = conjuncts(once(&**side));
-                self.found(sources, &[&all[..], &side].concat())
-            });
-            found.extend(left.intersection(&right).cloned());
+        Rows {
+            columns: columns.collect(),
+            singly: sources.iter().any(|source| source.rows.singly) && !gathers(select),
+            hidden: sources.iter().any(|source| source.rows.hidden),
         }
-        found
     }
 }
 
-fn is_or(condition: &Expr) -> bool {
-    matches!(condition, Expr::BinaryOp { op: BinaryOperator::Or, .. })
+/// What an update reads.
+pub(super) fn from_of(update: &Update) -> &[TableWithJoins] {
+    match &update.from {
+        Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => from,
+        None => &[],
+    }
 }
 
 /// Whether a value is the same whatever rows there are, for all that can be seen.
@@ -224,99 +178,8 @@ fn is_constant(value: &Expr) -> bool {
     reads.is_continue()
 }
 
-/// The columns that tell events apart, with those that are equal to one of them.
-fn identities(sources: &[Source], conditions: &[&Expr]) -> Vec<Column> {
-    let own = sources.iter().flat_map(|source| {
-        let names = source.singly.iter().flatten();
-        names.map(|name| Column { source: Some(source.name.clone()), name: name.clone() })
-    });
-    let mut known: Vec<Column> = own.collect();
-    let pairs: Vec<_> = conditions.iter().copied().flat_map(equated).collect();
-    loop {
-        let before = known.len();
-        for (left, right) in pairs.iter().flat_map(|(left, right)| [(left, right), (right, left)]) {
-            if known.iter().any(|known| known.is(left)) && !known.contains(right) {
-                known.push(right.clone());
-            }
-        }
-        if known.len() == before {
-            return known;
-        }
-    }
-}
-
-/// The columns that a condition says are equal.
-fn equated(condition: &Expr) -> Vec<(Column, Column)> {
-    let pair = |left: &Expr, right: &Expr| Some((column(left)?, column(right)?));
-    match condition {
-        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => match (&**left, &**right) {
-            (Expr::Tuple(left), Expr::Tuple(right)) => {
-                left.iter().zip(right).filter_map(|(left, right)| pair(left, right)).collect()
-            }
-            (left, right) => pair(left, right).into_iter().collect(),
-        },
-        Expr::IsNotDistinctFrom(left, right) => pair(left, right).into_iter().collect(),
-        _ => vec![],
-    }
-}
-
-fn column(value: &Expr) -> Option<Column> {
-    match value {
-        Expr::Identifier(name) => Some(Column { source: None, name: folded(name) }),
-        Expr::CompoundIdentifier(names) => match &names[..] {
-            [.., source, name] => Some(Column { source: Some(folded(source)), name: folded(name) }),
-            _ => None,
-        },
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => column(expr),
-        _ => None,
-    }
-}
-
-/// Conditions that all hold, each without an AND.
-fn conjuncts<'a>(conditions: impl Iterator<Item = &'a Expr>) -> Vec<&'a Expr> {
-    let parts = |condition: &'a Expr| match condition {
-        Expr::Nested(condition) => conjuncts(once(&**condition)),
-        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-            [conjuncts(once(&**left)), conjuncts(once(&**right))].concat()
-        }
-        other => vec![other],
-    };
-    conditions.flat_map(parts).collect()
-}
-
-/// The conditions of inner joins.
-fn joined(from: &[TableWithJoins]) -> impl Iterator<Item = &Expr> {
-    from.iter().flat_map(|from| &from.joins).filter_map(|join| match &join.join_operator {
-        JoinOperator::Join(JoinConstraint::On(condition))
-        | JoinOperator::Inner(JoinConstraint::On(condition)) => Some(condition),
-        _ => None,
-    })
-}
-
-fn factors(from: &TableWithJoins) -> Vec<&TableFactor> {
-    let direct = once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
-    direct.flat_map(within).collect()
-}
-
-fn within(factor: &TableFactor) -> Vec<&TableFactor> {
-    match factor {
-        TableFactor::NestedJoin { table_with_joins, .. } => factors(table_with_joins),
-        other => vec![other],
-    }
-}
-
-fn name_of(factor: &TableFactor) -> String {
-    match factor {
-        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
-            folded(&alias.name)
-        }
-        TableFactor::Table { name, .. } => last_name(name),
-        _ => String::new(),
-    }
-}
-
 /// Whether a select makes fewer rows of those it reads, or picks some by a window.
-fn gathers(select: &Select) -> bool {
+pub(super) fn gathers(select: &Select) -> bool {
     let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
     let is_gathering = |called: &Function| {
         let name = last_name(&called.name);
