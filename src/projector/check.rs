@@ -3,6 +3,7 @@
 //! Checked here is what the database would accept, but what would break a promise later: that the same events make the same
 //! rows, whenever and by whomever they are folded. The database checks the rest when the generation is made.
 
+mod cut;
 mod meetings;
 mod order;
 mod purity;

@@ -107,3 +107,49 @@ fn rows_that_a_statement_writes_are_not_read_for_events_that_share_them() {
         assert_eq!(faults(&manner, balances, statement), [""; 0], "{statement}");
     }
 }
+
+#[test]
+fn inserts_do_not_depend_on_which_events_are_folded_together() {
+    let days = "create table days (day date primary key, n bigint not null, last timestamptz);";
+    let insert =
+        |select: &str, conflict: &str| format!("insert into days as d {select} on conflict (day) {conflict}");
+    let add = "do update set n = d.n + 1";
+    let day = "(e.recorded_at at time zone 'UTC')::date";
+    let counter = |n: &str| format!("insert into counters select e.stream_id, {n}, e.version from events e");
+    for (statement, said) in [
+        (
+            insert(&format!("select distinct {day}, 1 from events e"), add),
+            "it counts events that are folded together once",
+        ),
+        (
+            insert(&format!("select {day}, 1 from events e group by 1"), add),
+            "it counts events that are folded together once",
+        ),
+        (
+            insert(&format!("select {day}, count(*) from events e group by 1"), "do nothing"),
+            "drops what the next batch adds",
+        ),
+        (counter("count(*) over ()"), "a window over `events`"),
+        (counter("rank() over (order by e.position)"), "a window over `events`"),
+        (format!("{} window w as (order by e.position)", counter("rank() over w")), "a window over `events`"),
+    ] {
+        refused(&faults(&[SHARED, GLOBAL], days, &statement), &statement, said);
+    }
+    for statement in [
+        insert(
+            &format!("select {day}, count(*) from events e group by 1"),
+            "do update set n = d.n + excluded.n",
+        ),
+        insert(&format!("select distinct {day}, 1 from events e"), "do nothing"),
+        insert(
+            &format!("select distinct {day}, 1, e.recorded_at from events e"),
+            "do update set last = greatest(d.last, excluded.last)",
+        ),
+        insert(&format!("select {day}, min(e.position) from events e group by 1"), "do nothing"),
+        counter("count(*) over (partition by e.stream_id)"),
+        counter("rank() over (order by e.position) + (select count(*) from counters)"),
+        format!("{} window w as (partition by e.stream_id order by e.position)", counter("rank() over w")),
+    ] {
+        assert_eq!(faults(&[SHARED, GLOBAL], days, &statement), [""; 0], "{statement}");
+    }
+}

@@ -218,7 +218,11 @@ impl Visitor for Reading<'_> {
             self.fault(format!("`{}`: {only}", beginning.join(" ").to_lowercase()));
         }
         match statement {
-            Insert(insert) => self.check.insert(insert),
+            Insert(insert) => {
+                self.check.insert(insert);
+                let faults = self.singly.cut(insert, &self.check.tables);
+                faults.into_iter().for_each(|fault| self.fault(fault));
+            }
             Merge(merge) => self.check.merge(merge),
             Update(update) => self.update(update),
             _ => {}

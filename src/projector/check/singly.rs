@@ -21,7 +21,7 @@ use super::{
 use crate::projector::statement::EVENTS_NAME;
 
 /// Besides [`ORDERED`].
-const AGGREGATES: &[&str] =
+pub(super) const AGGREGATES: &[&str] =
     &["avg", "bit_and", "bit_or", "bool_and", "bool_or", "count", "every", "max", "min", "sum"];
 
 /// The common table expressions that can be seen.
@@ -64,6 +64,11 @@ impl Singly {
         !table.found(&sources, &conjuncts(update.selection.iter().chain(joined(from)))).is_empty()
     }
 
+    /// The common table expression of this name.
+    pub(super) fn common(&self, name: &str) -> Option<&Source> {
+        self.common.iter().rev().find(|source| source.name == name)
+    }
+
     pub(super) fn sources<'a>(&mut self, factors: impl IntoIterator<Item = &'a TableFactor>) -> Vec<Source> {
         factors.into_iter().map(|factor| self.source(factor)).collect()
     }
@@ -73,8 +78,7 @@ impl Singly {
         let rows = match factor {
             TableFactor::Table { name, args: None, .. } => {
                 let name = last_name(name);
-                let common = self.common.iter().rev().find(|source| source.name == name);
-                match common {
+                match self.common(&name) {
                     Some(common) => common.rows.clone(),
                     None if name == EVENTS_NAME => {
                         let columns = IDENTITY.map(|name| Some(name.to_owned()));
