@@ -7,6 +7,7 @@ mod cut;
 mod meetings;
 mod order;
 mod purity;
+mod race;
 mod relations;
 mod singly;
 mod tables;
@@ -15,6 +16,7 @@ use std::{collections::BTreeSet, slice};
 
 use meetings::Meeting;
 use purity::Purpose;
+use race::Conflict;
 use sqlparser::{
     ast::{
         self, Expr, MergeAction, MergeClause, ObjectName, ObjectNamePart, Select, SelectItem, SetExpr,
@@ -45,13 +47,16 @@ pub(super) struct Check {
 }
 
 /// A statement of `on/` that makes rows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Insert {
     table: String,
     /// None: all of them.
     columns: Vec<String>,
     /// Which of them, by number, are filled with what tells streams apart.
     identity: Vec<usize>,
+    /// Which of them differ from event to event.
+    varying: Vec<usize>,
+    conflict: Option<Conflict>,
 }
 
 impl Check {
@@ -93,7 +98,7 @@ impl Check {
     }
 
     /// Notes an insert that was met anywhere in a statement.
-    fn insert(&mut self, insert: &ast::Insert) {
+    fn insert(&mut self, file: &str, insert: &ast::Insert) {
         let TableObject::TableName(table) = &insert.table else {
             return;
         };
@@ -111,6 +116,8 @@ impl Check {
             identity: (0..width)
                 .filter(|index| selects.iter().all(|select| is_identity(select, *index)))
                 .collect(),
+            varying: race::varying(&selects),
+            conflict: Conflict::of(file, insert),
         });
     }
 
@@ -120,7 +127,8 @@ impl Check {
         if let TableFactor::Table { name, .. } = &merge.table
             && merge.clauses.iter().any(inserts)
         {
-            self.inserts.push(Insert { table: last_name(name), columns: vec![], identity: vec![] });
+            let table = last_name(name);
+            self.inserts.push(Insert { table, ..Insert::default() });
         }
     }
 
@@ -147,7 +155,7 @@ impl Check {
     /// Whether every insert fills some of these columns with what tells streams apart.
     fn is_own(&self, table: &Table, columns: &[String]) -> bool {
         let mut inserts = self.inserts.iter().filter(|insert| insert.table == table.name);
-        inserts.all(|insert| insert.identity(table).any(|column| columns.contains(column)))
+        inserts.all(|insert| insert.named(table, &insert.identity).any(|column| columns.contains(column)))
     }
 
     /// The columns of a table that every insert fills with what tells streams apart; none where nothing is inserted, or the
@@ -163,9 +171,9 @@ impl Check {
 }
 
 impl Insert {
-    /// The columns that it fills with what tells streams apart.
-    fn identity<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a String> {
-        self.identity.iter().filter_map(|index| match &self.columns[..] {
+    /// Its columns with these numbers.
+    fn named<'a>(&'a self, table: &'a Table, numbers: &'a [usize]) -> impl Iterator<Item = &'a String> {
+        numbers.iter().filter_map(|index| match &self.columns[..] {
             [] => table.columns.get(*index).map(|column| &column.name),
             listed => listed.get(*index),
         })

@@ -150,8 +150,10 @@ impl Folder {
         let statements = statements(&definition, &files, &mut check);
         let queries = queries(&definition, &files, &mut check);
         unexpected(&definition, &files, &mut check.faults);
-        if definition.order == Order::Stream && definition.rows == Rows::Own {
-            check.rows_are_own(TABLE);
+        match (definition.order, definition.rows) {
+            (Order::Stream, Rows::Own) => check.rows_are_own(TABLE),
+            (Order::Stream, Rows::Shared) => check.rows_are_gathered(),
+            (Order::Global, _) => {}
         }
         let main_table = definition.main_table().to_owned();
         let folder = Self {

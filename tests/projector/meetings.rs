@@ -153,3 +153,35 @@ fn inserts_do_not_depend_on_which_events_are_folded_together() {
         assert_eq!(faults(&[SHARED, GLOBAL], days, &statement), [""; 0], "{statement}");
     }
 }
+
+#[test]
+fn rows_that_gather_streams_keep_neither_the_first_nor_the_last_one_s_values() {
+    let customers =
+        "create table customers (id text primary key, name text, n bigint not null, position bigint);";
+    let insert = |conflict: &str| {
+        format!(
+            "insert into customers as c (id, name, n, position) \
+             select e.data ->> 'customer', e.data ->> 'name', 1, e.position from events e on conflict {conflict}"
+        )
+    };
+    for (conflict, said) in [
+        ("(id) do nothing", "keeps the first one's name, position"),
+        ("do nothing", "keeps the first one's name, position"),
+        ("(id) do update set name = excluded.name, n = c.n + excluded.n", "keeps the last one's name,"),
+    ] {
+        let statement = insert(conflict);
+        refused(&faults(&[SHARED], customers, &statement), &statement, said);
+        assert_eq!(faults(&[SHARED, GLOBAL], customers, &statement), [""; 0], "{statement}");
+    }
+    let constant = "insert into customers (id, n) select distinct e.data ->> 'customer', 0 from events e on conflict (id) do nothing";
+    let own = "insert into counters select e.stream_id, 0, e.version from events e \
+               on conflict (id) do update set version = excluded.version";
+    let last = insert(
+        "(id) do update set name = excluded.name, position = excluded.position where c.position < excluded.position",
+    );
+    let added =
+        insert("(id) do update set n = c.n + excluded.n, position = greatest(c.position, excluded.position)");
+    for statement in [constant, own, &last, &added] {
+        assert_eq!(faults(&[SHARED], customers, statement), [""; 0], "{statement}");
+    }
+}

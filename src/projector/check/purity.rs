@@ -219,7 +219,7 @@ impl Visitor for Reading<'_> {
         }
         match statement {
             Insert(insert) => {
-                self.check.insert(insert);
+                self.check.insert(self.file, insert);
                 let faults = self.singly.cut(insert, &self.check.tables);
                 faults.into_iter().for_each(|fault| self.fault(fault));
             }

@@ -164,7 +164,7 @@ pub(super) fn from_of(update: &Update) -> &[TableWithJoins] {
 }
 
 /// Whether a value is the same whatever rows there are, for all that can be seen.
-fn is_constant(value: &Expr) -> bool {
+pub(super) fn is_constant(value: &Expr) -> bool {
     let is_whole_row = |argument: &FunctionArg| {
         matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(_)))
     };
