@@ -63,7 +63,7 @@ async fn the_audit_answers_as_the_page_says() {
         "\"status\":\"created\"",
         "event: order.created",
         "1 events, 1 streams",
-        "\"events\":1}",
+        "\"events\":1,",
         "nothing was changed",
     ] {
         assert!(said.contains(part), "`{part}` is not in\n{said}");
