@@ -81,12 +81,9 @@ async fn stop_the_leader(mode: &str) -> Stage {
     let client = stage.database.client().await;
     until("another one stands by", || stands_by(&client)).await;
 
-    let appending = async {
-        stage.append_orders(300).await;
-        stage.append_orders(300).await;
-    };
+    let appending = stage.append_orders(600);
     let stopping = async {
-        stage.relayed(100).await;
+        stage.relayed(50).await;
         leader.signal("STOP");
         let outbox = Outbox::read(&stage.database.pool()).await.expect("readable");
         assert!(outbox.lag() > 0, "there was nothing left to relay: {outbox:?}");
