@@ -180,6 +180,14 @@ async fn a_body_of_faults_takes_no_more_than_a_body() {
         assert_eq!(refused.problem(), "validation-failed");
         assert!(refused.text.len() < 200_000, "{} bytes", refused.text.len());
     }
+    let item = r#"{"sku":"a","quantity":1,"unit_price":1.00},"#;
+    let items = item.repeat(1_500);
+    let many = format!(r#"{{"customer_id":"c","items":[{}],"total":1500.00}}"#, items.trim_end_matches(','));
+    assert_eq!(
+        server.post_text("/api/orders", &many).await.faults(),
+        ["/items"],
+        "nothing is said of what is left"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,9 +66,7 @@ impl Schemas {
     /// what is wrong with it: the first hundred faults. A schema that is not published, as that of a command without a
     /// body, asks for nothing.
     pub fn validate(&self, schema: &str, body: &mut Value) -> Vec<Violation> {
-        if let Some(schema) = self.published.get(schema) {
-            self.drop_unknown(body, schema);
-        }
+        let is_cut = self.published.get(schema).is_some_and(|schema| self.drop_unknown(body, schema));
         drop_blanks(body);
         let mut violations = BTreeMap::new();
         find_unfit(body, &mut String::new(), &mut violations);
@@ -78,32 +76,37 @@ impl Schemas {
                 note(&pointer, &detail, &mut violations);
             }
         }
+        if is_cut {
+            // Refused; and what is left of it is not what was sent, so nobody is to find more in it.
+            *body = Value::Null;
+        }
         violations.into_values().collect()
     }
 
     /// Leaves out members that the schema does not name, so that they count nowhere: not as faults, not in fingerprints, and
-    /// nothing of them is stored. An object for which no member is named is left as it is. Of a list that is too long one
-    /// element too many is left, so that the faults of the rest cost nothing.
-    fn drop_unknown(&self, value: &mut Value, schema: &Value) {
+    /// nothing of them is stored. An object whose schema names no members is left as it is. Of a list that is too long one
+    /// element too many is left, so that the faults of the rest cost nothing; returns whether one was.
+    fn drop_unknown(&self, value: &mut Value, schema: &Value) -> bool {
         if let Some(named) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
-            return self.published.get(named).map_or((), |schema| self.drop_unknown(value, schema));
+            return self.published.get(named).is_some_and(|schema| self.drop_unknown(value, schema));
         }
         match value {
             Value::Array(items) => {
-                let most = schema["maxItems"].as_u64().map_or(usize::MAX, |most| most as usize + 1);
-                items.truncate(most);
-                items.iter_mut().for_each(|item| self.drop_unknown(item, &schema["items"]));
+                let most = schema["maxItems"].as_u64().map_or(usize::MAX, |most| most as usize);
+                let is_cut = items.len() > most;
+                items.truncate(most.saturating_add(1));
+                items.iter_mut().fold(is_cut, |cut, item| self.drop_unknown(item, &schema["items"]) || cut)
             }
             Value::Object(members) => {
                 let Some(named) = schema["properties"].as_object() else {
-                    return;
+                    return false;
                 };
                 members.retain(|name, _| named.contains_key(name));
-                for (name, member) in members {
-                    self.drop_unknown(member, &named[name]);
-                }
+                members
+                    .iter_mut()
+                    .fold(false, |cut, (name, member)| self.drop_unknown(member, &named[name]) || cut)
             }
-            _ => {}
+            _ => false,
         }
     }
 

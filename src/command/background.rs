@@ -201,7 +201,7 @@ pub async fn run(commands: Commands, shutdown: CancellationToken) {
     }
 }
 
-/// The command that was worked on. One that panics ends this part, as if it had been carried out here.
+/// The command that was worked on. What panics here is no command, but this part itself, which ends.
 fn finished(done: Result<Uuid, JoinError>) -> Uuid {
     done.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }

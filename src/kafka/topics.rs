@@ -181,7 +181,7 @@ pub fn make_topics_anew(kafka: &config::Kafka, topics: &[Topic]) -> Result<(), T
         loop {
             let mut made = Handle::current().block_on(admin.create_topics([&kept.wanted()], &options))?;
             let Some(Err((topic, code))) = made.pop() else { break };
-            // The relay was faster; or Kafka goes on deleting for a moment.
+            // Somebody was faster; or Kafka goes on deleting for a moment.
             if partitions(&metadata(&admin, kafka)?, &topic).is_some() {
                 break;
             }

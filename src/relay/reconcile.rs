@@ -111,7 +111,8 @@ pub async fn compare(
 }
 
 /// Has topics made again, empty, and the relay begin anew, which sends what topics lack at their ends. Nobody relays
-/// meanwhile: what a relay without transactions puts into a topic that was just made has a hole before it. Appends go on.
+/// meanwhile: what a relay without transactions puts into a topic that was just made has a hole before it. Where somebody
+/// may have (`LeaseLost`), it is to be asked for again. Appends go on.
 pub async fn send_again(
     kafka: &config::Kafka,
     limits: &config::Relay,
@@ -127,8 +128,10 @@ pub async fn send_again(
     let topics: Vec<Topic> = known.filter(|topic| topics.contains(&topic.name)).collect();
     let lease = seize(writer, limits.lease_ttl).await?;
     let made = spawn_blocking(move || kafka::make_topics_anew(&kafka, &topics)).await;
+    let is_lost = lease.lost().is_cancelled();
     lease.release().await;
-    Ok(made.map_err(|_| Error::Closed)??)
+    made.map_err(|_| Error::Closed)??;
+    if is_lost { Err(Error::LeaseLost) } else { Ok(()) }
 }
 
 /// Takes the lease from whoever relays, once they must have noticed.

@@ -46,6 +46,8 @@ fn rows_of_one_stream_are_found_by_what_tells_streams_apart() {
     }
     for statement in [
         "delete from counters c using events e where c.id = e.stream_id",
+        "delete from counters where id in (select e.stream_id from events e)",
+        "delete from counters c where exists (select from events e where e.stream_id = c.id)",
         "merge into counters c using events e on c.id = e.stream_id when matched then delete",
         "with e as (select distinct stream_id as s from events) delete from counters c using e where c.id = e.s",
         "delete from counters c using events e join counters k on k.id = e.stream_id where c.id = k.id",

@@ -101,7 +101,7 @@ pub(crate) const URI_TOO_LONG: &Kind = &Kind {
     status: 414,
     title: "The URL is too long",
     meaning: "Path and query together are longer than this server takes.",
-    remedy: "Send fewer or shorter parameters. An operator sets the limit with ANNALS_API_URL_BYTES_MAX.",
+    remedy: "Send fewer or shorter parameters. An operator sets the limit with ANNALS_API_URL_BYTES_MAX; under /api/audit it is 3,900 bytes at most.",
 };
 pub(crate) const UNSUPPORTED_MEDIA_TYPE: &Kind = &Kind {
     slug: "unsupported-media-type",

@@ -3,11 +3,11 @@
 //! Not followed are rows by `returning`, columns that an alias gives other names, `using` and subqueries outside of FROM: what
 //! cannot be seen is taken to be right.
 
-use std::{collections::BTreeSet, iter::once};
+use std::{collections::BTreeSet, iter::once, ops::ControlFlow};
 
 use sqlparser::ast::{
-    Delete, Expr, FromTable, JoinConstraint, JoinOperator, Merge, Query, Select, Statement, TableFactor,
-    TableObject, TableWithJoins, Update,
+    Delete, Expr, FromTable, FunctionArguments, JoinConstraint, JoinOperator, Merge, Query, Select,
+    Statement, TableFactor, TableObject, TableWithJoins, Update, visit_expressions,
 };
 
 use super::{
@@ -113,7 +113,8 @@ impl Singly {
 
     fn meetings(&mut self, search: &Search<'_>, tables: &[Table]) -> Vec<Meeting> {
         let sources = self.sources(search.from.iter().copied());
-        if sources.iter().any(|source| source.rows.hidden) {
+        let is_hidden = sources.iter().any(|source| source.rows.hidden);
+        if is_hidden || search.conditions.iter().any(|condition| asks_a_query(condition)) {
             return vec![];
         }
         let has_events =
@@ -198,6 +199,18 @@ fn table_of(factor: &TableFactor) -> String {
         TableFactor::Table { name, .. } => last_name(name),
         _ => String::new(),
     }
+}
+
+/// Whether a condition holds a query, which may find rows by anything.
+fn asks_a_query(condition: &Expr) -> bool {
+    let asks = visit_expressions(condition, |part| match part {
+        Expr::InSubquery { .. } | Expr::Exists { .. } | Expr::Subquery(_) => ControlFlow::Break(()),
+        Expr::Function(called) if matches!(called.args, FunctionArguments::Subquery(_)) => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    asks.is_break()
 }
 
 /// Whether rows are asked for that are not there.
