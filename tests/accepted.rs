@@ -203,12 +203,10 @@ async fn a_twin_that_is_accepted_while_the_command_is_appended_is_found() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_accepted_command_holds_up_no_other() {
-    let database = Database::new().await;
+/// An order that these commands read only once `client` has given the advisory lock 1 back.
+async fn slow_order(database: &Database, client: &Client, settings: &[(&str, &str)]) -> (Commands, Uuid) {
     let created = database.commands(&[]).await.execute(request("order.create", None, order())).await;
     let slow = created.expect("created").stream.id;
-    let client = database.client().await;
     client.batch_execute(include_str!("accepted/slow_stream.sql")).await.expect("installed");
     client.execute("insert into public.slow values ($1)", &[&slow]).await.expect("slow");
     client.query_one("select pg_advisory_lock(1)", &[]).await.expect("held");
@@ -217,8 +215,15 @@ async fn a_slow_accepted_command_holds_up_no_other() {
     let databases = database.config(&[]).databases;
     let reading = postgres::bounded_pool(&databases.writer, &databases, DEADLINE, "-c role=annals_writer");
     let reader = LogReader::new(reading.expect("a pool"));
+    (database.commands_by(support::registry(), reader, settings).await, slow)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_accepted_command_holds_up_no_other() {
+    let database = Database::new().await;
+    let client = database.client().await;
     let settings = [("command_background_concurrency", "2"), ("command_background_lease_ms", "100")];
-    let commands = database.commands_by(support::registry(), reader, &settings).await;
+    let (commands, slow) = slow_order(&database, &client, &settings).await;
     let shutdown = CancellationToken::new();
     let working = tokio::spawn(background::run(commands.clone(), shutdown.clone()));
     let slow = commands.accept(request("order.confirm", Some(slow), json!({}))).await.expect("accepted");
@@ -240,6 +245,35 @@ async fn a_slow_accepted_command_holds_up_no_other() {
     client.query_one("select pg_advisory_unlock(1)", &[]).await.expect("released");
     let is_done = async || found(&commands, slow.command_id).await.outcome != Outcome::Pending;
     until("the slow one is done", is_done).await;
+    shutdown.cancel();
+    working.await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_were_taken_too_often_are_worked_off_one_at_a_time() {
+    let database = Database::new().await;
+    let client = database.client().await;
+    let settings = [("command_background_attempts_max", "2"), ("command_background_lease_ms", "1000")];
+    let (commands, slow) = slow_order(&database, &client, &settings).await;
+    let slow = commands.accept(request("order.confirm", Some(slow), json!({}))).await.expect("accepted");
+    let other = commands.accept(request("order.create", None, order())).await.expect("accepted");
+    // As a process leaves them that ended with both in hand.
+    client.batch_execute("update log.accepted set attempts = 1").await.expect("taken");
+    let shutdown = CancellationToken::new();
+    let working = tokio::spawn(background::run(commands.clone(), shutdown.clone()));
+    let tries = async |pending: &Answer| {
+        let row = client.query_one(include_str!("accepted/tries.sql"), &[&pending.command_id]).await;
+        row.expect("it is accepted").get::<_, String>(0)
+    };
+    until("one is in hand, the other is given back", || async {
+        (tries(&slow).await.as_str(), tries(&other).await.as_str()) == ("2, taken", "1, taken")
+    })
+    .await;
+    client.query_one("select pg_advisory_unlock(1)", &[]).await.expect("released");
+    for pending in [slow, other] {
+        let find = || found(&commands, pending.command_id);
+        until("it is done", || async { matches!(find().await.outcome, Outcome::Done(_)) }).await;
+    }
     shutdown.cancel();
     working.await.expect("it ends");
 }

@@ -97,6 +97,13 @@ impl Deps {
         command_id
     }
 
+    /// Whether it was taken so often without an end that it may be what ends the processes that take it. Those that were only
+    /// taken together with such a one are then worked off alone, too, and come through.
+    fn is_suspect(&self, accepted: &Accepted) -> bool {
+        let most = self.config.background_attempts_max;
+        ((most + 1) / 2 + 1..=most).contains(&accepted.attempts)
+    }
+
     async fn note_failure(&self, command_id: Uuid, attempts: i32, error: Error) {
         if is_no_try(&error) {
             warn!(%command_id, attempts, %error, "an accepted command has to wait; it will be tried again");
@@ -164,10 +171,12 @@ fn prepare(accepted: Accepted) -> Result<Prepared, Error> {
     Ok(Prepared { command_id, stream_id, fingerprint, request })
 }
 
-/// Carries accepted commands out until shutdown; those in hand are finished. A slow one keeps its own place alone.
+/// Carries accepted commands out until shutdown; those in hand are finished. A slow one keeps its own place alone. One that was
+/// taken too often waits until no other is in hand, for it may take its process with it.
 pub async fn run(commands: Commands, shutdown: CancellationToken) {
     let deps = commands.0;
     let (mut working, mut in_hand) = (JoinSet::new(), HashSet::new());
+    let mut suspect: Option<Accepted> = None;
     // Whether as many were due as there was room for, so that more may be.
     let mut may_be_more = true;
     let mut trouble = Trouble::new("accepted commands cannot be taken; trying again");
@@ -175,18 +184,30 @@ pub async fn run(commands: Commands, shutdown: CancellationToken) {
         while let Some(done) = working.try_join_next() {
             in_hand.remove(&finished(done));
         }
+        if working.is_empty()
+            && let Some(accepted) = suspect.take()
+        {
+            deps.clone().work_off(accepted).await;
+        }
         let room = deps.config.background_concurrency - working.len();
-        if may_be_more && room > 0 {
+        if may_be_more && room > 0 && suspect.is_none() {
             let taking = deps.rows.take(room as i32, deps.config.background_lease);
             let taken = trouble.note(deps.in_time(taking).await).unwrap_or_default();
             may_be_more = taken.len() == room;
             for accepted in taken {
-                if in_hand.insert(accepted.command_id) {
-                    working.spawn(deps.clone().work_off(accepted));
-                } else {
-                    // A slow one, due again; to have taken it keeps others away from it.
+                let is_suspect = deps.is_suspect(&accepted);
+                if in_hand.contains(&accepted.command_id) || is_suspect && suspect.is_some() {
+                    // A slow one, due again, or one more suspect; to have taken it keeps others away from it.
                     deps.give_back(accepted.command_id).await;
+                } else if is_suspect {
+                    suspect = Some(accepted);
+                } else {
+                    in_hand.insert(accepted.command_id);
+                    working.spawn(deps.clone().work_off(accepted));
                 }
+            }
+            if working.is_empty() && suspect.is_some() {
+                continue;
             }
         }
         tokio::select! {
@@ -195,6 +216,9 @@ pub async fn run(commands: Commands, shutdown: CancellationToken) {
             () = tokio::time::sleep(deps.config.background_poll_interval) => may_be_more = true,
             () = shutdown.cancelled() => {}
         }
+    }
+    if let Some(accepted) = suspect {
+        deps.give_back(accepted.command_id).await;
     }
     while let Some(done) = working.join_next().await {
         finished(done);
