@@ -4,6 +4,8 @@
 mod asked;
 #[path = "rebuild/beside.rs"]
 mod beside;
+#[path = "rebuild/limits.rs"]
+mod limits;
 #[path = "rebuild/narrower.rs"]
 mod narrower;
 #[path = "rebuild/one_by_one.rs"]

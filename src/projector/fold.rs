@@ -187,9 +187,14 @@ impl Fold<'_> {
         generation: &Generation,
         batch: &Batch<'_>,
     ) -> Result<(), Error> {
-        let savepoint = transaction.transaction().await?;
+        let mut savepoint = transaction.transaction().await?;
         let mut outcome = self.together(&savepoint, generation, batch).await.map(|_| ());
-        let mut savepoint = savepoint;
+        // Somebody's cancellation comes once, a limit of the statement's time again.
+        if matches!(&outcome, Err(Error::Database(error)) if postgres::exceeds_a_limit(error)) {
+            savepoint.rollback().await?;
+            savepoint = transaction.transaction().await?;
+            outcome = self.together(&savepoint, generation, batch).await.map(|_| ());
+        }
         if matches!(outcome, Err(Error::Data(_))) {
             savepoint.rollback().await?;
             savepoint = transaction.transaction().await?;
