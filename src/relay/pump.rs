@@ -159,7 +159,7 @@ fn has_room(session: &Session<'_>, growing: &Batch) -> bool {
 
 /// Lets events gather behind what was sent, where cores are short of time.
 async fn rest(session: &Session<'_>, head: &Head, sent: Position) -> Result<(), Error> {
-    let rest = session.strain.rest(session.config.rest_max);
+    let rest = session.strain.rest();
     if rest.is_zero() {
         return Ok(());
     }

@@ -82,7 +82,7 @@ pub(super) async fn run(
         relayed,
         recorded: AtomicI64::new(cursor.0),
         ends: Arc::default(),
-        strain: Strain::default(),
+        strain: Strain::new(config.rest_max),
     };
     let rests = config.mode == RelayMode::ExactlyOnce && !config.rest_max.is_zero();
     let _watching = rests.then(|| session.strain.watch());

@@ -28,13 +28,18 @@ const GRAIN: Duration = Duration::from_micros(1_500);
 const REST_TIMES: u32 = 200;
 
 /// How late tasks run.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Strain {
     /// Mean, in nanoseconds.
     late: Arc<AtomicU64>,
+    rest_max: Duration,
 }
 
 impl Strain {
+    pub(super) fn new(rest_max: Duration) -> Self {
+        Self { late: Arc::default(), rest_max }
+    }
+
     /// Looks, in a task of its own that is not held up by what another does, until what is returned is dropped.
     pub(super) fn watch(&self) -> AbortOnDropHandle<()> {
         let strain = self.clone();
@@ -50,13 +55,15 @@ impl Strain {
     fn note(&self, late: Duration) {
         let mean = self.late.load(Ordering::Relaxed);
         let late = late.min(LATE_MAX).as_nanos() as u64;
-        self.late.store(mean - mean / LOOKS + late / LOOKS, Ordering::Relaxed);
+        // Beyond what the longest rest takes it would only be longer until the end of the strain is seen.
+        let most = (GRAIN + self.rest_max / REST_TIMES).as_nanos() as u64;
+        self.late.store((mean - mean / LOOKS + late / LOOKS).min(most), Ordering::Relaxed);
     }
 
-    /// How long events had better gather before the next transaction.
-    pub(super) fn rest(&self, most: Duration) -> Duration {
+    /// How long events had better gather before the next transaction, `rest_max` at most.
+    pub(super) fn rest(&self) -> Duration {
         let late = Duration::from_nanos(self.late.load(Ordering::Relaxed));
-        (late.saturating_sub(GRAIN) * REST_TIMES).min(most)
+        late.saturating_sub(GRAIN) * REST_TIMES
     }
 }
 
@@ -66,12 +73,13 @@ mod tests {
 
     #[test]
     fn the_later_tasks_are_the_longer_events_gather() {
-        let (strain, most) = (Strain::default(), Duration::from_millis(100));
+        let most = Duration::from_millis(100);
+        let strain = Strain::new(most);
         let rest_after = |late: Duration| {
             for _ in 0..10 * LOOKS {
                 strain.note(late);
             }
-            strain.rest(most)
+            strain.rest()
         };
         assert_eq!(rest_after(GRAIN), Duration::ZERO);
         let some = rest_after(GRAIN + most / (2 * REST_TIMES));
@@ -81,21 +89,30 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_long_strain_is_seen_soon() {
+        let strain = Strain::new(Duration::from_millis(20));
+        (0..1_000 * LOOKS).for_each(|_| strain.note(LATE_MAX));
+        assert_eq!(strain.rest(), Duration::from_millis(20));
+        (0..LOOKS).for_each(|_| strain.note(GRAIN / 2));
+        assert_eq!(strain.rest(), Duration::ZERO);
+    }
+
+    #[test]
     fn a_machine_that_stood_still_once_is_not_short_of_time() {
-        let strain = Strain::default();
+        let strain = Strain::new(Duration::from_secs(60));
         for late in [Duration::from_millis(1), Duration::from_secs(10)] {
             (0..10 * LOOKS).for_each(|_| strain.note(Duration::from_millis(1)));
             strain.note(late);
-            assert_eq!(strain.rest(Duration::MAX), Duration::ZERO);
+            assert_eq!(strain.rest(), Duration::ZERO);
         }
     }
 
     #[tokio::test]
     async fn cores_that_have_no_time_make_tasks_late() {
-        let strain = Strain::default();
+        let strain = Strain::new(Duration::from_millis(20));
         let _watching = strain.watch();
         let deadline = Instant::now() + Duration::from_secs(30);
-        while strain.rest(Duration::MAX).is_zero() {
+        while strain.rest().is_zero() {
             assert!(Instant::now() < deadline, "nothing was seen");
             // Holds up all that runs on this thread, longer than until the next look.
             std::thread::sleep(3 * TICK);
