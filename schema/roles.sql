@@ -27,8 +27,12 @@ begin
         null;
     end;
 
-    -- A superuser, and a login that is a migrator, can act as the owner already.
-    if not pg_catalog.pg_has_role(current_user, 'annals_owner', 'member') then
+    -- A superuser, and a login that is a migrator, can act as the owner already. From Postgres 16 on whoever makes a role
+    -- is its member, and may not act as it.
+    if not pg_catalog.pg_has_role(
+        current_user, 'annals_owner',
+        case when pg_catalog.current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end
+    ) then
         execute format('grant annals_migrator to %I', current_user);
     end if;
 end
