@@ -27,6 +27,7 @@ use annals::{
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use telemetry::Telemetry;
 use tokio::time::Instant;
+use tracing::warn;
 
 /// An event-sourced backend: an append-only log in Postgres, relayed to Kafka, folded into read models.
 ///
@@ -198,6 +199,9 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Ok(telemetry) => telemetry,
         Err(error) => return ended(Err(error)),
     };
+    for variable in &config.unknown {
+        warn!(variable, "no setting has this name: `annals config` lists them all");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ended(Err(error.into())),

@@ -60,6 +60,8 @@ pub struct Config {
     pub audit: Audit,
     /// Each setting in force, for `annals config`; secrets are hidden.
     pub shown: Vec<Shown>,
+    /// Variables of the environment that look like settings and are none.
+    pub unknown: Vec<String>,
 }
 
 /// One URL per database role. Equal URLs are for development: then only triggers protect the log, not rights.
@@ -265,6 +267,7 @@ impl Config {
             },
             audit: Audit::read(&mut from),
             shown: Vec::new(),
+            unknown: Vec::new(),
         };
         if matches!(config.auth, Auth::Dev) && !config.listen.ip().is_loopback() {
             from.fault(
@@ -278,8 +281,8 @@ impl Config {
         if config.log.otlp_endpoint.as_ref().is_some_and(|endpoint| !endpoint.starts_with("http://")) {
             from.fault("otlp_endpoint", "begins with http://, as http://127.0.0.1:4318 does".into());
         }
-        let shown = from.finish()?;
-        Ok(Config { shown, ..config })
+        let (shown, unknown) = from.finish()?;
+        Ok(Config { shown, unknown, ..config })
     }
 }
 

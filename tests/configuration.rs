@@ -47,6 +47,18 @@ fn the_page_of_settings_is_true() {
 }
 
 #[tokio::test]
+async fn a_variable_that_is_no_setting_is_told() {
+    let database = Database::empty().await;
+    let told = |name: &str| {
+        let output = Process::output(&database, &["config"], &[(name, "x")]);
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    assert!(told("kafka_broker").contains("ANNALS_KAFKA_BROKER"), "a slip of the pen");
+    assert_eq!(told("services"), "", "it is of scripts/");
+}
+
+#[tokio::test]
 async fn a_flag_wins_wherever_it_stands() {
     let database = Database::empty().await;
     let flag = |value: &str| (value.to_owned(), "flag".to_owned());

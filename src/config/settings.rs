@@ -15,6 +15,9 @@ use secrecy::SecretString;
 const DEFAULT_FILE: &str = "annals.toml";
 /// What every variable's name begins with.
 const PREFIX: &str = "ANNALS_";
+/// Variables with that prefix which scripts/ and docker-compose.yml read.
+const OF_SCRIPTS: [&str; 8] =
+    ["cache", "install", "kafka_format", "kafka_jvm", "kafka_properties", "port", "services", "services_fast"];
 
 /// What decided a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +92,6 @@ impl Sources {
             ))
         });
         for (name, value) in variables {
-            // Variables of scripts and containers may share the prefix; only known names are taken.
             if let Some(name) = name.strip_prefix(PREFIX) {
                 sources.values.insert(name.to_lowercase(), (value, Origin::Environment));
             }
@@ -242,14 +244,17 @@ impl Sources {
         taken.map(|(text, _)| SecretString::from(text))
     }
 
-    /// The settings in force, unless anything is wrong. A name nobody took is wrong where it was meant for us alone:
-    /// in the file or as a flag.
-    pub fn finish(mut self) -> Result<Vec<Shown>, Faults> {
+    /// The settings in force, unless anything is wrong, and the variables that are none. A name nobody took is wrong where it
+    /// was meant for us alone: in the file or as a flag. In the environment it may be somebody else's.
+    pub fn finish(mut self) -> Result<(Vec<Shown>, Vec<String>), Faults> {
+        let mut unknown = Vec::new();
         for (name, (_, origin)) in std::mem::take(&mut self.values) {
             if origin != Origin::Environment {
                 self.fault(&name, "there is no such setting".into());
+            } else if !OF_SCRIPTS.contains(&name.as_str()) {
+                unknown.push(format!("{PREFIX}{}", name.to_uppercase()));
             }
         }
-        if self.faults.is_empty() { Ok(self.shown) } else { Err(Faults(self.faults)) }
+        if self.faults.is_empty() { Ok((self.shown, unknown)) } else { Err(Faults(self.faults)) }
     }
 }
