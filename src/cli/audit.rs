@@ -3,7 +3,7 @@
 use std::{io::Write, path::PathBuf, pin::pin, sync::Arc};
 
 use annals::{
-    audit::{Audit as Auditing, Filter, Format, Report, index},
+    audit::{Access, Audit as Auditing, Filter, Format, Report, index},
     config::Config,
     domain,
     log::Position,
@@ -15,6 +15,9 @@ use futures_util::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::admin::user;
 
 #[derive(Subcommand)]
 pub(crate) enum Audit {
@@ -47,8 +50,12 @@ pub(crate) enum Audit {
 pub(crate) async fn run(config: Config, command: Audit) -> anyhow::Result<()> {
     let audit = auditing(&config)?;
     match command {
-        Audit::Verify { json } => verify(audit, json).await,
+        Audit::Verify { json } => {
+            note(&audit, "audit verify".into()).await?;
+            verify(audit, json).await
+        }
         Audit::Export { format, json: _, filter, output } => {
+            note(&audit, format!("audit export {}", serde_json::to_string(&filter)?)).await?;
             // First, so that a refusal leaves the file as it is.
             let mut lines = pin!(audit.export(filter, format).await?);
             let mut file: Box<dyn Write> = match &output {
@@ -68,6 +75,12 @@ pub(crate) async fn run(config: Config, command: Audit) -> anyhow::Result<()> {
             Ok(file.flush()?)
         }
     }
+}
+
+/// Notes a look as the API does, of who sits there.
+async fn note(audit: &Auditing, target: String) -> anyhow::Result<()> {
+    let (principal, method) = (format!("cli:{}", user()), "CLI".into());
+    Ok(audit.note(&Access { principal, method, target, correlation_id: Uuid::now_v7().to_string() }).await?)
 }
 
 /// The index may lag where no server runs, so this process fills it too.
