@@ -46,11 +46,14 @@ const REVOKE_KEY: &str = include_str!("admin/revoke_key.sql");
 const PROJECTIONS: &str = include_str!("admin/projections.sql");
 
 const STREAM_TYPE: &str = "admin";
-/// What was left undone: events taken per step, positions of the log looked through for them, and the wait between looks.
+/// Events whose effects are made at most in one step of catching up.
 const EVENTS_PER_STEP: usize = 100;
-const POSITIONS_PER_STEP: i64 = 100_000;
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// Bytes of data of these.
 const BYTES_PER_STEP: usize = 4 << 20;
+/// Positions of the log looked through for them in one step.
+const POSITIONS_PER_STEP: i64 = 100_000;
+/// The wait between two looks for events whose effects are missing.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why an effect was not made.
 #[derive(Debug, thiserror::Error)]

@@ -37,6 +37,13 @@ use seal::Sealer;
 use snapshot::Snapshots;
 use step::Step;
 
+const CORRELATION_ID_BYTES_MAX: usize = 200;
+
+/// Whether it may name a conversation: visible ASCII of 200 bytes at most.
+pub(crate) fn is_correlation_id(text: &str) -> bool {
+    (1..=CORRELATION_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// A command as it comes in. Its body satisfies the published schema already.
 #[derive(Debug, Clone)]
 pub struct Request {

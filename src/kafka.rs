@@ -1,7 +1,7 @@
 //! What the relay, the projectors and the command topic share about Kafka: names, partitions, the form of a record, client
 //! settings.
 //!
-//! Besides these nobody uses `rdkafka`. Keys and partitions are a function of the stream alone and the same in every mode, so
+//! Besides these only measurements use `rdkafka`. Keys and partitions are a function of the stream alone and the same in every mode, so
 //! that redelivery and switching between Kafka and the log are harmless.
 
 mod bounds;

@@ -184,8 +184,8 @@ pub struct CommandRecord {
 pub enum Outcome {
     /// Stored. `positions` are of its events; `None` for a rejection.
     Appended { version: Version, positions: Option<(Position, Position)> },
-    /// The same command was answered before, so. Its own row, where the append had to be sent again after a lost
-    /// connection and took effect the first time.
+    /// The command was answered already: its row. It is this append's own where it had to be sent again after a lost connection
+    /// and had taken effect the first time.
     Duplicate(Box<CommandRecord>),
     /// The principal's key was used before for another request.
     FingerprintMismatch,

@@ -68,7 +68,7 @@ pub enum Error {
     Unknown(String),
     #[error("the read model has no query `{0}`")]
     UnknownQuery(String),
-    /// All that are odd, at least one.
+    /// Every invalid parameter; never empty.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     BadParameters(Vec<BadParameter>),
     #[error("the cursor cannot be used: {0}")]
@@ -168,11 +168,6 @@ impl ReadModels {
     /// The connections that reads share.
     pub fn pool(&self) -> Pool {
         self.0.read.clone()
-    }
-
-    /// What a read model looks like now.
-    pub async fn describe(&self, name: &str) -> Result<Arc<Catalog>, Error> {
-        self.load(name).await
     }
 
     /// The row with this key, given as text in the order of the key's columns.

@@ -19,6 +19,19 @@ use crate::{config, log::Event};
 
 /// W3C Trace Context's name of it, in headers and in our metadata.
 pub(crate) const TRACEPARENT: &str = "traceparent";
+/// Whether it is W3C Trace Context, level 1; anything else is to be passed over.
+pub(crate) fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [version, trace, parent, flags] = parts[..] else {
+        return false;
+    };
+    let hex = |part: &str, length| {
+        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let set = |part: &str| part.bytes().any(|byte| byte != b'0');
+    version == "00" && hex(trace, 32) && set(trace) && hex(parent, 16) && set(parent) && hex(flags, 2)
+}
+
 /// Whose spans these are.
 const TRACER: &str = "annals";
 

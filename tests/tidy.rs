@@ -12,7 +12,7 @@ use std::{
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// What a module (by the beginning of its path under `src/`) never uses, and why. A path ending in `.rs` is exempt.
+/// What a module (by the beginning of its path under `src/`) never uses, and why.
 const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     (
         "domain/",

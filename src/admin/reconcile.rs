@@ -1,5 +1,5 @@
-//! Reconciles topics on an admin's request: compares them with the log and, unless it is a dry run, has those that differ sent
-//! again.
+//! Reconciles topics on an admin's request: compares them with the log and, unless it is a dry run, has those that
+//! have a hole or a foreign record sent again.
 //!
 //! The request and its result are two events of one stream, so that any process can tell how it stands. One runs at a time,
 //! over all processes: it holds an advisory lock in a session of its own, and both end with the process. A request without a

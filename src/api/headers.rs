@@ -9,13 +9,16 @@ use poem::http::{HeaderMap, HeaderValue, header};
 use uuid::Uuid;
 
 use super::problem::Fault;
-use crate::log::Version;
+use crate::{
+    command::is_correlation_id,
+    log::Version,
+    trace::{TRACEPARENT, is_traceparent},
+};
 
 pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub(crate) const CORRELATION_ID: &str = "x-correlation-id";
 pub(crate) const LAST_EVENT_ID: &str = "last-event-id";
 const IDEMPOTENCY_KEY_CHARS_MAX: usize = 200;
-const CORRELATION_ID_CHARS_MAX: usize = 200;
 
 /// The key that makes a command take effect once; bare or quoted is the same key.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
@@ -69,25 +72,14 @@ pub(crate) fn correlation_id(headers: &HeaderMap) -> String {
     headers
         .get(CORRELATION_ID)
         .and_then(|value| value.to_str().ok())
-        .filter(|id| (1..=CORRELATION_ID_CHARS_MAX).contains(&id.len()))
-        .filter(|id| id.bytes().all(|byte| byte.is_ascii_graphic()))
+        .filter(|id| is_correlation_id(id))
         .map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
-/// W3C Trace Context, level 1; anything else is passed over, as it demands.
+/// W3C Trace Context; anything else is passed over, as it demands.
 pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let parts: Vec<&str> = text.split('-').collect();
-    let [version, trace, parent, flags] = parts[..] else {
-        return None;
-    };
-    let hex = |part: &str, length| {
-        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let set = |part: &str| part.bytes().any(|byte| byte != b'0');
-    let valid =
-        version == "00" && hex(trace, 32) && set(trace) && hex(parent, 16) && set(parent) && hex(flags, 2);
-    valid.then(|| text.to_owned())
+    let text = headers.get(TRACEPARENT)?.to_str().ok()?;
+    is_traceparent(text).then(|| text.to_owned())
 }
 
 /// What the caller would like (RFC 7240).

@@ -1,6 +1,6 @@
 //! What goes wrong, as RFC 9457 tells it: every error of the API is a [`Problem`].
 //!
-//! Status codes are decided here and in `reply`, nowhere else. The invariant: a problem says nothing of the program's
+//! The status code of every error is decided here. The invariant: a problem says nothing of the program's
 //! inside; what broke goes to the log of the program under the id that the caller is given.
 
 pub(crate) mod kind;

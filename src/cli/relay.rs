@@ -32,9 +32,10 @@ pub(crate) enum Relay {
         #[arg(long)]
         json: bool,
     },
-    /// Compares every topic with the log, by position, and sends those that differ once more from the beginning.
+    /// Compares every topic with the log, by position, and mends what the relay cannot mend by itself.
     ///
-    /// A topic that differs is deleted and made again; the relay fills it in order. Appends go on meanwhile.
+    /// A topic with a hole or a foreign record is deleted, made again and sent whole, in order; one that only lacks its newest
+    /// records is left to the relay. Appends go on meanwhile.
     #[command(after_help = "Example:\n  annals relay reconcile --dry-run")]
     Reconcile {
         /// Only report.

@@ -39,7 +39,7 @@ const FETCH_EVENTS: usize = 256;
 /// Each further round trip fetches at most so many times what there is already.
 const FETCH_GROWTH: usize = 4;
 
-/// Bytes of data in one reading of a stream, and somewhat more.
+/// Most bytes of data in one reading of a stream; the last event may exceed it.
 const STREAM_BYTES_MAX: usize = 16 << 20;
 
 /// Some events.
@@ -140,7 +140,7 @@ impl LogReader {
         Self { appended: Some(appended), ..Self::new(pool) }
     }
 
-    /// Leaves the connections that nobody uses at the moment, on which nothing may come any more though they stand.
+    /// Closes the idle connections of the pool: they may be dead without an error.
     pub fn give_up_connections(&self) {
         self.pool.retain(|_, _| false);
     }

@@ -138,7 +138,7 @@ impl Folder {
         Ok(Self::read(files)?.0)
     }
 
-    /// The folder, with what is against it; an error where there is none.
+    /// Parses the files: the folder with its faults, or only faults where none can be made.
     fn read(files: BTreeMap<String, String>) -> Result<(Self, Vec<Fault>), Vec<Fault>> {
         let definition =
             files.get(DEFINITION).ok_or_else(|| vec![Fault::new(DEFINITION, "the file is missing")])?;

@@ -1,7 +1,7 @@
 //! SQL text with names in it: the tables and columns of projections' folders.
 //!
-//! The only module that puts text into SQL, used by [`super::generation`] and by [`crate::read_model`]. Templates stand
-//! in `.sql` files with `{{placeholders}}`; names are quoted here, and values never come in: they are parameters.
+//! Templates stand in `.sql` files with `{{placeholders}}`. What is put into them are names, quoted here, and the statements of
+//! folders, which were checked when the folder was loaded; values never come in: they are parameters.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ impl fmt::Display for Identifier {
     }
 }
 
-/// Puts text that was made of [`Identifier`]s and of our own words into a template's placeholders.
+/// Puts [`Identifier`]s, our own words or a folder's checked statement into a template's placeholders: never what a caller sent.
 pub(crate) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut sql = template.to_owned();
     for (name, value) in values {

@@ -30,9 +30,6 @@ pub struct Catalog {
 #[derive(Debug, Clone)]
 pub struct Column {
     pub name: String,
-    /// As Postgres writes it, such as `numeric(16,2)`.
-    pub sql_type: String,
-    pub nullable: bool,
     pub(super) wire: Type,
 }
 
@@ -51,10 +48,8 @@ impl Catalog {
         let rows = client.query(COLUMNS, &[&schema, &folder.table]).await?;
         let columns = rows.iter().map(|row| Column {
             name: row.get(0),
-            sql_type: row.get(1),
-            nullable: row.get(2),
             // A type that is not built in is left for Postgres to infer.
-            wire: Type::from_oid(row.get(3)).unwrap_or(Type::UNKNOWN),
+            wire: Type::from_oid(row.get(1)).unwrap_or(Type::UNKNOWN),
         });
         Ok(Some(Self {
             generation,

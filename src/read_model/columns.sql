@@ -1,5 +1,5 @@
 -- The columns of a table ($1 schema, $2 name), in their order.
-select a.attname::text, format_type(a.atttypid, a.atttypmod), not a.attnotnull, a.atttypid
+select a.attname::text, a.atttypid
 from pg_catalog.pg_namespace n
 join pg_catalog.pg_class c on c.relnamespace = n.oid
 join pg_catalog.pg_attribute a on a.attrelid = c.oid

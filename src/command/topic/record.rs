@@ -10,13 +10,14 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders, OwnedMessage};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::command::{
-    Request,
-    contract::{NotDone, Reply},
+use crate::{
+    command::{
+        Request,
+        contract::{NotDone, Reply},
+        is_correlation_id,
+    },
+    trace::is_traceparent,
 };
-
-const CORRELATION_ID_BYTES_MAX: usize = 200;
-const TRACEPARENT_BYTES: usize = 55;
 
 /// The command's id: the record's own where it is a uuid. Else it is made of what tells the record from all others: its
 /// source and id, or its place and time, since a topic that was made anew counts its offsets from 0 again.
@@ -67,9 +68,7 @@ pub(super) fn read(
         idempotency_key: None,
         correlation_id: correlation_id(record).map_or_else(|| command_id.to_string(), str::to_owned),
         causation_id: header(record, "ce_causationid").and_then(|id| id.parse().ok()),
-        traceparent: plain(record, "ce_traceparent", TRACEPARENT_BYTES)
-            .filter(|traceparent| traceparent.len() == TRACEPARENT_BYTES)
-            .map(str::to_owned),
+        traceparent: header(record, "ce_traceparent").filter(|text| is_traceparent(text)).map(str::to_owned),
         if_match: None,
         target: format!("kafka {command} {}", subject.unwrap_or_default()),
     })
@@ -93,14 +92,7 @@ fn age(record: &OwnedMessage) -> Option<Duration> {
 }
 
 fn correlation_id(record: &OwnedMessage) -> Option<&str> {
-    plain(record, "ce_correlationid", CORRELATION_ID_BYTES_MAX)
-}
-
-/// A header of visible ASCII, not too long.
-fn plain<'a>(record: &'a OwnedMessage, name: &str, bytes_max: usize) -> Option<&'a str> {
-    header(record, name)
-        .filter(|text| (1..=bytes_max).contains(&text.len()))
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()))
+    header(record, "ce_correlationid").filter(|id| is_correlation_id(id))
 }
 
 fn header<'a>(record: &'a OwnedMessage, name: &str) -> Option<&'a str> {

@@ -31,7 +31,7 @@ pub enum AdminEvent {
         #[serde(default, skip_serializing_if = "Value::is_null")]
         options: Value,
     },
-    /// Topics are to be compared with the log, and those that differ sent again; the stream's id is the comparison's.
+    /// Topics are to be compared with the log, and those with a hole or a foreign record sent again; the stream's id is the comparison's.
     #[serde(rename = "admin.reconcile_requested")]
     ReconcileRequested {
         /// Only compared.
