@@ -133,7 +133,10 @@ async fn machines_are_told_what_was_done() {
     assert!(exported.lines().map(told).all(|line| line.is_object()));
     let looks = "select target from log.access where principal ^@ 'cli:' and method = 'CLI'";
     let looks = database.client().await.query(looks, &[]).await.expect("readable");
-    assert!(matches!(&looks[..], [look] if look.get::<_, &str>(0).starts_with("audit export {")), "{looks:?}");
+    assert!(
+        matches!(&looks[..], [look] if look.get::<_, &str>(0).starts_with("audit export {")),
+        "{looks:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,8 @@
 mod asked;
 #[path = "rebuild/beside.rs"]
 mod beside;
+#[path = "rebuild/columns.rs"]
+mod columns;
 #[path = "rebuild/limits.rs"]
 mod limits;
 #[path = "rebuild/narrower.rs"]

@@ -16,8 +16,16 @@ const DEFAULT_FILE: &str = "annals.toml";
 /// What every variable's name begins with.
 const PREFIX: &str = "ANNALS_";
 /// Variables with that prefix which scripts/ and docker-compose.yml read.
-const OF_SCRIPTS: [&str; 8] =
-    ["cache", "install", "kafka_format", "kafka_jvm", "kafka_properties", "port", "services", "services_fast"];
+const OF_SCRIPTS: [&str; 8] = [
+    "cache",
+    "install",
+    "kafka_format",
+    "kafka_jvm",
+    "kafka_properties",
+    "port",
+    "services",
+    "services_fast",
+];
 
 /// What decided a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
