@@ -1,9 +1,11 @@
 //! Applies what admins' events request: each action is an event first, and this is what follows from it.
 //!
 //! Whoever appended the event applies it at once. What a process left undone when it died, [`Admin::run`] applies again,
-//! where applying it twice changes nothing: keys, and rebuilds, which have the id that the event names. The rest (pausing,
-//! swapping, going back) happens at once or not at all, and is asked for again by whoever got no answer.
+//! where applying it twice changes nothing: keys, rebuilds, which have the id that the event names, and dropping a projection,
+//! of which the event says when it was made. The rest (pausing, swapping, going back) happens at once or not at all, and is asked
+//! for again by whoever got no answer.
 
+mod dropping;
 mod reconcile;
 mod request;
 
@@ -64,6 +66,11 @@ pub enum Error {
     Options(#[from] serde_json::Error),
     #[error("{}", .0.detail)]
     Rejected(Rejection),
+    #[error(
+        "the folder of `{0}` is still here, and workers would make the projection anew: remove the folder, start the \
+         servers without it, and drop the projection then"
+    )]
+    HasFolder(String),
     #[error("no Kafka is configured")]
     NoKafka,
     #[error("topics are being compared with the log already")]
@@ -248,6 +255,13 @@ impl Admin {
                     return Ok(None);
                 }
                 return self.act_on(action, &projection, rebuild_id.unwrap_or_default(), options).await;
+            }
+            AdminEvent::ProjectionDropped { projection, made_at } => {
+                // Refused then for that rebuild, or it was rebuilt since by who wants to have it.
+                if again && rebuild::under_way_since(&self.read, &projection, event.recorded_at).await? {
+                    return Ok(None);
+                }
+                self.make_dropped(&projection, &made_at).await?;
             }
             // Whoever asked for it carries it out, and says what came of it.
             AdminEvent::ReconcileRequested { .. }

@@ -183,12 +183,9 @@ impl ReadModels {
             match row::get(&self.0.read, &reached, relayed.as_deref(), key).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(stale)) => self.begin_anew(name, stale).await?,
-                // Another generation may have another key, and the tables of one that is over go some time.
-                Err(error) if row::may_be_stale(&error) => {
-                    if self.load(name).await?.generation == reached.catalog.generation {
-                        return Err(error);
-                    }
-                }
+                // Another generation may have another key.
+                Err(error @ Error::BadParameters(_)) => self.unless_live(&reached.catalog, error).await?,
+                Err(error) if is_of_no_table(&error) => self.unless_live(&reached.catalog, error).await?,
                 Err(error) => return Err(error),
             }
         }
@@ -205,7 +202,7 @@ impl ReadModels {
         let freshness = if query.faults.is_empty() { freshness } else { Freshness::default() };
         loop {
             let reached = self.reach(name, freshness).await?;
-            let (own, query) = (self.clone(), query.clone());
+            let (own, query, catalog) = (self.clone(), query.clone(), reached.catalog.clone());
             let page = async move {
                 let mut client = own.0.client().await?;
                 match own.open(&mut client, &reached).await? {
@@ -213,8 +210,11 @@ impl ReadModels {
                     None => Ok(None),
                 }
             };
-            if let Some(answer) = uninterrupted(page).await? {
-                return Ok(answer);
+            match uninterrupted(page).await {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => {}
+                Err(error) if is_of_no_table(&error) => self.unless_live(&catalog, error).await?,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -229,7 +229,7 @@ impl ReadModels {
     ) -> Result<Answer<Vec<RawJson>>, Error> {
         loop {
             let reached = self.reach(name, freshness).await?;
-            let (own, query) = (self.clone(), query.to_owned());
+            let (own, query, catalog) = (self.clone(), query.to_owned(), reached.catalog.clone());
             let parameters: Vec<(String, String)> =
                 parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             let rows = async move {
@@ -243,8 +243,11 @@ impl ReadModels {
                     None => Ok(None),
                 }
             };
-            if let Some(answer) = uninterrupted(rows).await? {
-                return Ok(answer);
+            match uninterrupted(rows).await {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => {}
+                Err(error) if is_of_no_table(&error) => self.unless_live(&catalog, error).await?,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -271,6 +274,12 @@ impl ReadModels {
             Stale::Checkpoints => self.0.progress.forget(name),
         }
         Ok(())
+    }
+
+    /// The error of a read, unless another generation than this one is live by now: then the read begins anew.
+    async fn unless_live(&self, read: &Catalog, error: Error) -> Result<(), Error> {
+        let live = self.load(&read.folder.name).await?;
+        if live.generation == read.generation { Err(error) } else { Ok(()) }
     }
 
     /// How far the relay has come. Asked before a snapshot, so that what was sent by then is known to be in it.
@@ -311,6 +320,7 @@ impl ReadModels {
             return Err(Error::Unknown(name.to_owned()));
         }
         let Some(catalog) = Catalog::load(&self.0.read, name).await? else {
+            self.0.catalogs.write().unwrap_or_else(PoisonError::into_inner).remove(name);
             // Its folder is there: the first worker is about to make it.
             let known = self.0.progress.has(name);
             return Err(if known { Error::Behind } else { Error::Unknown(name.to_owned()) });
@@ -320,6 +330,11 @@ impl ReadModels {
         catalogs.insert(name.to_owned(), (catalog.clone(), Instant::now()));
         Ok(catalog)
     }
+}
+
+/// Whether tables were missing: those of a generation that is over go some time, those of a read model that is dropped at once.
+fn is_of_no_table(error: &Error) -> bool {
+    matches!(error, Error::Database(postgres::Error::Statement(error)) if error.code() == Some(&SqlState::UNDEFINED_TABLE))
 }
 
 /// Reads to the end, for as long as a statement may take, even if the caller hangs up: else the pool would hand out a

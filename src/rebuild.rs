@@ -1,10 +1,12 @@
-//! Rebuilds: a new generation of a read model beside the one that serves, from the whole log, compared and swapped in.
+//! Rebuilds: a new generation of a read model beside the one that serves, from the whole log, compared and swapped in. And the
+//! end of a read model.
 //!
 //! What people ask for is here; [`run`] carries it out, in any process with workers, and [`crate::projector`] does the folding.
 //! The invariant: the state of a rebuild is in the database alone, and each step of it is one transaction. So it goes on after
 //! any end of any process, and readers always get one whole generation.
 
 mod compare;
+mod dropping;
 mod run;
 mod steps;
 
@@ -13,6 +15,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 pub use compare::{Comparison, SetApart, TableComparison};
 use deadpool_postgres::{GenericClient, Pool};
+pub use dropping::{drop_projection, made_at};
 pub use run::run;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Row, error::SqlState, types::ToSql};
@@ -45,6 +48,8 @@ pub enum Error {
     Unknown(Uuid),
     #[error("`{0}` is being rebuilt already")]
     AlreadyRunning(String),
+    #[error("`{0}` is being rebuilt: cancel the rebuild first")]
+    BeingRebuilt(String),
     #[error("the rebuild is {0}")]
     NotNow(State),
     #[error("no earlier generation is kept that could serve again")]

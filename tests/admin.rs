@@ -1,5 +1,7 @@
 //! What admins do over HTTP: keys, projections, rebuilds; each action an event with its actor.
 
+#[path = "admin/dropping.rs"]
+mod dropping;
 mod support;
 
 use annals::{domain::admin::Action, rebuild};

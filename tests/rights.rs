@@ -36,6 +36,7 @@ const TABLES: &[(&str, [&str; 3])] = &[
     ("log.stream_types", ["s", "s", "s"]),
     ("log.verifications", ["s i u", "", "s"]),
     ("projections.checkpoints", ["", "s i u d", "s"]),
+    ("projections.dropped", ["", "s i u", "s"]),
     ("projections.generations", ["", "s i u d", "s"]),
     ("projections.migrations", ["", "s", "s"]),
     ("projections.parked", ["", "s i u d", "s"]),

@@ -71,6 +71,7 @@ const ADMIN: &[&str] = &[
     "revokeKey",
     "listProjections",
     "getProjection",
+    "dropProjection",
     "pauseProjection",
     "listRebuilds",
     "requestRebuild",

@@ -33,7 +33,7 @@ impl Asker {
         }
     }
 
-    fn asks(&self, command: &str, stream_id: Option<Uuid>, body: Value) -> command::Request {
+    pub(super) fn asks(&self, command: &str, stream_id: Option<Uuid>, body: Value) -> command::Request {
         let asker = self.clone();
         command::Request {
             command_id: None,
@@ -83,7 +83,8 @@ impl Admin {
         Ok((answer.stream.id, answer.replayed))
     }
 
-    async fn carry(&self, request: command::Request) -> Result<(Answer, Option<Mended>), Error> {
+    /// Notes a request and makes it true; its answer, and what became of a stream that was set apart.
+    pub(super) async fn carry(&self, request: command::Request) -> Result<(Answer, Option<Mended>), Error> {
         let answer = self.commands.execute(request).await?;
         if let Outcome::Rejected(rejection) = answer.outcome {
             return Err(Error::Rejected(rejection));
@@ -104,11 +105,10 @@ impl Admin {
         rebuild_id: Option<Uuid>,
         options: Value,
     ) -> Result<Option<Mended>, Error> {
-        let stream = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("projection {projection}").as_bytes());
         let body = json!({
             "action": action, "projection": projection, "rebuild_id": rebuild_id, "options": options,
         });
-        Ok(self.request(asker, "admin.act", Some(stream), body).await?.1)
+        Ok(self.request(asker, "admin.act", Some(stream_of(projection)), body).await?.1)
     }
 
     /// Folds what a projection has set apart of a stream, without its first event if `skip`. Refused, and not noted,
@@ -127,4 +127,9 @@ impl Admin {
         let mended = self.act(asker, action, projection, None, json!({ "stream": stream })).await?;
         mended.ok_or_else(|| parked::Error::NotParked.into())
     }
+}
+
+/// The stream that is about a projection.
+pub(super) fn stream_of(projection: &str) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("projection {projection}").as_bytes())
 }

@@ -40,6 +40,7 @@ pub(super) fn add_routes(table: &mut Table) {
         "/projections/:name/:verb<^(pause|resume|rollback)$>",
         projections::act.map_to_response().boxed(),
     );
+    add(Method::POST, "/projections/:name/drop", projections::drop.map_to_response().boxed());
     add(Method::GET, "/projections/:name/rebuilds", projections::rebuilds.map_to_response().boxed());
     add(Method::POST, "/projections/:name/rebuilds", projections::begin_rebuild.map_to_response().boxed());
     add(Method::GET, "/projections/:name/rebuilds/:id", projections::get_rebuild.map_to_response().boxed());
@@ -85,7 +86,7 @@ impl From<admin::Error> for Problem {
             admin::Error::Database(error) => error.into(),
             admin::Error::Command(error) => error.into(),
             admin::Error::Rejected(rejection) => rejection.into(),
-            error @ (admin::Error::NoKafka | admin::Error::Reconciling) => {
+            error @ (admin::Error::HasFolder(_) | admin::Error::NoKafka | admin::Error::Reconciling) => {
                 Self::new(kind::REJECTED, format!("It cannot be done: {error}."))
             }
             error @ (admin::Error::Unreadable(_) | admin::Error::Options(_) | admin::Error::Relay(_)) => {
@@ -114,7 +115,9 @@ impl From<rebuild::Error> for Problem {
         match error {
             Error::UnknownProjection(_) | Error::Unknown(_) => Self::not_found(detail),
             Error::NotNow(state) => Self::new(kind::REJECTED, detail).member("state", state.as_str()),
-            Error::AlreadyRunning(_) | Error::NothingToGoBackTo => Self::new(kind::REJECTED, detail),
+            Error::AlreadyRunning(_) | Error::BeingRebuilt(_) | Error::NothingToGoBackTo => {
+                Self::new(kind::REJECTED, detail)
+            }
             Error::Database(error) => error.into(),
         }
     }

@@ -15,12 +15,12 @@ use annals::{
     projector::{self, Going, Lag, Overview},
     rebuild::{self, Rebuild},
 };
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use deadpool_postgres::Pool;
 pub(crate) use folders::{check, new};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::admin::{admin, asker};
 
@@ -63,6 +63,9 @@ pub(crate) enum Projections {
     /// Lets the previous generation serve again; it is as up to date as the present one.
     #[command(after_help = "Example:\n  annals projections rollback orders")]
     Rollback(Named),
+    /// Drops a read model whose folder is gone: its rows, and all that is known of it.
+    #[command(after_help = "Example:\n  annals projections drop orders")]
+    Drop(Named),
     /// Lists the events that a read model has set apart.
     #[command(after_help = "Example:\n  annals projections parked orders")]
     Parked(Named),
@@ -125,6 +128,7 @@ pub(crate) async fn run(config: Config, command: Projections) -> anyhow::Result<
         Projections::Cancel(named) => act(&config, &read, named, Action::CancelRebuild).await,
         Projections::Swap(named) => act(&config, &read, named, Action::SwapRebuild).await,
         Projections::Rollback(named) => act(&config, &read, named, Action::RollBack).await,
+        Projections::Drop(named) => drop_one(&config, &read, named).await,
         Projections::New(_) | Projections::Check(_) => Ok(()),
     }
 }
@@ -156,6 +160,20 @@ async fn act(config: &Config, read: &Pool, named: Named, action: Action) -> anyh
             println!("{name}: {}, generation {} serves", state(&known), known.generation);
         }
     }
+    Ok(())
+}
+
+/// Drops a read model. Only the folders here can be looked at; servers that have its folder make it anew.
+async fn drop_one(config: &Config, read: &Pool, Named { name, json }: Named) -> anyhow::Result<()> {
+    one(read, &name).await?;
+    if config.projections_dir.join(&name).is_dir() {
+        bail!(annals::admin::Error::HasFolder(name));
+    }
+    admin(config, vec![]).await?.drop_projection(&asker("projections drop"), None, &name).await?;
+    if json {
+        return print_json(&json!({ "projection": name, "dropped": true }));
+    }
+    println!("{name}: dropped");
     Ok(())
 }
 

@@ -30,9 +30,6 @@ const GRANT_READS: &str = include_str!("generation/grant_reads.sql");
 const ENTER: &str = include_str!("generation/enter.sql");
 const RESUME: &str = include_str!("generation/resume.sql");
 
-/// The number of a projection's first generation.
-const FIRST: i32 = 1;
-
 /// A generation that workers feed.
 #[derive(Debug)]
 pub(super) struct Generation {
@@ -70,8 +67,9 @@ pub(super) async fn open(deps: &Deps, folder: &Folder) -> Result<Vec<Generation>
     match generations.first() {
         Some(live) => refuse_changed(&live.folder, folder)?,
         None => {
-            transaction.execute(INSERT_PROJECTION, &[&folder.name, &FIRST]).await?;
-            let first = create(&transaction, folder, FIRST, &deps.registry, true).await?;
+            let number = next(&transaction, &folder.name).await?;
+            transaction.execute(INSERT_PROJECTION, &[&folder.name, &number]).await?;
+            let first = create(&transaction, folder, number, &deps.registry, true).await?;
             index(&transaction, &first).await?;
             generations.push(first);
         }
@@ -126,8 +124,12 @@ pub(super) async fn create_next(
     folder: &Folder,
     registry: &Registry,
 ) -> Result<i32, Error> {
-    let number: i32 = transaction.query_one(NEXT, &[&folder.name]).await?.get(0);
+    let number = next(transaction, &folder.name).await?;
     Ok(create(transaction, folder, number, registry, false).await?.number)
+}
+
+async fn next(transaction: &Transaction<'_>, projection: &str) -> Result<i32, Error> {
+    Ok(transaction.query_one(NEXT, &[&projection]).await?.get(0))
 }
 
 /// The stream types that some of these generations read.

@@ -1,7 +1,6 @@
 //! One row by its key: a single statement, and so of one moment without a transaction.
 
 use deadpool_postgres::Pool;
-use tokio_postgres::error::SqlState;
 
 use super::{
     Answer, BadParameter, Error,
@@ -56,16 +55,5 @@ pub(super) async fn get(
         Ok(None) => Ok(Err(Stale::Generation)),
         Ok(Some(row)) => Ok(Moment::of(&row, reached, relayed).map(|moment| moment.answer(row.get("row")))),
         Err(error) => Err(blame(&**client, &given, None, error).await),
-    }
-}
-
-/// Whether this is what a generation says that is not live any more.
-pub(super) fn may_be_stale(error: &Error) -> bool {
-    match error {
-        Error::BadParameters(_) => true,
-        Error::Database(postgres::Error::Statement(error)) => {
-            error.code() == Some(&SqlState::UNDEFINED_TABLE)
-        }
-        _ => false,
     }
 }

@@ -69,8 +69,9 @@ impl ReadModels {
         match timeout(wait.max(WAIT_MIN), reaching).await {
             Ok(reached) => reached,
             Err(_) => {
-                // Perhaps for what another generation read, which is gone.
+                // Perhaps for what another generation read, or for a read model that is dropped.
                 self.forget(name);
+                self.catalog(name).await?;
                 Err(Error::Behind)
             }
         }

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Pool, Transaction};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -208,10 +208,19 @@ async fn drop_generations(pool: &Pool, projection: &str, keep: f64) -> Result<()
     let numbers: Vec<i32> = superfluous.iter().map(|row| row.get(1)).collect();
     transaction.execute(FORGET_GENERATIONS, &[&projection, &numbers]).await?;
     for row in superfluous {
-        let schema: String = row.get(2);
-        let sql = fill(DROP_SCHEMA, &[("schema", Identifier::new(&schema).as_str())]);
-        transaction.batch_execute(&sql).await?;
-        info!(projection, schema, "dropped");
+        drop_schema(&transaction, projection, row.get(2)).await?;
     }
     Ok(transaction.commit().await?)
+}
+
+/// Drops the tables of a generation that is forgotten.
+pub(super) async fn drop_schema(
+    transaction: &Transaction<'_>,
+    projection: &str,
+    schema: &str,
+) -> Result<(), Error> {
+    let sql = fill(DROP_SCHEMA, &[("schema", Identifier::new(schema).as_str())]);
+    transaction.batch_execute(&sql).await?;
+    info!(projection, schema, "dropped");
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Metrics: how they are recorded, and gauges that are sampled periodically.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context;
 use deadpool_postgres::Pool;
@@ -93,10 +93,12 @@ pub(super) struct Watched {
 /// Looks from time to time, until shutdown.
 pub(super) async fn run(watched: Watched, shutdown: CancellationToken) {
     let mut interval = tokio::time::interval(INTERVAL);
+    let mut projections = BTreeSet::new();
     while shutdown.run_until_cancelled(interval.tick()).await.is_some() {
         // Samples pile up until they are counted, here or by a scrape.
         watched.metrics.run_upkeep();
         look(&watched).await;
+        look_at_projections(&watched, &mut projections).await;
     }
 }
 
@@ -112,7 +114,7 @@ async fn look(watched: &Watched) {
     if let Some(appender) = &watched.appender {
         metrics::gauge!("annals_append_queue_requests").set(appender.queued() as f64);
     }
-    let (log, read) = &watched.projections;
+    let (log, _) = &watched.projections;
     let lag = postgres::in_time(INTERVAL, log.lag(), || log.give_up_connections()).await;
     metrics::gauge!("annals_postgres_up").set(if lag.is_ok() { 1.0 } else { 0.0 });
     match lag {
@@ -124,13 +126,27 @@ async fn look(watched: &Watched) {
         }
         Err(error) => debug!(%error, "the log does not tell how far the relay is behind"),
     }
+}
+
+/// Tells how far projections are behind; `told` are those that were told of before.
+async fn look_at_projections(watched: &Watched, told: &mut BTreeSet<String>) {
+    let (log, read) = &watched.projections;
     let lags = postgres::in_time(INTERVAL, projector::lags(log, read), || drop(read.retain(|_, _| false)));
-    match lags.await {
-        Ok(lags) => lags.into_iter().for_each(|(projection, lag)| {
-            metrics::gauge!("annals_projection_lag_events", "projection" => projection.clone())
-                .set(lag.events as f64);
-            metrics::gauge!("annals_projection_lag_seconds", "projection" => projection).set(lag.seconds);
-        }),
-        Err(error) => debug!(%error, "it is not known how far the projections are behind"),
+    let lags = match lags.await {
+        Ok(lags) => lags,
+        Err(error) => return debug!(%error, "it is not known how far the projections are behind"),
+    };
+    for dropped in told.iter().filter(|projection| !lags.contains_key(*projection)) {
+        // Not a number, not exported.
+        export(dropped, f64::NAN, f64::NAN);
     }
+    for (projection, lag) in &lags {
+        export(projection, lag.events as f64, lag.seconds);
+    }
+    *told = lags.into_keys().collect();
+}
+
+fn export(projection: &str, events: f64, seconds: f64) {
+    metrics::gauge!("annals_projection_lag_events", "projection" => projection.to_owned()).set(events);
+    metrics::gauge!("annals_projection_lag_seconds", "projection" => projection.to_owned()).set(seconds);
 }

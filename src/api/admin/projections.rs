@@ -2,7 +2,7 @@
 
 use poem::{
     Body, Request, Response, handler,
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{PREFIX, asker, core, valid};
 use crate::{
-    api::{answer, headers, parameters::Parameters, problem::Problem},
+    api::{answer, headers, parameters::Parameters, problem::Problem, reply::IDEMPOTENCY_REPLAYED},
     domain::admin::Action,
     json::RawJson,
     page::Page,
@@ -53,6 +53,19 @@ pub(super) async fn act(request: &Request) -> poem::Result<Response> {
     known(request, &name).await?;
     note(request, &name, action, None, Value::Null).await?;
     Ok(answer::one(operation, &known(request, &name).await?))
+}
+
+/// Drops a projection that has no folder any more.
+#[handler]
+pub(super) async fn drop(request: &Request) -> poem::Result<Response> {
+    let name: String = request.path_params().unwrap_or_default();
+    let key = headers::idempotency_key(request.headers()).map_err(|fault| Problem::invalid(vec![fault]))?;
+    let dropped = core(request).admin.drop_projection(&asker(request), key, &name).await;
+    let mut response = answer::named("dropProjection", StatusCode::NO_CONTENT);
+    if dropped.map_err(Problem::from)? {
+        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 #[handler]

@@ -25,6 +25,7 @@ impl Aggregate for Admin {
         CommandType::new("admin.create-key", "").creating(),
         CommandType::new("admin.revoke-key", ""),
         CommandType::new("admin.act", ""),
+        CommandType::new("admin.drop-projection", ""),
         CommandType::new("admin.reconcile", "").creating(),
         CommandType::new("admin.end-reconcile", ""),
         CommandType::new("admin.begin-incarnation", ""),
@@ -33,6 +34,7 @@ impl Aggregate for Admin {
         EventType::new("admin.key_created", 1),
         EventType::new("admin.key_revoked", 1),
         EventType::new("admin.action_requested", 1),
+        EventType::new("admin.projection_dropped", 1),
         EventType::new("admin.reconcile_requested", 1),
         EventType::new("admin.reconcile_ended", 1),
         EventType::new("admin.incarnation_requested", 1),
@@ -60,6 +62,9 @@ impl Aggregate for Admin {
             AdminCommand::Act { action, projection, rebuild_id, options } => {
                 Ok(vec![AdminEvent::ActionRequested { action, projection, rebuild_id, options }])
             }
+            AdminCommand::DropProjection { projection, made_at } => {
+                Ok(vec![AdminEvent::ProjectionDropped { projection, made_at }])
+            }
             AdminCommand::Reconcile { dry_run } => Ok(vec![AdminEvent::ReconcileRequested { dry_run }]),
             AdminCommand::EndReconcile { topics, sent_again, error } => {
                 Ok(vec![AdminEvent::ReconcileEnded { topics, sent_again, error }])
@@ -75,6 +80,7 @@ impl Aggregate for Admin {
             AdminEvent::KeyRevoked {} => AdminState { revoked: true },
             AdminEvent::KeyCreated { .. }
             | AdminEvent::ActionRequested { .. }
+            | AdminEvent::ProjectionDropped { .. }
             | AdminEvent::ReconcileRequested { .. }
             | AdminEvent::ReconcileEnded { .. }
             | AdminEvent::IncarnationRequested { .. } => state,

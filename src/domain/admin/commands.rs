@@ -12,6 +12,7 @@ pub enum AdminCommand {
     CreateKey { key_hash: String, name: String, roles: Vec<String>, expires_at: Option<String> },
     RevokeKey,
     Act { action: Action, projection: String, rebuild_id: Option<Uuid>, options: Value },
+    DropProjection { projection: String, made_at: String },
     Reconcile { dry_run: bool },
     EndReconcile { topics: Value, sent_again: Vec<String>, error: Option<String> },
     BeginIncarnation { log_id: Uuid },
@@ -32,6 +33,12 @@ struct Act {
     rebuild_id: Option<Uuid>,
     #[serde(default)]
     options: Value,
+}
+
+#[derive(Deserialize)]
+struct DropProjection {
+    projection: String,
+    made_at: String,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +72,11 @@ impl AdminCommand {
             "admin.act" => {
                 let Act { action, projection, rebuild_id, options } = Act::deserialize(body).map_err(odd)?;
                 Ok(Self::Act { action, projection, rebuild_id, options })
+            }
+            "admin.drop-projection" => {
+                let DropProjection { projection, made_at } =
+                    DropProjection::deserialize(body).map_err(odd)?;
+                Ok(Self::DropProjection { projection, made_at })
             }
             "admin.reconcile" => {
                 let Reconcile { dry_run } = Reconcile::deserialize(body).map_err(odd)?;

@@ -31,6 +31,13 @@ pub enum AdminEvent {
         #[serde(default, skip_serializing_if = "Value::is_null")]
         options: Value,
     },
+    /// A projection is removed with all that is known of it; the stream's id is made of its name.
+    #[serde(rename = "admin.projection_dropped")]
+    ProjectionDropped {
+        projection: String,
+        /// When it had been made (RFC 3339): one that is made anew under the same name is another one.
+        made_at: String,
+    },
     /// Topics are to be compared with the log, and those with a hole or a foreign record sent again; the stream's id is the comparison's.
     #[serde(rename = "admin.reconcile_requested")]
     ReconcileRequested {

@@ -19,6 +19,11 @@ pub(super) const SCHEMAS: &[EventSchema] = &[
         json: include_str!("schemas/admin.action_requested.v1.json"),
     },
     EventSchema {
+        event_type: "admin.projection_dropped",
+        version: 1,
+        json: include_str!("schemas/admin.projection_dropped.v1.json"),
+    },
+    EventSchema {
         event_type: "admin.reconcile_requested",
         version: 1,
         json: include_str!("schemas/admin.reconcile_requested.v1.json"),
