@@ -6,6 +6,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
+use metrics::Label;
 use poem::{
     Endpoint, Request, Response,
     http::{HeaderName, HeaderValue, header},
@@ -19,7 +20,7 @@ use super::{
     auth::{Caller, Role},
     cors::Cors,
     drain, headers,
-    problem::{Problem, kind},
+    problem::{Kind, Problem, kind},
     rate::Rates,
     sent::CorrelationId,
     trace,
@@ -79,8 +80,10 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
         span.in_scope(|| tracing::debug!(status = response.status().as_u16(), "answered"));
         let operation = response.data::<OperationId>().map_or("none", |operation| operation.0);
         let status = response.status().as_str().to_owned();
-        metrics::histogram!("annals_http_request_seconds", "operation" => operation, "status" => status)
-            .record(started.elapsed());
+        let mut labels = vec![Label::new("operation", operation), Label::new("status", status)];
+        // Of a problem also which one, for some are part of the contract.
+        labels.extend(response.data::<&Kind>().map(|kind| Label::new("problem", kind.slug)));
+        metrics::histogram!("annals_http_request_seconds", labels).record(started.elapsed());
         Ok(response)
     }
 }

@@ -159,12 +159,13 @@ impl Problem {
 
     /// As an answer to a request for `instance`.
     pub(crate) fn into_response(self, instance: &str) -> Response {
-        let (status, headers) = (self.kind.status(), self.headers.clone());
+        let (kind, headers) = (self.kind, self.headers.clone());
         let mut response = Response::builder()
-            .status(status)
+            .status(kind.status())
             .content_type("application/problem+json")
             .body(self.into_json(instance).to_string());
         response.headers_mut().extend(headers);
+        response.set_data(kind);
         response
     }
 
