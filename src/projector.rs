@@ -18,6 +18,7 @@ pub mod parked;
 mod progress;
 mod scan;
 pub(crate) mod sql;
+mod standing;
 mod statement;
 pub(crate) mod wanted;
 mod waves;
@@ -32,6 +33,7 @@ use futures_util::FutureExt;
 pub use lag::{Lag, lags};
 pub use overview::{GenerationOverview, Going, Overview, RebuildOverview, overview, set_paused};
 pub use progress::{Progress, Seen, Status};
+pub use standing::{Standing, standings};
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
@@ -103,7 +105,7 @@ async fn keep<W: Future<Output = ()>>(
         // Its own text went to stderr by the panic hook.
         error!(projection, "a projection's worker panicked; it begins again");
         let reason = "its worker panicked, and begins again: stderr of its process says why";
-        progress.set_status(projection, Status::Waiting { reason: reason.into() });
+        progress.set_status(projection, Status::waiting(reason));
         if shutdown.run_until_cancelled(sleep(pause)).await.is_none() {
             return;
         }
@@ -127,6 +129,6 @@ mod tests {
         keep(&progress, "counters", Duration::ZERO, &CancellationToken::new(), work).await;
         assert_eq!(begun.get(), 2);
         let status = progress.statuses()["counters"].clone();
-        assert!(matches!(status, Status::Waiting { reason } if reason.contains("panicked")));
+        assert!(matches!(status, Status::Waiting { reason, .. } if reason.contains("panicked")));
     }
 }

@@ -244,14 +244,19 @@ fn become_role(deps: &Deps, role: Role, epoch: Option<i64>) {
 /// Tells why nothing is relayed; loudly when that is news.
 fn stopped(status: &watch::Sender<Status>, reason: Error) {
     let text = reason.to_string();
+    // Anyone may read it: what a database said stays in the log.
+    let told = match reason {
+        Error::Database(_) => "the log's database does not do what it asks for".to_owned(),
+        _ => text.clone(),
+    };
     status.send_if_modified(|status| {
-        let is_news = status.stopped.as_ref() != Some(&text);
+        let is_news = status.stopped.as_ref() != Some(&told);
         if is_news {
             error!("the relay has stopped: {text}");
         } else {
             debug!("the relay is still stopped: {text}");
         }
-        status.stopped = Some(text);
+        status.stopped = Some(told);
         is_news
     });
 }

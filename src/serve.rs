@@ -5,10 +5,12 @@
 
 mod folders;
 mod health;
+mod logins;
 mod observe;
 mod pools;
 mod schema;
 mod tasks;
+mod telling;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -24,7 +26,7 @@ pub use self::{
     folders::{UnfitFolders, folders},
     schema::{begin_incarnation, migrate},
 };
-use self::{observe::Watched, pools::Pools, tasks::Tasks};
+use self::{logins::Login, pools::Pools, tasks::Tasks};
 use crate::{
     admin::Admin,
     aggregate::Registry,
@@ -72,6 +74,7 @@ struct Process {
     progress: Progress,
     metrics: PrometheusHandle,
     pools: Pools,
+    logins: Vec<Login>,
     tasks: Tasks,
     /// Ends the parts behind the API.
     shutdown: CancellationToken,
@@ -108,6 +111,7 @@ pub async fn run(
         metrics: observe::recorder()?,
         tasks: Tasks::new(shutdown.clone()),
         shutdown: CancellationToken::new(),
+        logins: logins::of(&pools, &config.databases, roles)?,
         pools,
         writer,
         identity,
@@ -168,30 +172,6 @@ impl Process {
         LogReader::beside(pool, self.appended.clone())
     }
 
-    fn observe(&self, appender: Option<Appender>) -> anyhow::Result<()> {
-        let has_relay = self.config.kafka.is_some();
-        let watched = Watched {
-            metrics: self.metrics.clone(),
-            pools: self.pools.clone(),
-            appender,
-            has_relay,
-            projections: self.reading()?,
-        };
-        self.spawn("metrics", observe::run(watched, self.shutdown.clone()));
-        Ok(())
-    }
-
-    /// The log and the read models, as the role that may only read.
-    fn reading(&self) -> anyhow::Result<(LogReader, Pool)> {
-        let databases = &self.config.databases;
-        let log = self.pools.open("metrics", &databases.reader)?;
-        let read = match &databases.read_models {
-            Some(url) => self.pools.open("metrics_of_read_models", url)?,
-            None => log.clone(),
-        };
-        Ok((self.log(log), read))
-    }
-
     fn relay(&self) -> anyhow::Result<()> {
         let Some(kafka) = self.config.kafka.clone() else {
             info!("no Kafka is configured: the relay is off, projectors read the log");
@@ -201,7 +181,7 @@ impl Process {
         let deps = relay::Deps {
             reader: self.log(self.pools.open("relay_of_log", &databases.writer)?),
             // The lease must not wait behind the commands and readers of this process.
-            writer: self.pools.bounded("relay", 4, self.config.relay.lease_ttl)?,
+            writer: self.pools.bounded("relay", &databases.writer, 4, self.config.relay.lease_ttl)?,
             identity: self.identity.clone(),
             head: self.head.clone(),
             status: self.relay_status.clone(),
@@ -257,7 +237,7 @@ impl Process {
         self.spawn("the appender", task.run());
         self.observe(Some(appender.clone()))?;
         let time_max = self.config.command.database_timeout;
-        let pool = self.pools.bounded("commands", databases.pool_size, time_max)?;
+        let pool = self.pools.bounded("commands", &databases.writer, databases.pool_size, time_max)?;
         let commands = Commands::new(
             self.registry.clone(),
             self.log(pool.clone()),
@@ -311,7 +291,12 @@ impl Process {
             commands,
             folders,
             // Guesses must not take the connections of commands and readers.
-            keys: self.pools.bounded("keys", 4, self.config.api.request_timeout)?,
+            keys: self.pools.bounded(
+                "keys",
+                &self.config.databases.writer,
+                4,
+                self.config.api.request_timeout,
+            )?,
             open,
         };
         if matches!(self.config.auth, Auth::Keys) && !keys::any(&self.writer).await? {
@@ -352,34 +337,6 @@ impl Process {
         let reader = self.pools.open("audit", &databases.reader)?;
         let (writer, registry) = (self.writer.clone(), self.registry.clone());
         Ok(Audit::new(reader, writer, registry, self.head.clone(), indexed, limits))
-    }
-
-    /// What tells how this process is.
-    fn open(&self, roles: &[Role], draining: CancellationToken) -> anyhow::Result<api::Open> {
-        let kafka = self.config.kafka.as_ref();
-        let relay = kafka.filter(|_| roles.contains(&Role::Relay));
-        let topic = kafka.and(self.config.command_topic.principal.as_ref());
-        let topic = topic.filter(|_| roles.contains(&Role::Api));
-        let parts = health::Parts {
-            log: self.pools.bounded("health", 1, health::PATIENCE)?,
-            relay: relay.map(|_| self.relay_status.subscribe()),
-            topic: topic.map(|_| self.topic_status.subscribe()),
-            projections: roles.contains(&Role::Projector).then(|| self.progress.clone()),
-        };
-        Ok(api::Open { health: health::check(parts), metrics: self.metrics.clone(), draining })
-    }
-
-    /// Serves health and metrics on a listener of their own, where one is wanted.
-    async fn listen_for_scrapes(&self, open: api::Open) -> anyhow::Result<()> {
-        let Some(address) = self.config.metrics_listen else {
-            return Ok(());
-        };
-        let listener = bind(address, "ANNALS_METRICS_LISTEN").await?;
-        info!(address = %listener.local_addr()?, "health and metrics");
-        let (config, shutdown) = (self.config.clone(), self.shutdown.clone());
-        let serving = async move { api::serve_open(open, &config, listener, shutdown).await };
-        self.spawn("health and metrics", serving);
-        Ok(())
     }
 
     /// Ends what is left, within its time; an error where a part had panicked.

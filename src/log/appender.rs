@@ -90,6 +90,11 @@ impl Appender {
     pub fn queued(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
+
+    /// As many may wait; more are refused.
+    pub fn queued_max(&self) -> usize {
+        self.queue.max_capacity()
+    }
 }
 
 /// Batches that are on their way at once: one that is carried out and one that waits for it at the database.

@@ -28,6 +28,8 @@ pub enum Status {
     /// It goes on by itself when this passes.
     Waiting {
         reason: String,
+        /// The same for anyone: nothing that a database said, which may show values.
+        told: String,
     },
     /// An admin paused it.
     Paused,
@@ -39,6 +41,20 @@ pub enum Status {
     Stopped {
         reason: String,
     },
+}
+
+impl Status {
+    /// Waits for something that anyone may know of.
+    pub(super) fn waiting(reason: impl ToString) -> Self {
+        let reason = reason.to_string();
+        Self::Waiting { told: reason.clone(), reason }
+    }
+
+    /// Waits because of what a database said.
+    pub(super) fn waiting_for_database(reason: impl ToString) -> Self {
+        let told = "a database does not do what it asks for: the log of this process says why";
+        Self::Waiting { reason: reason.to_string(), told: told.into() }
+    }
 }
 
 /// What is known of one projection.

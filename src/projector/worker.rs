@@ -123,7 +123,8 @@ impl Worker {
             self.followed.send_replace(Followed::Nothing);
             match interruption {
                 Interruption::Refused(reason) => self.say(Status::Refused { reason }),
-                other => self.say(Status::Waiting { reason: other.to_string() }),
+                Interruption::Database(error) => self.say(Status::waiting_for_database(error)),
+                other => self.say(Status::waiting(other)),
             }
             tokio::time::sleep(waits.next().unwrap_or(self.limits.backoff_max)).await;
         }
@@ -242,7 +243,7 @@ impl Worker {
                     self.held(Status::Stopped { reason: poison.to_string() })
                 }
                 passing => {
-                    self.say(Status::Waiting { reason: passing.to_string() });
+                    self.say(Status::waiting_for_database(passing));
                     waits.next().unwrap_or(self.limits.backoff_max)
                 }
             };
@@ -279,7 +280,7 @@ impl Worker {
 
     /// The status of a worker whom nothing stops.
     fn going(&self) -> Status {
-        self.away.clone().map_or(Status::Running, |reason| Status::Waiting { reason })
+        self.away.as_ref().map_or(Status::Running, Status::waiting)
     }
 
     fn report(&self, folded: &Folded) {
@@ -305,7 +306,7 @@ impl Worker {
             Status::Refused { reason } | Status::Stopped { reason } => {
                 error!(projection, reason, "the projection stands still")
             }
-            Status::Waiting { reason } => warn!(projection, reason, "the projection waits"),
+            Status::Waiting { reason, .. } => warn!(projection, reason, "the projection waits"),
             Status::Paused => info!(projection, "the projection is paused"),
             Status::Running => info!(projection, "the projection follows the log"),
             Status::Idle => {}

@@ -1,33 +1,32 @@
 //! How the parts of a process and what they stand on are, as `/health/ready` tells it.
 //!
-//! Anyone may ask, as often as they like: so it has a connection of its own, is looked up once a second at most, and reveals
+//! Anyone may ask, as often as they like: so it has connections of its own, is looked up once a second at most, and reveals
 //! nothing that events hold.
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_postgres::Pool;
+use futures_util::future::join_all;
 use tokio::{
     sync::{Mutex, watch},
     time::Instant,
 };
 
+use super::logins::Login;
 use crate::{
     api::health::{Check, Dependencies, Dependency},
     command::topic,
-    postgres::{self, MigrationError},
+    postgres::MigrationError,
     projector::{self, Progress},
     relay,
 };
 
 /// How long an answer is given again.
 const MEMORY: Duration = Duration::from_secs(1);
-/// How long the log's database may take to answer.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The parts that run in this process, and the log they stand on.
+/// The parts that run in this process, and the databases they stand on.
 pub(super) struct Parts {
-    /// A pool for this alone.
-    pub(super) log: Pool,
+    /// Nothing is served without the first one, which writes the log.
+    pub(super) logins: Vec<Login>,
     pub(super) relay: Option<watch::Receiver<relay::Status>>,
     pub(super) topic: Option<watch::Receiver<topic::Status>>,
     pub(super) projections: Option<Progress>,
@@ -54,26 +53,8 @@ pub(super) fn check(parts: Parts) -> Check {
 }
 
 impl Parts {
-    /// How the log's schema is; the connection on which nothing comes is not asked again.
-    async fn schema(&self) -> Result<(), MigrationError> {
-        postgres::in_time(PATIENCE, postgres::check_log(&self.log), || drop(self.log.retain(|_, _| false)))
-            .await
-    }
-
     async fn dependencies(&self) -> Dependencies {
-        let (postgres, schema) = match self.schema().await {
-            Ok(()) => (Dependency::up(), Dependency::up()),
-            Err(MigrationError::Database(_)) => {
-                (Dependency::down("the log's database does not answer"), Dependency::up())
-            }
-            // While a newer program takes over, this one goes on.
-            Err(error @ MigrationError::Newer { .. }) => {
-                (Dependency::up(), Dependency::degraded(error.to_string()))
-            }
-            Err(error) => (Dependency::up(), Dependency::down(error.to_string())),
-        };
-        let mut dependencies =
-            Dependencies::from([("postgres".to_owned(), postgres), ("schema".to_owned(), schema)]);
+        let mut dependencies = self.databases().await;
         let unless_stopped = |stopped| Option::map_or_else(stopped, Dependency::up, Dependency::degraded);
         if let Some(relay) = &self.relay {
             dependencies.insert("kafka".into(), unless_stopped(relay.borrow().stopped.clone()));
@@ -87,13 +68,49 @@ impl Parts {
         }
         dependencies
     }
+
+    async fn databases(&self) -> Dependencies {
+        let schemas = join_all(self.logins.iter().map(Login::schema)).await;
+        let mut dependencies = Dependencies::new();
+        for (login, schema) in self.logins.iter().zip(schemas) {
+            if login.name == "writer" {
+                let (postgres, schema) = of_log(schema);
+                dependencies.extend([("postgres".to_owned(), postgres), ("schema".to_owned(), schema)]);
+                continue;
+            }
+            let (name, database) = (login.name, login.database.as_str());
+            let status = match schema {
+                Err(MigrationError::Database(_)) => {
+                    Dependency::degraded(format!("database {database} does not answer login {name}"))
+                }
+                _ => Dependency::up(),
+            };
+            dependencies.insert(format!("postgres:{name}"), status);
+        }
+        dependencies
+    }
+}
+
+/// The log's database and its schema, as the writer found them.
+fn of_log(schema: Result<(), MigrationError>) -> (Dependency, Dependency) {
+    match schema {
+        Ok(()) => (Dependency::up(), Dependency::up()),
+        Err(MigrationError::Database(_)) => {
+            (Dependency::down("the log's database does not answer"), Dependency::up())
+        }
+        // While a newer program takes over, this one goes on.
+        Err(error @ MigrationError::Newer { .. }) => {
+            (Dependency::up(), Dependency::degraded(error.to_string()))
+        }
+        Err(error) => (Dependency::up(), Dependency::down(error.to_string())),
+    }
 }
 
 fn of_projection(name: &str, status: projector::Status) -> Dependency {
     match status {
         projector::Status::Idle | projector::Status::Running => Dependency::up(),
         projector::Status::Paused => Dependency::degraded("an admin paused it"),
-        projector::Status::Waiting { reason } | projector::Status::Refused { reason } => {
+        projector::Status::Waiting { told: reason, .. } | projector::Status::Refused { reason } => {
             Dependency::degraded(reason)
         }
         projector::Status::Stopped { .. } => Dependency::degraded(format!(

@@ -4,14 +4,17 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context;
 use deadpool_postgres::Pool;
+use futures_util::future::join_all;
+use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
-use super::pools::Pools;
+use super::{logins::Login, pools::Pools};
 use crate::{
     log::{Appender, LogReader},
-    postgres, projector,
+    postgres,
+    projector::{self, Standing},
+    trouble::Trouble,
 };
 
 /// Upper bounds of times, in seconds: from a tenth of a millisecond to ten seconds.
@@ -54,6 +57,7 @@ fn describe() {
     describe_histogram!("annals_append_batch_requests", "Appends sent together");
     describe_histogram!("annals_append_batch_seconds", Seconds, "From sending a batch to its outcomes");
     describe_gauge!("annals_append_queue_requests", "Appends that wait for a batch");
+    describe_gauge!("annals_append_queue_requests_max", "Appends that may wait; more are refused");
     describe_gauge!("annals_log_head", "The log's last position");
     describe_gauge!("annals_relay_lag_seconds", Seconds, "Age of the oldest event that is not in Kafka yet");
     describe_gauge!("annals_projection_lag_events", "Events that a projection has not folded yet");
@@ -74,7 +78,10 @@ fn describe() {
         "Records that are not of this log, or cannot be read"
     );
     describe_counter!("annals_rebuild_read_events_total", "Events read from the log to rebuild projections");
-    describe_gauge!("annals_postgres_up", "1 where the log's database answers, else 0");
+    describe_gauge!("annals_projection_parked", "Events that the serving generation has set apart");
+    describe_gauge!("annals_projection_state", "1 for the state that a projection is in, else 0");
+    describe_gauge!("annals_rebuilds", "1 where the newest rebuild of a projection waits or failed, else 0");
+    describe_gauge!("annals_postgres_up", "1 where a database answers a login of this process, else 0");
     describe_gauge!("annals_pool_connections", "Connections of a pool, by state");
     describe_gauge!("annals_pool_waiting", "Those who wait for a connection of a pool");
 }
@@ -86,67 +93,117 @@ pub(super) struct Watched {
     /// In a process that takes commands.
     pub(super) appender: Option<Appender>,
     pub(super) has_relay: bool,
+    pub(super) logins: Vec<Login>,
     /// The log and the read models, as the role that may only read.
     pub(super) projections: (LogReader, Pool),
 }
 
 /// Looks from time to time, until shutdown.
 pub(super) async fn run(watched: Watched, shutdown: CancellationToken) {
+    let unanswered = |login: &Login| {
+        let database = login.database.as_str();
+        Trouble::new(format!("database {database} does not answer login {}; trying again", login.name))
+    };
+    let mut looking = Looking {
+        unanswered: watched.logins.iter().map(unanswered).collect(),
+        unknown_relay: Trouble::new("it is not known how far the relay is behind; trying again"),
+        unknown_projections: Trouble::new("it is not known how projections stand; trying again"),
+        told: BTreeSet::new(),
+        watched,
+    };
     let mut interval = tokio::time::interval(INTERVAL);
-    let mut projections = BTreeSet::new();
     while shutdown.run_until_cancelled(interval.tick()).await.is_some() {
         // Samples pile up until they are counted, here or by a scrape.
-        watched.metrics.run_upkeep();
-        look(&watched).await;
-        look_at_projections(&watched, &mut projections).await;
+        looking.watched.metrics.run_upkeep();
+        looking.look().await;
     }
 }
 
-async fn look(watched: &Watched) {
-    for (part, pool) in watched.pools.all() {
-        let status = pool.status();
-        let idle = status.available as f64;
-        metrics::gauge!("annals_pool_connections", "pool" => part, "state" => "idle").set(idle);
-        metrics::gauge!("annals_pool_connections", "pool" => part, "state" => "busy")
-            .set(status.size as f64 - idle);
-        metrics::gauge!("annals_pool_waiting", "pool" => part).set(status.waiting as f64);
+struct Looking {
+    watched: Watched,
+    /// As the logins.
+    unanswered: Vec<Trouble>,
+    unknown_relay: Trouble,
+    unknown_projections: Trouble,
+    /// The projections there were.
+    told: BTreeSet<String>,
+}
+
+impl Looking {
+    async fn look(&mut self) {
+        self.look_at_process();
+        self.look_at_logins().await;
+        self.look_at_log().await;
+        self.look_at_projections().await;
     }
-    if let Some(appender) = &watched.appender {
-        metrics::gauge!("annals_append_queue_requests").set(appender.queued() as f64);
-    }
-    let (log, _) = &watched.projections;
-    let lag = postgres::in_time(INTERVAL, log.lag(), || log.give_up_connections()).await;
-    metrics::gauge!("annals_postgres_up").set(if lag.is_ok() { 1.0 } else { 0.0 });
-    match lag {
-        Ok(lag) => {
-            metrics::gauge!("annals_log_head").set(lag.head.0 as f64);
-            if watched.has_relay {
-                metrics::gauge!("annals_relay_lag_seconds").set(lag.relay.as_secs_f64());
-            }
+
+    fn look_at_process(&self) {
+        for (part, pool) in self.watched.pools.all() {
+            let status = pool.status();
+            let idle = status.available as f64;
+            gauge!("annals_pool_connections", "pool" => part, "state" => "idle").set(idle);
+            gauge!("annals_pool_connections", "pool" => part, "state" => "busy")
+                .set(status.size as f64 - idle);
+            gauge!("annals_pool_waiting", "pool" => part).set(status.waiting as f64);
         }
-        Err(error) => debug!(%error, "the log does not tell how far the relay is behind"),
+        if let Some(appender) = &self.watched.appender {
+            gauge!("annals_append_queue_requests").set(appender.queued() as f64);
+            gauge!("annals_append_queue_requests_max").set(appender.queued_max() as f64);
+        }
+    }
+
+    async fn look_at_logins(&mut self) {
+        let answers = join_all(self.watched.logins.iter().map(Login::answer)).await;
+        for ((login, answer), trouble) in self.watched.logins.iter().zip(answers).zip(&mut self.unanswered) {
+            let is_up = trouble.note(answer).is_some();
+            gauge!("annals_postgres_up", "database" => login.database.as_str(), "login" => login.name)
+                .set(f64::from(is_up));
+        }
+    }
+
+    async fn look_at_log(&mut self) {
+        let (log, _) = &self.watched.projections;
+        let lag = postgres::in_time(INTERVAL, log.lag(), || log.give_up_connections()).await;
+        let Some(lag) = self.unknown_relay.note(lag) else {
+            return;
+        };
+        gauge!("annals_log_head").set(lag.head.0 as f64);
+        if self.watched.has_relay {
+            gauge!("annals_relay_lag_seconds").set(lag.relay.as_secs_f64());
+        }
+    }
+
+    async fn look_at_projections(&mut self) {
+        let (log, read) = &self.watched.projections;
+        let asking = projector::standings(log, read);
+        let standings = postgres::in_time(INTERVAL, asking, || drop(read.retain(|_, _| false))).await;
+        let Some(standings) = self.unknown_projections.note(standings) else {
+            return;
+        };
+        for gone in self.told.iter().filter(|projection| !standings.contains_key(*projection)) {
+            export(gone, None);
+        }
+        for (projection, standing) in &standings {
+            export(projection, Some(standing));
+        }
+        self.told = standings.into_keys().collect();
     }
 }
 
-/// Tells how far projections are behind; `told` are those that were told of before.
-async fn look_at_projections(watched: &Watched, told: &mut BTreeSet<String>) {
-    let (log, read) = &watched.projections;
-    let lags = postgres::in_time(INTERVAL, projector::lags(log, read), || drop(read.retain(|_, _| false)));
-    let lags = match lags.await {
-        Ok(lags) => lags,
-        Err(error) => return debug!(%error, "it is not known how far the projections are behind"),
-    };
-    for dropped in told.iter().filter(|projection| !lags.contains_key(*projection)) {
-        // Not a number, not exported.
-        export(dropped, f64::NAN, f64::NAN);
+/// How a projection stands; `None` where there is none any more.
+fn export(projection: &str, standing: Option<&Standing>) {
+    let name = || projection.to_owned();
+    // Not a number, not exported.
+    let value = |of: &dyn Fn(&Standing) -> f64| standing.map_or(f64::NAN, of);
+    gauge!("annals_projection_lag_events", "projection" => name()).set(value(&|now| now.lag.events as f64));
+    gauge!("annals_projection_lag_seconds", "projection" => name()).set(value(&|now| now.lag.seconds));
+    gauge!("annals_projection_parked", "projection" => name()).set(value(&|now| now.parked as f64));
+    for state in Standing::STATES {
+        gauge!("annals_projection_state", "projection" => name(), "state" => state)
+            .set(value(&|now| f64::from(now.state == state)));
     }
-    for (projection, lag) in &lags {
-        export(projection, lag.events as f64, lag.seconds);
+    for state in ["waiting", "failed"] {
+        gauge!("annals_rebuilds", "projection" => name(), "state" => state)
+            .set(value(&|now| f64::from(now.rebuild.as_deref() == Some(state))));
     }
-    *told = lags.into_keys().collect();
-}
-
-fn export(projection: &str, events: f64, seconds: f64) {
-    metrics::gauge!("annals_projection_lag_events", "projection" => projection.to_owned()).set(events);
-    metrics::gauge!("annals_projection_lag_seconds", "projection" => projection.to_owned()).set(seconds);
 }

@@ -32,15 +32,16 @@ impl Pools {
         Ok(self.add(part, postgres::pool(url, &self.0.databases)?))
     }
 
-    /// Connections of the writer for one part alone, with an end to each statement.
+    /// A few connections for one part alone, with an end to each statement.
     pub(super) fn bounded(
         &self,
         part: &'static str,
+        url: &SecretString,
         pool_size: usize,
         time_max: Duration,
     ) -> Result<Pool, Error> {
         let databases = Databases { pool_size, ..self.0.databases.clone() };
-        Ok(self.add(part, postgres::bounded_pool(&databases.writer, &databases, time_max, "")?))
+        Ok(self.add(part, postgres::bounded_pool(url, &databases, time_max, "")?))
     }
 
     /// Counts a pool that was made elsewhere among them.

@@ -55,7 +55,7 @@ impl Process {
     /// Waits until a projection does not go on, and gives what it says.
     pub(crate) async fn stands_still(&self, projection: &str) -> String {
         let reason = || match self.status(projection) {
-            Status::Refused { reason } | Status::Stopped { reason } | Status::Waiting { reason } => {
+            Status::Refused { reason } | Status::Stopped { reason } | Status::Waiting { reason, .. } => {
                 Some(reason)
             }
             _ => None,
