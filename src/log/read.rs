@@ -212,8 +212,10 @@ impl LogReader {
         bytes_max: usize,
     ) -> Result<Events, postgres::Error> {
         let mut client = self.pool.get().await?;
-        // No more lie between the two.
-        let (limit, among) = (events_max as i64, up_to.0.saturating_sub(after.0));
+        // No more lie between the two, and few are read in one round trip.
+        let among = up_to.0.saturating_sub(after.0).max(0);
+        let events_max = events_max.min(usize::try_from(among).unwrap_or(usize::MAX));
+        let limit = events_max as i64;
         loop {
             let parameters: [&(dyn ToSql + Sync); 4] = [&after.0, &stream_types, &limit, &among];
             let (mut events, mut more) =
