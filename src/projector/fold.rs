@@ -95,7 +95,8 @@ impl Fold<'_> {
     /// Folds a chunk, or as much of it as fits one transaction.
     pub(super) async fn run(&self, chunk: &Chunk) -> Result<Folded, Error> {
         match self.attempt(chunk, Manner::Together).await {
-            Err(Error::Data(error)) => {
+            // Of a statement over many events it is not known which one it failed at.
+            Err(error @ (Error::Data(_) | Error::Poison(_))) => {
                 let projection = &self.generations[0].folder.name;
                 debug!(projection, %error, "a batch is folded event by event");
                 self.attempt(chunk, Manner::Singly).await
@@ -195,7 +196,7 @@ impl Fold<'_> {
             savepoint = transaction.transaction().await?;
             outcome = self.together(&savepoint, generation, batch).await.map(|_| ());
         }
-        if matches!(outcome, Err(Error::Data(_))) {
+        if matches!(outcome, Err(Error::Data(_) | Error::Poison(_))) {
             savepoint.rollback().await?;
             savepoint = transaction.transaction().await?;
             outcome = match self.singly(&mut savepoint, generation, &mut batch.clone()).await {

@@ -1,13 +1,19 @@
 //! Faults that are no event's: what may pass is waited for, what cannot pass is said. Neither sets anything apart.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use annals::{log::Position, projector::Status};
+use annals::{
+    log::{Expected, Position},
+    projector::{Folder, Status},
+};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::{
     stage::{Counters, Stage, shipped},
     support::{
+        append_to,
+        names::NAMES,
         process::Process,
         proxy::{Cutting, Proxy, address, through},
         until,
@@ -58,6 +64,25 @@ async fn a_missing_column_stops_and_is_named() {
     client.batch_execute(&format!("{column} rename column mislaid to counter")).await.expect("renamed");
     annals::projector::set_paused(&stage.database.pool(), "counters", false).await.expect("resumed");
     stage.assert_counted(&counters).await;
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_no_program_can_fold_is_found_alone() {
+    let stage = Stage::new().await;
+    let mut files: BTreeMap<_, _> = NAMES.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
+    let asked =
+        "insert into names select e.stream_id, to_tsquery('simple', e.data ->> 'name')::text from events e";
+    files.insert("on/project.created.sql".into(), asked.into());
+    for name in ["tea", "cake", "tea &", "pie"] {
+        let data = format!(r#"{{"name":"{name}"}}"#);
+        stage.append(append_to(Uuid::now_v7(), Expected::NoStream, &[("project.created", &data)])).await;
+    }
+    // Its SQLSTATE says that the statement is wrong, not the data, so it stops what could set streams apart.
+    let process = stage.process(&[&Folder::parse(files).expect("it loads")], &[]).await;
+    let reason = process.stands_still("names").await;
+    assert!(reason.contains("on/project.created.sql failed at position 3"), "{reason}");
+    assert_eq!(stage.rows("names").await.len(), 2, "what comes before it is folded");
     process.stop().await;
 }
 
