@@ -170,8 +170,12 @@ impl Admin {
     }
 
     /// What a rebuild would take.
-    pub async fn estimate(&self, projection: &str) -> Result<rebuild::Estimate, Error> {
-        Ok(rebuild::estimate(&self.read, &self.log, projection).await?)
+    pub async fn estimate(
+        &self,
+        projection: &str,
+        max_events_per_second: Option<u32>,
+    ) -> Result<rebuild::Estimate, Error> {
+        Ok(rebuild::estimate(&self.read, &self.log, projection, max_events_per_second).await?)
     }
 
     /// What a projection has set apart, after a position.

@@ -185,9 +185,10 @@ impl Rebuild {
         self.holder.is_some()
     }
 
-    /// How long it will take at its present rate.
+    /// How long it will take at its present rate; nothing while it stands.
     pub fn eta_seconds(&self) -> Option<f64> {
-        let rate = self.events_per_second.filter(|rate| *rate > 0.0 && !self.state.is_final())?;
+        let goes_on = !self.state.is_final() && self.state != State::Paused;
+        let rate = self.events_per_second.filter(|rate| *rate > 0.0 && goes_on)?;
         Some((self.events_total - self.events_done).max(0) as f64 / rate)
     }
 
@@ -203,7 +204,7 @@ pub struct Estimate {
     pub projection: String,
     /// Positions of the log to pass.
     pub events: i64,
-    /// By the rate of the last rebuild; `None` while there was none.
+    /// By the rate of the last rebuild and the one that is asked for; `None` where there is neither.
     pub seconds: Option<f64>,
     /// What the live generation takes.
     pub bytes: i64,
@@ -245,14 +246,19 @@ pub async fn under_way_since(read: &Pool, projection: &str, time: DateTime<Utc>)
     Ok(client.query_one(UNDER_WAY_SINCE, &[&projection, &time]).await?.get(0))
 }
 
-/// What a rebuild would take; makes nothing.
-pub async fn estimate(read: &Pool, log: &LogReader, projection: &str) -> Result<Estimate, Error> {
+/// What a rebuild would take, throttled or not; makes nothing.
+pub async fn estimate(
+    read: &Pool,
+    log: &LogReader,
+    projection: &str,
+    max_events_per_second: Option<u32>,
+) -> Result<Estimate, Error> {
     let client = read.get().await.map_err(postgres::Error::from)?;
     let row = client.query_opt(ESTIMATE, &[&projection]).await?;
     let row = row.ok_or_else(|| Error::UnknownProjection(projection.to_owned()))?;
     let events = log.head().await?.0;
-    let rate: Option<f64> = row.get(0);
-    let seconds = rate.map(|rate| events as f64 / rate);
+    let rates = [row.get(0), max_events_per_second.map(f64::from)];
+    let seconds = rates.into_iter().flatten().reduce(f64::min).map(|rate| events as f64 / rate);
     Ok(Estimate { projection: projection.to_owned(), events, seconds, bytes: row.get(1) })
 }
 

@@ -194,6 +194,14 @@ async fn a_row_that_was_tampered_with_is_told_and_waits_for_a_person() {
     let verify = stage.start(Options { swap: Swap::Never, ..Options::default() }).await;
     let verified = stage.reaches(verify.id, State::Done).await;
     assert!(verified.difference().is_some());
+    // Whoever only compares is told it also where the program reads events in another way than the one before.
+    stage.execute("update projections.generations set fingerprint = 'another' where generation = 1").await;
+    let verify = stage.start(Options { swap: Swap::Never, ..Options::default() }).await;
+    let verified = stage.reaches(verify.id, State::Done).await;
+    assert_eq!(verified.difference().expect("they differ").tables[0].only_live[0]["counter"], -7);
+    let before = "update projections.generations g set fingerprint = r.fingerprint from projections.generations r \
+                  where g.generation = 1 and r.generation > 1";
+    stage.execute(before).await;
     until("the scratch generation is gone", async || stage.schemas().await == ["projection_counters_1"])
         .await;
 
@@ -241,13 +249,18 @@ async fn a_higher_version_is_a_rebuild_by_itself_while_the_old_one_serves() {
     };
     until("version 2 serves", doubled).await;
 
-    // A person goes back: not stale, and not rebuilt again behind their back.
+    // A person goes back: not stale, and not rebuilt again behind their back, not even by what is under way.
+    let slowly = Options { max_events_per_second: Some(60), ..Options::default() };
+    let under_way = stage.start(slowly).await;
     assert_eq!(rebuild::rollback(&stage.database.pool(), "counters").await.expect("kept"), 1);
+    assert_eq!(stage.reaches(under_way.id, State::Waiting).await.swap, Swap::Manual);
+    assert_eq!(stage.live().await, 1);
+    rebuild::cancel(&stage.database.pool(), under_way.id).await.expect("cancelled");
     stage.count(&mut counters, 20).await;
     until("version 1 serves", async || stage.rows("counters").await.len() == 10).await;
     stage.assert_counted(&counters).await;
     assert_eq!(process.status("counters"), Status::Running);
-    assert_eq!(rebuild::list(&stage.database.pool(), None, None, 10).await.expect("listed").len(), 1);
+    assert_eq!(rebuild::list(&stage.database.pool(), None, None, 10).await.expect("listed").len(), 2);
     process.stop().await;
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::{IsolationLevel, types::ToSql};
 use uuid::Uuid;
 
+use super::{Rebuild, Swap};
 use crate::projector::{
     candidate::Error,
     sql::{Identifier, fill},
@@ -30,12 +31,14 @@ const STREAMS_TOLD_MAX: usize = 100;
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Both were made from the same folder by the same program, so they have to be equal.
+    /// Both were made from the same folder, and by the same program unless the new one is only to be compared: so they have to
+    /// be equal.
     pub must_be_equal: bool,
     /// How many streams one of them has set apart.
     #[serde(default)]
     pub set_apart_count: usize,
-    /// Whether the new one has set apart a stream that the live one has not, by which rows that are served would go back.
+    /// Whether the new one has set apart a stream that the live one has not, or from an earlier event on, by which rows that are
+    /// served would go back.
     #[serde(default)]
     pub sets_more_apart: bool,
     /// The first of those streams. Rows that name one of them are not in what follows.
@@ -76,27 +79,30 @@ impl Comparison {
 }
 
 /// Compares the generation of a rebuild with the live one.
-pub(super) async fn compare(pool: &Pool, id: Uuid) -> Result<Comparison, Error> {
+pub(super) async fn compare(pool: &Pool, rebuild: &Rebuild) -> Result<Comparison, Error> {
     let mut client = pool.get().await.map_err(crate::postgres::Error::from)?;
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
     let transaction = snapshot.start().await?;
-    let both = transaction.query_opt(BOTH, &[&id]).await?;
+    let both = transaction.query_opt(BOTH, &[&rebuild.id]).await?;
     let both =
         both.ok_or_else(|| Error::Refused("the new generation does not follow the log any more".into()))?;
     let (live, new): (String, String) = (both.get(0), both.get(1));
-    let mut set_apart = Vec::new();
+    let (mut set_apart, mut sets_more_apart) = (Vec::new(), false);
     let generations = [both.get::<_, i32>(4), both.get(5)];
     let parameters: [&(dyn ToSql + Sync); 3] = [&both.get::<_, String>(3), &generations[0], &generations[1]];
     for row in transaction.query(SET_APART, &parameters).await? {
+        let [in_live, in_new]: [Option<i64>; 2] = [row.get(2), row.get(3)];
+        sets_more_apart |= in_new.is_some_and(|new| in_live.is_none_or(|live| new < live));
         let (stream_type, stream_id) = (row.get(0), row.get(1));
-        set_apart.push(SetApart { stream_type, stream_id, in_live: row.get(2), in_new: row.get(3) });
+        let (in_live, in_new) = (in_live.is_some(), in_new.is_some());
+        set_apart.push(SetApart { stream_type, stream_id, in_live, in_new });
     }
     let apart: Vec<String> = set_apart.iter().map(|stream| stream.stream_id.to_string()).collect();
     transaction.batch_execute(&fill(ENTER, &[("schema", Identifier::new(&new).as_str())])).await?;
     let mut found = Comparison {
-        must_be_equal: both.get(2),
+        must_be_equal: both.get(2) || rebuild.swap == Swap::Never,
         set_apart_count: set_apart.len(),
-        sets_more_apart: set_apart.iter().any(|stream| stream.in_new && !stream.in_live),
+        sets_more_apart,
         set_apart: set_apart.into_iter().take(STREAMS_TOLD_MAX).collect(),
         tables: Vec::new(),
     };

@@ -1,10 +1,10 @@
--- What a rebuild of a projection ($1) would take: the rate of the last one (of any, where it had none), and the size of the
--- generation that serves.
+-- What a rebuild of a projection ($1) would take: the rate of the last one that came to its end unthrottled (of any other, where
+-- there is none), and the size of the generation that serves.
 select (
         select r.events_per_second
         from projections.rebuilds r
         where r.events_per_second > 0
-        order by r.projection = $1 desc, r.created_at desc
+        order by r.state = 'done' and r.max_events_per_second is null desc, r.projection = $1 desc, r.created_at desc
         limit 1
     ),
     coalesce((

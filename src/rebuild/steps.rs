@@ -125,7 +125,7 @@ async fn conclude(carrier: &Carrier, rebuild: &Rebuild) -> Result<Option<Rebuild
         return change(carrier, rebuild, State::Comparing, None, None).await;
     }
     let turn = carrier.shared.turn().await;
-    let found = compare::compare(&carrier.deps.read, rebuild.id).await?;
+    let found = compare::compare(&carrier.deps.read, rebuild).await?;
     drop(turn);
     let json = Some(RawJson::of(&found));
     match rebuild.swap {
@@ -145,8 +145,11 @@ async fn swap(
     let transaction = client.transaction().await?;
     generation::hold(&transaction, &rebuild.projection).await?;
     let ours = Change { comparison, ..carrier.change(State::Waiting) };
-    if ours.apply(&transaction, rebuild.id).await?.is_some() {
-        transaction.query_opt(SWAP, &[&rebuild.id]).await?;
+    if let Some(now) = ours.apply(&transaction, rebuild.id).await? {
+        // Unless somebody went back to an earlier generation meanwhile.
+        if now.swap == Swap::Auto {
+            transaction.query_opt(SWAP, &[&rebuild.id]).await?;
+        }
         transaction.commit().await?;
     }
     look(carrier, rebuild).await

@@ -76,18 +76,22 @@ async fn paused_it_stands_resumed_it_goes_on_cancelled_it_leaves_nothing() {
     let process = stage.process(&[&shipped("counters")], &small).await;
     stage.count(&mut counters, 200).await;
     stage.folded("counters").await;
-    let estimate = rebuild::estimate(&pool, &stage.database.reader(), "counters").await.expect("estimated");
+    let estimate = async |most| {
+        rebuild::estimate(&pool, &stage.database.reader(), "counters", most).await.expect("estimated")
+    };
+    let none = estimate(None).await;
     let head = stage.database.reader().head().await.expect("a head").0;
-    assert!(estimate.events == head && estimate.bytes > 0 && estimate.seconds.is_none(), "{estimate:?}");
+    assert!(none.events == head && none.bytes > 0 && none.seconds.is_none(), "{none:?}");
     assert_eq!(rebuild::list(&pool, None, None, 10).await.expect("listed"), []);
     let slow = Options { max_events_per_second: Some(50), ..Options::default() };
     let rebuild = stage.start(slow).await;
     let now = async || rebuild::get(&pool, rebuild.id).await.expect("known");
-    until("it is on its way", async || now().await.events_done > 0).await;
+    let is_rated = async || now().await.eta_seconds().is_some_and(|seconds| seconds > 0.0);
+    until("it is on its way, and says for how long", is_rated).await;
     assert_eq!(rebuild::pause(&pool, rebuild.id).await.expect("paused").state, State::Paused);
     assert!(matches!(rebuild::pause(&pool, rebuild.id).await, Err(Error::NotNow(State::Paused))));
     stands(&stage, &mut counters, head).await;
-    assert_eq!(now().await.state, State::Paused);
+    assert_eq!((now().await.state, now().await.eta_seconds()), (State::Paused, None));
     assert_eq!(rebuild::resume(&pool, rebuild.id).await.expect("resumed").state, State::Running);
     let before = now().await.events_done;
     until("it goes on", async || now().await.events_done > before).await;
@@ -98,6 +102,15 @@ async fn paused_it_stands_resumed_it_goes_on_cancelled_it_leaves_nothing() {
     let next = stage.start(Options { swap: Swap::Auto, ..Options::default() }).await;
     let done = stage.reaches(next.id, State::Done).await;
     assert_eq!(done.generation, Some(3), "numbers are never used again");
+    // One that was throttled and cancelled tells nothing of the next.
+    let throttled = stage.start(slow).await;
+    let rated = async || rebuild::get(&pool, throttled.id).await.expect("known").events_per_second.is_some();
+    until("it has a rate", rated).await;
+    rebuild::cancel(&pool, throttled.id).await.expect("cancelled");
+    let (rate, head) = (done.events_per_second.expect("a rate"), stage.database.reader().head().await);
+    let events = head.expect("a head").0 as f64;
+    assert_eq!(estimate(None).await.seconds, Some(events / rate));
+    assert_eq!(estimate(Some(1)).await.seconds, Some(events));
     process.stop().await;
 }
 

@@ -109,6 +109,30 @@ async fn the_same_event_is_left_out_of_every_generation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_apart_from_an_earlier_event_on_waits_for_a_person() {
+    let stage = Stage::new().await;
+    let process = stage.process(&[&names()], &[]).await;
+    let [first, twin] = [(); 2].map(|()| Uuid::now_v7());
+    for (id, event) in [(first, "project.created"), (twin, "project.created"), (first, "project.deleted")] {
+        stage.name(id, event, "tea").await;
+    }
+    stage.folded("names").await;
+    let (read, log) = (stage.database.pool(), stage.database.reader());
+    let (registry, config) = (support::registry(), stage.database.config(&[]));
+    let mender = Mender { read: &read, log: &log, registry: &registry, limits: &config.projector };
+    let stream = StreamId { stream_type: "project".into(), id: twin };
+    mender.retry("names", &stream).await.expect("mended");
+    // Both set the twin apart now, but a new one its first event too, whose row is served.
+    stage.name(twin, "project.created", "pie").await;
+    stage.folded("names").await;
+    let waiting = stage.rebuild_names(Swap::Auto, State::Waiting).await;
+    let found = waiting.difference().expect("a row would go");
+    let apart = SetApart { stream_type: "project".into(), stream_id: twin, in_live: true, in_new: true };
+    assert_eq!((found.sets_more_apart, &found.set_apart), (true, &vec![apart]));
+    process.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_corrected_version_heals_what_was_set_apart() {
     let stage = Stage::new().await;
     let old = stage.process(&[&names()], &[]).await;

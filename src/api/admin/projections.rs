@@ -88,7 +88,9 @@ pub(super) async fn begin_rebuild(request: &Request, body: Body) -> poem::Result
     let options = valid(request, body, "RequestRebuild").await?;
     let read = core(request).admin.read();
     if options["dry_run"] == true {
-        let estimate = core(request).admin.estimate(&name).await.map_err(Problem::from)?;
+        // The schema admits nothing else.
+        let most = options["max_events_per_second"].as_u64().and_then(|most| u32::try_from(most).ok());
+        let estimate = core(request).admin.estimate(&name, most).await.map_err(Problem::from)?;
         let told = json!({
             "events": estimate.events, "estimated_seconds": estimate.seconds, "estimated_bytes": estimate.bytes,
         });

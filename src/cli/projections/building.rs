@@ -58,7 +58,7 @@ pub(super) async fn anew(config: &Config, read: &Pool, asked: Rebuilding) -> any
         let log = LogReader::new(postgres::pool(&config.databases.projector, &config.databases)?);
         let mut estimates = Vec::new();
         for name in &names {
-            estimates.push(rebuild::estimate(read, &log, name).await?);
+            estimates.push(rebuild::estimate(read, &log, name, asked.max_events_per_second).await?);
         }
         return print_json(&estimates);
     }
