@@ -221,7 +221,8 @@ impl LogReader {
             let (mut events, mut more) =
                 fetch(&mut client, AFTER, &parameters, events_max, bytes_max).await?;
             let within = events.partition_point(|event| event.position <= up_to);
-            more &= within == events.len();
+            more &= within == events.len() && among > 0;
+            more &= events.last().is_none_or(|last| last.position < up_to);
             events.truncate(within);
             if self.holds(&client, &events).await? {
                 return Ok(Events { events, more });
