@@ -18,7 +18,10 @@ mod sent;
 mod session;
 mod strain;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use deadpool_postgres::Pool;
@@ -27,7 +30,10 @@ use lease::Lease;
 pub use outbox::{HeldLease, Outbox, SentPartition};
 use rdkafka::error::KafkaError;
 pub use sent::Sent;
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, error, info, warn};
 
@@ -41,6 +47,8 @@ use crate::{
 
 /// A standby asks for the lease so many times per its lifetime: takeover takes little longer than the lease itself.
 const TRIES_PER_TTL: u32 = 6;
+/// A leader that has not reached Kafka for so many lifetimes of its lease leaves it to others.
+const UNREACHED_TTLS_MAX: u32 = 10;
 /// Shortest wait before another try after an error.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Between two looks at the status for the metrics.
@@ -153,11 +161,17 @@ pub async fn run(deps: Deps, kafka: config::Kafka, config: config::Relay, shutdo
     let _observing = AbortOnDropHandle::new(tokio::spawn(observe(head, status)));
     while let Some(lease) = stand_by(&deps, &config, &shutdown).await {
         become_role(&deps, Role::Leader, Some(lease.holder.epoch));
-        lead(&deps, &kafka, &config, &lease, &shutdown).await;
+        let end = lead(&deps, &kafka, &config, &lease, &shutdown).await;
         become_role(&deps, Role::Standby, None);
         if shutdown.is_cancelled() {
             lease.release().await;
             return;
+        }
+        if end == End::Unreached {
+            // It expires, and those who stand by are first to ask. Given back, it would let the next leader begin before what
+            // is on its way without transactions has timed out.
+            drop(lease);
+            shutdown.run_until_cancelled(sleep(config.lease_ttl + config.lease_ttl / 2)).await;
         }
     }
 }
@@ -178,14 +192,24 @@ async fn stand_by(deps: &Deps, config: &config::Relay, shutdown: &CancellationTo
     None
 }
 
-/// Relays until the lease is lost or the program shuts down, beginning again after each error.
+/// Why a leader leads no more.
+#[derive(PartialEq, Eq)]
+enum End {
+    /// The lease is lost, or the program shuts down.
+    Over,
+    /// Kafka answers this process no more; it may answer another one.
+    Unreached,
+}
+
+/// Relays until the lease is lost or the program shuts down, or Kafka was not reached for long, beginning again after each
+/// error.
 async fn lead(
     deps: &Deps,
     kafka: &config::Kafka,
     config: &config::Relay,
     lease: &Lease,
     shutdown: &CancellationToken,
-) {
+) -> End {
     let lost = lease.lost();
     let backoff = || {
         ExponentialBuilder::default()
@@ -196,15 +220,24 @@ async fn lead(
             .build()
     };
     let mut waits = backoff();
+    let reached = AtomicBool::new(false);
+    let mut reached_at = Instant::now();
     while !lost.is_cancelled() && !shutdown.is_cancelled() {
-        let session = session::run(deps, kafka, config, lease, shutdown);
+        let session = session::run(deps, kafka, config, lease, &reached, shutdown);
         let Some(result) = lost.run_until_cancelled(session).await else {
             deps.give_up_connections();
-            return;
+            return End::Over;
         };
+        let has_sent = reached.swap(false, Ordering::Relaxed);
+        if has_sent {
+            reached_at = Instant::now();
+        }
         match result {
-            Ok(()) | Err(Error::LeaseLost) => return,
-            Err(error @ Error::StateLost) => return warn!("{error}"),
+            Ok(()) | Err(Error::LeaseLost) => return End::Over,
+            Err(error @ Error::StateLost) => {
+                warn!("{error}");
+                return End::Over;
+            }
             Err(error) => {
                 if matches!(error, Error::Database(postgres::Error::Silent)) {
                     deps.give_up_connections();
@@ -215,13 +248,22 @@ async fn lead(
                 stopped(&deps.status, error);
             }
         }
-        let wait = sleep(waits.next().unwrap_or(config.backoff_max));
+        if reached_at.elapsed() > config.lease_ttl * UNREACHED_TTLS_MAX {
+            warn!("Kafka was not reached for long: the lease is left to another process, if there is one");
+            return End::Unreached;
+        }
+        let mut wait = waits.next().unwrap_or(config.backoff_max);
+        if has_sent && config.mode == config::RelayMode::LowLatency {
+            // Nothing fences off what is on its way: what comes next must not be overtaken by it.
+            wait = wait.max(session::message_timeout(config));
+        }
         tokio::select! {
-            () = wait => {}
+            () = sleep(wait) => {}
             () = lost.cancelled() => {}
             () = shutdown.cancelled() => {}
         }
     }
+    End::Over
 }
 
 /// What the log's database answers within `time`: on a connection on which nothing comes any more, though it stands, a

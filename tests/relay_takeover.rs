@@ -8,7 +8,10 @@ mod topic;
 
 use std::time::Duration;
 
-use annals::{postgres, relay::Outbox};
+use annals::{
+    postgres,
+    relay::{Outbox, Role},
+};
 use deadpool_postgres::Pool;
 use stage::Stage;
 use support::{
@@ -111,4 +114,22 @@ async fn a_stopped_leader_is_replaced_and_repeats_nothing() {
 async fn a_stopped_leader_without_transactions_is_replaced_and_loses_nothing() {
     let stage = stop_the_leader("low-latency").await;
     stage.assert_topic_has_log("order", 1, BATCH.parse().expect("a number")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_does_not_reach_kafka_leaves_the_lease_to_one_that_does() {
+    let stage = Stage::new().await;
+    stage.append_orders(10).await;
+    let nowhere = [
+        ("kafka_brokers", "127.0.0.1:1"),
+        ("kafka_request_timeout_ms", "100"),
+        ("relay_backoff_max_ms", "100"),
+        ("relay_lease_ttl_ms", "500"),
+    ];
+    let cut_off = stage.relay_with(&nowhere).await;
+    until("it leads", || async { cut_off.role() == Role::Leader }).await;
+    let standby = stage.relay().await;
+    stage.relayed(10).await;
+    assert_eq!((cut_off.role(), standby.role()), (Role::Standby, Role::Leader));
+    stage.assert_topic_is_log("order").await;
 }

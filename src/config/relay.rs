@@ -33,7 +33,7 @@ pub struct Relay {
 pub enum RelayMode {
     /// Transactions: read-committed readers see every event once.
     ExactlyOnce,
-    /// No transactions: faster; after a crash the last batch can repeat.
+    /// No transactions: faster; after a crash, or an error of Kafka, the last batch can repeat.
     LowLatency,
 }
 

@@ -28,7 +28,12 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use super::{Error, ends::Ends, partitions::Outgoing, session::Session};
+use super::{
+    Error,
+    ends::Ends,
+    partitions::Outgoing,
+    session::{Session, message_timeout},
+};
 use crate::{
     config::{self, RelayMode},
     kafka::{self, Quiet},
@@ -115,7 +120,7 @@ impl Thread {
             relay_id: session.relay_id.clone(),
             source: session.source.clone(),
             timeout: session.config.transaction_timeout,
-            message_timeout: session.message_timeout(),
+            message_timeout: message_timeout(session.config),
             ends: session.ends.clone(),
             stop,
         }

@@ -20,7 +20,7 @@ use super::{
     partitions::{Batch, Partitions, Progress},
     producer::Producer,
     resume,
-    session::Session,
+    session::{Session, message_timeout},
 };
 use crate::{
     config::RelayMode,
@@ -224,7 +224,7 @@ async fn send(session: &Session<'_>, producer: &Producer, batch: Batch) -> Resul
     let until = match session.config.mode {
         RelayMode::ExactlyOnce => None,
         RelayMode::LowLatency => {
-            let message_timeout = session.message_timeout();
+            let message_timeout = message_timeout(session.config);
             let ends = session.lease.lasting(message_timeout).await.ok_or(Error::LeaseLost)?;
             Some(ends - message_timeout)
         }

@@ -5,7 +5,10 @@
 
 use std::{
     pin::pin,
-    sync::{Arc, atomic::AtomicI64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -50,12 +53,13 @@ pub(super) struct Session<'a> {
     pub(super) strain: Strain,
 }
 
-/// Relays until shutdown or an error.
+/// Relays until shutdown or an error. `reached` is set once Kafka has answered all that is asked of it at the start.
 pub(super) async fn run(
     deps: &Deps,
     kafka: &config::Kafka,
     config: &config::Relay,
     lease: &Lease,
+    reached: &AtomicBool,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
     let log_id = deps.identity.log_id;
@@ -95,6 +99,7 @@ pub(super) async fn run(
         return Ok(());
     };
     let (producer, partitions, from) = start?;
+    reached.store(true, Ordering::Relaxed);
     info!(epoch = lease.holder.epoch, cursor = cursor.0, from = from.0, "relaying");
     if from == head {
         session.acknowledged(cursor, head);
@@ -114,12 +119,12 @@ async fn start(session: &Session<'_>) -> Result<(Producer, Partitions, Position)
     Ok((producer, partitions, from))
 }
 
-impl Session<'_> {
-    /// How long a record may be tried when nothing fences a late one off.
-    pub(super) fn message_timeout(&self) -> Duration {
-        self.config.lease_ttl / MESSAGE_TIMEOUTS_PER_TTL
-    }
+/// How long a record may be tried when nothing fences a late one off.
+pub(super) fn message_timeout(config: &config::Relay) -> Duration {
+    config.lease_ttl / MESSAGE_TIMEOUTS_PER_TTL
+}
 
+impl Session<'_> {
     /// Waits for Kafka, and tells when that takes long.
     pub(super) async fn patiently<T>(&self, answer: impl Future<Output = T>) -> T {
         let mut answer = pin!(answer);
