@@ -11,11 +11,11 @@ mod query;
 mod relay;
 mod row;
 mod snapshot;
+mod uninterrupted;
 mod wait;
 
 use std::{
     collections::HashMap,
-    panic::resume_unwind,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -27,6 +27,7 @@ use relay::Relay;
 use snapshot::{Snapshot, Stale};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_postgres::error::SqlState;
+use uninterrupted::uninterrupted;
 use wait::{Look, Reached};
 
 use crate::{
@@ -179,13 +180,18 @@ impl ReadModels {
     ) -> Result<Answer<Option<RawJson>>, Error> {
         loop {
             let reached = self.reach(name, freshness).await?;
-            let relayed = self.relayed().await;
-            match row::get(&self.0.read, &reached, relayed.as_deref(), key).await {
+            let (own, catalog) = (self.clone(), reached.catalog.clone());
+            let key: Vec<String> = key.iter().map(|&part| part.to_owned()).collect();
+            let row = async move {
+                let relayed = own.relayed().await;
+                row::get(&own.0.read, &reached, relayed.as_deref(), &key).await
+            };
+            match uninterrupted(row).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(stale)) => self.begin_anew(name, stale).await?,
                 // Another generation may have another key.
-                Err(error @ Error::BadParameters(_)) => self.unless_live(&reached.catalog, error).await?,
-                Err(error) if is_of_no_table(&error) => self.unless_live(&reached.catalog, error).await?,
+                Err(error @ Error::BadParameters(_)) => self.unless_live(&catalog, error).await?,
+                Err(error) if is_of_no_table(&error) => self.unless_live(&catalog, error).await?,
                 Err(error) => return Err(error),
             }
         }
@@ -319,7 +325,9 @@ impl ReadModels {
         if name.contains('\0') {
             return Err(Error::Unknown(name.to_owned()));
         }
-        let Some(catalog) = Catalog::load(&self.0.read, name).await? else {
+        let (pool, wanted) = (self.0.read.clone(), name.to_owned());
+        let loading = async move { Catalog::load(&pool, &wanted).await };
+        let Some(catalog) = uninterrupted(loading).await? else {
             self.0.catalogs.write().unwrap_or_else(PoisonError::into_inner).remove(name);
             // Its folder is there: the first worker is about to make it.
             let known = self.0.progress.has(name);
@@ -335,18 +343,4 @@ impl ReadModels {
 /// Whether tables were missing: those of a generation that is over go some time, those of a read model that is dropped at once.
 fn is_of_no_table(error: &Error) -> bool {
     matches!(error, Error::Database(postgres::Error::Statement(error)) if error.code() == Some(&SqlState::UNDEFINED_TABLE))
-}
-
-/// Reads to the end, for as long as a statement may take, even if the caller hangs up: else the pool would hand out a
-/// session that is still busy, to the next one who comes.
-async fn uninterrupted<T: Send + 'static>(
-    read: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::spawn(read).await {
-        Ok(read) => read,
-        Err(failed) => match failed.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            Err(_) => Err(Error::Overloaded),
-        },
-    }
 }

@@ -16,11 +16,15 @@ use tokio::{
 };
 use tracing::debug;
 
+use super::uninterrupted;
 use crate::{
     log::{LogReader, Partition, Position, Relayed},
     postgres,
     relay::Sent,
 };
+
+/// How long a reader waits for the log to tell of the relay.
+const ASK_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// What is known of the relay, looked up again when it is older than so much.
 pub(super) struct Relay {
@@ -28,12 +32,12 @@ pub(super) struct Relay {
     sent: Sent,
     age_max: Duration,
     /// When it was asked for; held by the one who asks.
-    asked: Mutex<Option<Instant>>,
+    asked: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Relay {
     pub(super) fn new(log: LogReader, sent: Sent, age_max: Duration) -> Self {
-        Self { log, sent, age_max, asked: Mutex::default() }
+        Self { log, sent, age_max, asked: Arc::default() }
     }
 
     /// Waits until everything up to `after` is sent. A relay of this process tells; beside that one of those who wait asks,
@@ -59,7 +63,8 @@ impl Relay {
     /// As it was a short while ago. A log that does not answer, or another request that is asking it, is no reason to
     /// wait: what was known before will do.
     pub(super) async fn lately(&self) -> Arc<Relayed> {
-        if let Err(error) = self.ask(self.age_max).await {
+        let asked = timeout(ASK_TIME_MAX, self.ask(self.age_max)).await;
+        if let Err(error) = asked.unwrap_or(Err(postgres::Error::Silent)) {
             debug!(%error, "the relay's state is not known anew");
         }
         self.sent.known()
@@ -67,15 +72,20 @@ impl Relay {
 
     /// Looks it up, unless somebody does or did so less than `age_max` ago; true if so.
     async fn ask(&self, age_max: Duration) -> Result<bool, postgres::Error> {
-        let Ok(mut asked) = self.asked.try_lock() else {
+        let Ok(mut asked) = self.asked.clone().try_lock_owned() else {
             return Ok(false);
         };
         if asked.is_some_and(|asked| asked.elapsed() < age_max) {
             return Ok(false);
         }
         *asked = Some(Instant::now());
-        self.sent.advance(&self.log.relayed().await?);
-        Ok(true)
+        let (log, sent) = (self.log.clone(), self.sent.clone());
+        let asking = async move {
+            sent.advance(&log.relayed().await?);
+            drop(asked);
+            Ok(true)
+        };
+        uninterrupted(asking).await
     }
 }
 

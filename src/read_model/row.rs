@@ -22,7 +22,7 @@ pub(super) async fn get(
     pool: &Pool,
     reached: &Reached,
     relayed: Option<&Relayed>,
-    key: &[&str],
+    key: &[String],
 ) -> Result<Result<Answer<Option<RawJson>>, Stale>, Error> {
     let catalog = &*reached.catalog;
     let columns = &catalog.folder.key;

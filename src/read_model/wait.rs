@@ -19,7 +19,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Catalog, Error, Freshness, ReadModels};
+use super::{Catalog, Error, Freshness, ReadModels, uninterrupted};
 use crate::{
     log::{Partition, Position, Relayed},
     postgres,
@@ -124,7 +124,8 @@ impl ReadModels {
                 return Ok(targets);
             }
             if Instant::now() >= looks_from
-                && let Some(checkpoints) = self.look(name).await?
+                && let (own, name) = (self.clone(), name.to_owned())
+                && let Some(checkpoints) = uninterrupted(async move { own.look(&name).await }).await?
                 && are_reached(&checkpoints, &targets)
             {
                 return Ok(targets);
@@ -167,7 +168,8 @@ impl ReadModels {
     async fn partitions(&self, wanted: &[String], after: Position) -> Result<Targets, Error> {
         let mut stream_types = self.0.stream_types.read().unwrap_or_else(PoisonError::into_inner).clone();
         if !wanted.iter().all(|wanted| stream_types.contains_key(wanted)) {
-            stream_types = Arc::new(self.0.log.stream_types().await?);
+            let log = self.0.log.clone();
+            stream_types = Arc::new(uninterrupted(async move { log.stream_types().await }).await?);
             *self.0.stream_types.write().unwrap_or_else(PoisonError::into_inner) = stream_types.clone();
         }
         let of = |stream_type: &String| {
