@@ -102,6 +102,7 @@ impl From<deadpool_postgres::PoolError> for Error {
 /// Makes effects. Cheap to clone.
 #[derive(Clone)]
 pub struct Admin {
+    databases: config::Databases,
     /// Of the log's database, as the writer.
     writer: Pool,
     /// Of the read models' database, as the projector.
@@ -134,6 +135,7 @@ impl Admin {
     /// take a newer version from.
     pub fn new(commands: Commands, writer: Pool, read: Pool, folders: Vec<Folder>, config: &Config) -> Self {
         Self {
+            databases: config.databases.clone(),
             log: LogReader::new(writer.clone()),
             writer,
             read,

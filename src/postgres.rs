@@ -5,6 +5,7 @@
 mod advice;
 mod connect;
 mod migrate;
+mod silence;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ pub use migrate::{
     MigrationError, check_log, check_read_models, migrate_log, migrate_read_models, owner_session,
 };
 use secrecy::SecretString;
+use silence::{Connecting, Made, Server};
 use tokio::time::timeout;
 use tokio_postgres::{Config, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -165,17 +167,28 @@ pub async fn in_time<T, E: From<Error>>(
 /// A pool of connections for one role. Connections are made when first needed.
 pub fn pool(url: &SecretString, databases: &Databases) -> Result<Pool, Error> {
     let (config, tls) = session(url, databases.tcp_user_timeout)?;
-    build(config, tls, databases)
+    build(Manager::from_config(config, tls, RECYCLING), databases)
 }
 
-/// A pool whose sessions act as the reader, change nothing, and give a statement up after `statement_timeout`.
+/// The same; a session on which nothing comes for `patience`, though its connection stands, is given up unless the server is at
+/// work for it. So nobody may keep one for longer without asking anything. Within a runtime.
+pub fn watched_pool(url: &SecretString, databases: &Databases, patience: Duration) -> Result<Pool, Error> {
+    let (config, tls) = session(url, databases.tcp_user_timeout)?;
+    let server = Server { url: url.clone(), tcp_user_timeout: databases.tcp_user_timeout };
+    watched(config, tls, databases, patience, Some(server))
+}
+
+/// A pool whose sessions act as the reader, change nothing, and give a statement up after `statement_timeout`. A session that is
+/// silent for longer, and for the `tcp_user_timeout` beyond, is given up. Within a runtime.
 pub fn reading_pool(
     url: &SecretString,
     databases: &Databases,
     statement_timeout: Duration,
 ) -> Result<Pool, Error> {
+    let (config, tls) = session(url, databases.tcp_user_timeout)?;
     let options = "-c role=annals_reader -c default_transaction_read_only=on";
-    bounded_pool(url, databases, statement_timeout, options)
+    let config = bounded(config, statement_timeout, options);
+    watched(config, tls, databases, statement_timeout + databases.tcp_user_timeout, None)
 }
 
 /// A pool whose sessions begin with `options` and give a statement up after `statement_timeout`.
@@ -185,19 +198,38 @@ pub fn bounded_pool(
     statement_timeout: Duration,
     options: &str,
 ) -> Result<Pool, Error> {
-    let (mut config, tls) = session(url, databases.tcp_user_timeout)?;
+    let (config, tls) = session(url, databases.tcp_user_timeout)?;
+    let config = bounded(config, statement_timeout, options);
+    build(Manager::from_config(config, tls, RECYCLING), databases)
+}
+
+fn bounded(mut config: Config, statement_timeout: Duration, options: &str) -> Config {
     let before = config.get_options().unwrap_or_default();
     let options = format!("{before} {options} -c statement_timeout={}ms", statement_timeout.as_millis());
     config.options(options);
-    build(config, tls, databases)
+    config
+}
+
+fn watched(
+    config: Config,
+    tls: MakeRustlsConnect,
+    databases: &Databases,
+    patience: Duration,
+    server: Option<Server>,
+) -> Result<Pool, Error> {
+    let made = Made::default();
+    let connecting = Connecting { tls, made: made.clone(), are_asked_about: server.is_some() };
+    let pool = build(Manager::from_connect(config, connecting, RECYCLING), databases)?;
+    silence::watch(&pool, made, patience, server);
+    Ok(pool)
 }
 
 /// A session that is older is not used again: what it has prepared for generations that are gone goes with it.
 const SESSION_AGE_MAX: Duration = Duration::from_secs(3_600);
 
-fn build(config: Config, tls: MakeRustlsConnect, databases: &Databases) -> Result<Pool, Error> {
-    let manager =
-        Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+const RECYCLING: ManagerConfig = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+
+fn build(manager: Manager, databases: &Databases) -> Result<Pool, Error> {
     Ok(Pool::builder(manager)
         .max_size(databases.pool_size)
         // The session that was used last has what it needs at hand: plans, catalogs, memory.

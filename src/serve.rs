@@ -96,7 +96,7 @@ pub async fn run(
         return Ok(deadline.await?);
     };
     prepared?;
-    let pools = Pools::new(&config.databases);
+    let pools = Pools::new(&config.databases, config.projector.session_timeout);
     let writer = pools.open("writer", &config.databases.writer)?;
     let identity = Identity::read(&writer).await.context("the log cannot be read")?;
     info!(log_id = %identity.log_id, "the log");

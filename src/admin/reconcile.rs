@@ -5,8 +5,9 @@
 //! over all processes: it holds an advisory lock in a session of its own, and both end with the process. A request without a
 //! result, while nobody holds the lock, was cut off and has to be made again.
 
-use deadpool_postgres::{ClientWrapper, Object};
 use serde_json::{Value, json};
+use tokio_postgres::Client;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ use crate::{
     config,
     domain::admin::AdminEvent,
     log::{Position, StreamId, Version},
+    postgres,
     relay::reconcile::{self, Comparison},
 };
 
@@ -30,8 +32,8 @@ pub struct Reconciling {
     asker: Asker,
     kafka: config::Kafka,
     dry_run: bool,
-    /// Holds the lock.
-    _session: ClientWrapper,
+    /// Holds the lock, and is silent meanwhile.
+    _session: (Client, AbortOnDropHandle<Result<(), tokio_postgres::Error>>),
 }
 
 /// What was found, and what was done about it.
@@ -46,12 +48,14 @@ impl Admin {
     /// Notes that topics are to be compared with the log; whoever asked then calls [`Reconciling::run`].
     pub async fn reconcile(&self, asker: Asker, dry_run: bool) -> Result<Reconciling, Error> {
         let kafka = self.kafka.clone().ok_or(Error::NoKafka)?;
-        let session = Object::take(self.writer.get().await?);
+        let (session, connection) =
+            postgres::connect(&self.databases.writer, self.databases.tcp_user_timeout).await?;
+        let driving = AbortOnDropHandle::new(tokio::spawn(connection));
         if !session.query_one(LOCK, &[]).await?.get::<_, bool>(0) {
             return Err(Error::Reconciling);
         }
         let (id, _) = self.request(&asker, "admin.reconcile", None, json!({ "dry_run": dry_run })).await?;
-        Ok(Reconciling { id, admin: self.clone(), asker, kafka, dry_run, _session: session })
+        Ok(Reconciling { id, admin: self.clone(), asker, kafka, dry_run, _session: (session, driving) })
     }
 
     /// What is known of a reconcile; `None` where there is none of this id.

@@ -19,17 +19,19 @@ pub(super) struct Pools(Arc<Shared>);
 
 struct Shared {
     databases: Databases,
+    /// Of those who wait on a silent session.
+    patience: Duration,
     all: Mutex<Vec<(&'static str, Pool)>>,
 }
 
 impl Pools {
-    pub(super) fn new(databases: &Databases) -> Self {
-        Self(Arc::new(Shared { databases: databases.clone(), all: Mutex::default() }))
+    pub(super) fn new(databases: &Databases, patience: Duration) -> Self {
+        Self(Arc::new(Shared { databases: databases.clone(), patience, all: Mutex::default() }))
     }
 
     /// A pool of its own for one part.
     pub(super) fn open(&self, part: &'static str, url: &SecretString) -> Result<Pool, Error> {
-        Ok(self.add(part, postgres::pool(url, &self.0.databases)?))
+        Ok(self.add(part, postgres::watched_pool(url, &self.0.databases, self.0.patience)?))
     }
 
     /// A few connections for one part alone, with an end to each statement.

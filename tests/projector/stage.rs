@@ -83,7 +83,8 @@ impl Stage {
         let settings: Vec<_> = fast.into_iter().chain(settings.iter().copied()).collect();
         let config = self.database.config(&settings);
         let progress = Progress::new(folders.iter().map(|folder| folder.name.as_str()));
-        let pool = || postgres::pool(&config.databases.projector, &config.databases).expect("a pool");
+        let (url, patience) = (&config.databases.projector, config.projector.session_timeout);
+        let pool = || postgres::watched_pool(url, &config.databases, patience).expect("a pool");
         let deps = Deps {
             reader: LogReader::new(pool()),
             read: pool(),
