@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use support::{Database, kafka_brokers, process::Process, topic_prefix};
 use tempfile::tempdir;
@@ -17,7 +17,7 @@ fn blocks(page: &str, language: &str) -> String {
 
 /// Runs a page's commands in one shell that stops at the first fault; what they printed.
 ///
-/// What `make dev` has in a fixed place is elsewhere here: the addresses, and the topic.
+/// What `make dev` has in a fixed place is elsewhere here: the addresses, the program and the topic.
 async fn run(page: &str) -> String {
     let (database, prefix, brokers) = (Database::new().await, topic_prefix(), kafka_brokers());
     let settings = [("kafka_brokers", &*brokers), ("topic_prefix", &*prefix)];
@@ -31,8 +31,10 @@ async fn run(page: &str) -> String {
         format!("ANNALS_TOPIC_PREFIX={prefix}"),
     ];
     fs::write(&env, lines.join("\n")).expect("written");
+    let programs = Path::new(env!("CARGO_BIN_EXE_annals")).parent().expect("a folder");
     let commands = blocks(page, "sh")
         .replace(".dev/env", env.to_str().expect("UTF-8"))
+        .replace("$PWD/target/debug", programs.to_str().expect("UTF-8"))
         .replace("http://127.0.0.1:8080", &annals.url)
         .replace("annals.order", &format!("{prefix}.order"));
     let script = format!("set -euo pipefail\n{commands}");

@@ -195,13 +195,17 @@ async fn a_row_that_was_tampered_with_is_told_and_waits_for_a_person() {
     let verified = stage.reaches(verify.id, State::Done).await;
     assert!(verified.difference().is_some());
     // Whoever only compares is told it also where the program reads events in another way than the one before.
-    stage.execute("update projections.generations set fingerprint = 'another' where generation = 1").await;
+    stage
+        .execute("update projections.generations set fingerprint = fingerprint || '!' where generation = 1")
+        .await;
     let verify = stage.start(Options { swap: Swap::Never, ..Options::default() }).await;
     let verified = stage.reaches(verify.id, State::Done).await;
     assert_eq!(verified.difference().expect("they differ").tables[0].only_live[0]["counter"], -7);
-    let before = "update projections.generations g set fingerprint = r.fingerprint from projections.generations r \
-                  where g.generation = 1 and r.generation > 1";
-    stage.execute(before).await;
+    stage
+        .execute(
+            "update projections.generations set fingerprint = left(fingerprint, -1) where generation = 1",
+        )
+        .await;
     until("the scratch generation is gone", async || stage.schemas().await == ["projection_counters_1"])
         .await;
 
