@@ -51,6 +51,7 @@ async fn measure(
     table.begin(&format!("{} events", grouped(events)));
     let told = |line: Line| table.line(&Line { memory_mb: memory_mb(), ..line });
     let (appender, head) = scratch.appender(config);
+    scratch.checkpoint().await?;
     let running = Running::start(config, scratch, head).await?;
     let began = Instant::now();
     running.followed(events).await?;
@@ -58,6 +59,7 @@ async fn measure(
     let (loaded, _) = running.rebuild(LANES).await?;
     told(Line::rate(format!("rebuild, {LANES} lanes: load and indexes"), events, loaded));
     running.stop().await;
+    scratch.checkpoint().await?;
     let append = move || {
         let appender = appender.clone();
         async move { load::appended(&appender, load::order(1)).await }

@@ -26,6 +26,9 @@ use crate::{
     trace::Spans,
 };
 
+/// The first second of the latencies does not count: the backlog has just drained, and consumers join.
+const WARMUP_SECONDS: u32 = 1;
+
 /// What to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
@@ -112,14 +115,16 @@ async fn measure(
     watched.wait_for(|status| status.cursor >= last).await?;
     let drained = (last.0 - first.0) as f64 / started.elapsed().as_secs_f64();
 
-    let total = options.rate as usize * options.seconds as usize;
+    let warmup = options.rate as usize * WARMUP_SECONDS as usize;
+    let total = warmup + options.rate as usize * options.seconds as usize;
     let (name, partitions) = (topic(kafka), kafka.partitions);
     let kafka = kafka.clone();
     let consumer = spawn_blocking(move || Consumer::at_end(&kafka, &name, partitions)).await??;
     let arrivals = spawn_blocking(move || consumer.read(last, total));
     let commits = append_steadily(&appender, options.rate, total).await?;
     let mut latencies = histogram();
-    for (position, arrived) in arrivals.await?? {
+    let counts = |(position, _): &(Position, Instant)| position.0 > last.0 + warmup as i64;
+    for (position, arrived) in arrivals.await??.into_iter().filter(counts) {
         let committed = commits.get(&position).context("a record that was not appended")?;
         latencies.saturating_record(arrived.saturating_duration_since(*committed).as_micros() as u64);
     }

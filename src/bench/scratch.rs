@@ -6,7 +6,7 @@ use anyhow::Context;
 use deadpool_postgres::Pool;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, error::SqlState};
 use uuid::Uuid;
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     postgres,
 };
 
+const CHECKPOINT: &str = include_str!("checkpoint.sql");
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A migrated database beside the one named in the configuration.
@@ -57,6 +58,14 @@ impl Scratch {
         let (appender, task) = Appender::new(self.url.clone(), patience, config.append.clone(), appended);
         tokio::spawn(task.run());
         (appender, head)
+    }
+
+    /// Has the server write what is dirty, where the login may: what was done before is not to slow down what is measured next.
+    pub(super) async fn checkpoint(&self) -> anyhow::Result<()> {
+        match self.server.batch_execute(CHECKPOINT).await {
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(()),
+            done => Ok(done?),
+        }
     }
 
     /// Drops it, sessions and all.

@@ -37,6 +37,8 @@ const BACKLOG_ROWS: i32 = 1_000;
 /// Longest wait for the topic, and for the next record.
 const PATIENCE: Duration = Duration::from_secs(60);
 const WRITERS: usize = 32;
+/// The first second of the latencies does not count: the backlog has just drained.
+const WARMUP_SECONDS: u32 = 1;
 
 #[derive(clap::Args)]
 pub struct Prepare {
@@ -89,13 +91,16 @@ pub async fn measure(options: Measure) -> anyhow::Result<Value> {
     let (first, last) = first.zip(last).context("an empty backlog")?;
     let drained = (backlog - 1) as f64 / last.duration_since(*first).as_secs_f64();
 
-    let total = (options.rate * options.seconds) as usize;
+    let total = (options.rate * (WARMUP_SECONDS + options.seconds)) as usize;
     let arrivals = spawn_blocking(move || take(&consumer, total));
-    let (began, commits) = (Instant::now(), insert_steadily(&options, total).await?);
+    let began = Instant::now();
+    let counting = began + Duration::from_secs(WARMUP_SECONDS.into());
+    let commits = insert_steadily(&options, total).await?;
     let elapsed = began.elapsed();
     let arrivals = arrivals.await??;
     let mut latencies = histogram();
-    for (key, committed) in &commits {
+    let counts = |(_, committed): &(&String, &Instant)| **committed >= counting;
+    for (key, committed) in commits.iter().filter(counts) {
         let arrived = arrivals.get(key).context("an event that never arrived")?;
         latencies.saturating_record(arrived.saturating_duration_since(*committed).as_micros() as u64);
     }
