@@ -211,8 +211,7 @@ impl Admin {
     }
 
     async fn catch_up(&self) -> Result<(), Error> {
-        let client = self.writer.get().await?;
-        let mut at = Position(client.query_one(CURSOR, &[]).await?.get(0));
+        let mut at = Position(self.writer.get().await?.query_one(CURSOR, &[]).await?.get(0));
         let head = self.log.head().await?;
         let types = [STREAM_TYPE.to_owned()];
         while at < head {
@@ -236,7 +235,8 @@ impl Admin {
                 }
             }
             at = looked.events.last().filter(|_| looked.more).map_or(to, |event| event.position);
-            client.execute(ADVANCE, &[&at.0]).await?;
+            // No session is kept meanwhile: a step may take longer than one may be silent.
+            self.writer.get().await?.execute(ADVANCE, &[&at.0]).await?;
         }
         Ok(())
     }

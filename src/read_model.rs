@@ -28,7 +28,7 @@ use snapshot::{Snapshot, Stale};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_postgres::error::SqlState;
 use uninterrupted::uninterrupted;
-use wait::{Look, Reached};
+use wait::Look;
 
 use crate::{
     config,
@@ -180,12 +180,10 @@ impl ReadModels {
     ) -> Result<Answer<Option<RawJson>>, Error> {
         loop {
             let reached = self.reach(name, freshness).await?;
-            let (own, catalog) = (self.clone(), reached.catalog.clone());
+            let catalog = reached.catalog.clone();
             let key: Vec<String> = key.iter().map(|&part| part.to_owned()).collect();
-            let row = async move {
-                let relayed = own.relayed().await;
-                row::get(&own.0.read, &reached, relayed.as_deref(), &key).await
-            };
+            let (relayed, client) = (self.relayed().await, self.0.client().await?);
+            let row = async move { row::get(&client, &reached, relayed.as_deref(), &key).await };
             match uninterrupted(row).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(stale)) => self.begin_anew(name, stale).await?,
@@ -208,17 +206,18 @@ impl ReadModels {
         let freshness = if query.faults.is_empty() { freshness } else { Freshness::default() };
         loop {
             let reached = self.reach(name, freshness).await?;
-            let (own, query, catalog) = (self.clone(), query.clone(), reached.catalog.clone());
+            let (query, catalog) = (query.clone(), reached.catalog.clone());
+            let most = self.0.limits.page_bytes_max;
+            let (relayed, mut client) = (self.relayed().await, self.0.client().await?);
             let page = async move {
-                let mut client = own.0.client().await?;
-                match own.open(&mut client, &reached).await? {
-                    Some(snapshot) => Ok(Some(snapshot.list(&query, own.0.limits.page_bytes_max).await?)),
-                    None => Ok(None),
+                match Snapshot::open(&mut client, &reached, relayed.as_deref()).await? {
+                    Ok(snapshot) => Ok(Ok(snapshot.list(&query, most).await?)),
+                    Err(stale) => Ok(Err(stale)),
                 }
             };
             match uninterrupted(page).await {
-                Ok(Some(answer)) => return Ok(answer),
-                Ok(None) => {}
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(stale)) => self.begin_anew(name, stale).await?,
                 Err(error) if is_of_no_table(&error) => self.unless_live(&catalog, error).await?,
                 Err(error) => return Err(error),
             }
@@ -235,41 +234,22 @@ impl ReadModels {
     ) -> Result<Answer<Vec<RawJson>>, Error> {
         loop {
             let reached = self.reach(name, freshness).await?;
-            let (own, query, catalog) = (self.clone(), query.to_owned(), reached.catalog.clone());
+            let (query, catalog) = (query.to_owned(), reached.catalog.clone());
+            let most = (self.0.limits.query_rows_max, self.0.limits.page_bytes_max);
             let parameters: Vec<(String, String)> =
                 parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let (relayed, mut client) = (self.relayed().await, self.0.client().await?);
             let rows = async move {
-                let mut client = own.0.client().await?;
-                match own.open(&mut client, &reached).await? {
-                    Some(snapshot) => {
-                        let limits = &own.0.limits;
-                        let most = (limits.query_rows_max, limits.page_bytes_max);
-                        Ok(Some(snapshot.query(&query, &parameters, most).await?))
-                    }
-                    None => Ok(None),
+                match Snapshot::open(&mut client, &reached, relayed.as_deref()).await? {
+                    Ok(snapshot) => Ok(Ok(snapshot.query(&query, &parameters, most).await?)),
+                    Err(stale) => Ok(Err(stale)),
                 }
             };
             match uninterrupted(rows).await {
-                Ok(Some(answer)) => return Ok(answer),
-                Ok(None) => {}
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(stale)) => self.begin_anew(name, stale).await?,
                 Err(error) if is_of_no_table(&error) => self.unless_live(&catalog, error).await?,
                 Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// A snapshot of the generation that was reached; `None` where the read has to begin anew.
-    async fn open<'c>(
-        &'c self,
-        client: &'c mut Object,
-        reached: &'c Reached,
-    ) -> Result<Option<Snapshot<'c>>, Error> {
-        let relayed = self.relayed().await;
-        match Snapshot::open(client, reached, relayed.as_deref()).await? {
-            Ok(snapshot) => Ok(Some(snapshot)),
-            Err(stale) => {
-                self.begin_anew(&reached.catalog.folder.name, stale).await?;
-                Ok(None)
             }
         }
     }
@@ -325,8 +305,8 @@ impl ReadModels {
         if name.contains('\0') {
             return Err(Error::Unknown(name.to_owned()));
         }
-        let (pool, wanted) = (self.0.read.clone(), name.to_owned());
-        let loading = async move { Catalog::load(&pool, &wanted).await };
+        let (client, wanted) = (self.0.client().await?, name.to_owned());
+        let loading = async move { Catalog::load(&client, &wanted).await };
         let Some(catalog) = uninterrupted(loading).await? else {
             self.0.catalogs.write().unwrap_or_else(PoisonError::into_inner).remove(name);
             // Its folder is there: the first worker is about to make it.

@@ -38,7 +38,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    config,
+    config::{self, RelayMode},
     kafka::{Refused, TailError, TopicError},
     log::{Identity, LogReader, Position},
     postgres,
@@ -153,6 +153,18 @@ pub enum Error {
     Closed,
 }
 
+impl Error {
+    /// Whether it is Kafka that does not answer, or not let us in: it may be otherwise for another process.
+    fn is_of_kafka(&self) -> bool {
+        match self {
+            Self::Kafka(_) | Self::Refused(_) | Self::Stalled(_) => true,
+            Self::Topic(error) => matches!(error, TopicError::Kafka(_) | TopicError::Refused(_)),
+            Self::Tail(error) => matches!(error, TailError::Kafka(_) | TailError::Timeout(_)),
+            _ => false,
+        }
+    }
+}
+
 /// Relays, or stands by, until shutdown. Whatever goes wrong is told in the status and tried again: a relay that gave up
 /// would have to be started by somebody who first has to notice.
 pub async fn run(deps: Deps, kafka: config::Kafka, config: config::Relay, shutdown: CancellationToken) {
@@ -228,8 +240,8 @@ async fn lead(
             deps.give_up_connections();
             return End::Over;
         };
-        let has_sent = reached.swap(false, Ordering::Relaxed);
-        if has_sent {
+        let has_begun = reached.swap(false, Ordering::Relaxed);
+        if has_begun {
             reached_at = Instant::now();
         }
         match result {
@@ -245,6 +257,10 @@ async fn lead(
                 if deps.status.borrow().stopped.is_none() {
                     waits = backoff();
                 }
+                if !error.is_of_kafka() {
+                    // Another process would meet the same.
+                    reached_at = Instant::now();
+                }
                 stopped(&deps.status, error);
             }
         }
@@ -252,13 +268,12 @@ async fn lead(
             warn!("Kafka was not reached for long: the lease is left to another process, if there is one");
             return End::Unreached;
         }
-        let mut wait = waits.next().unwrap_or(config.backoff_max);
-        if has_sent && config.mode == config::RelayMode::LowLatency {
-            // Nothing fences off what is on its way: what comes next must not be overtaken by it.
-            wait = wait.max(session::message_timeout(config));
+        if has_begun && config.mode == RelayMode::LowLatency {
+            // Nothing fences off what is on its way. It must not overtake what comes next, of whatever process.
+            sleep(session::message_timeout(config)).await;
         }
         tokio::select! {
-            () = sleep(wait) => {}
+            () = sleep(waits.next().unwrap_or(config.backoff_max)) => {}
             () = lost.cancelled() => {}
             () = shutdown.cancelled() => {}
         }

@@ -124,6 +124,7 @@ async fn a_leader_that_does_not_reach_kafka_leaves_the_lease_to_one_that_does() 
         ("kafka_brokers", "127.0.0.1:1"),
         ("kafka_request_timeout_ms", "100"),
         ("relay_backoff_max_ms", "100"),
+        ("relay_transaction_timeout_seconds", "5"),
         ("relay_lease_ttl_ms", "500"),
     ];
     let cut_off = stage.relay_with(&nowhere).await;

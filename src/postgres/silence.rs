@@ -25,7 +25,7 @@ use futures_util::future::{BoxFuture, poll_fn};
 use secrecy::SecretString;
 use tokio::{
     task::{AbortHandle, JoinHandle},
-    time::{Instant, MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval},
 };
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -39,7 +39,8 @@ const WHOSE: &str = include_str!("silence/whose.sql");
 const AT_WORK: &str = include_str!("silence/at_work.sql");
 const END: &str = include_str!("silence/end.sql");
 
-/// Looks within the time after which silence counts.
+/// After so many looks, one after the other, silence counts. Looks are counted and not time: a process that was stopped itself has
+/// heard nothing for long, and has it all to read.
 const LOOKS: u32 = 20;
 
 /// The sessions that a pool has made: those that somebody has, and those in it.
@@ -52,8 +53,8 @@ struct Session {
     process: Option<(i32, DateTime<Utc>)>,
     /// Moves whenever there is something to send or something came.
     woken: Arc<AtomicU64>,
-    /// As last seen, and since when.
-    seen: (u64, Instant),
+    /// As last seen, and at how many looks since.
+    seen: (u64, u32),
     driving: AbortHandle,
 }
 
@@ -97,8 +98,7 @@ impl Connect for Connecting {
                 false => None,
             };
             if process.is_some() == self.are_asked_about {
-                let seen = (0, Instant::now());
-                self.made.add(Session { process, woken, seen, driving: driving.abort_handle() });
+                self.made.add(Session { process, woken, seen: (0, 0), driving: driving.abort_handle() });
             }
             Ok((client, driving.detach()))
         })
@@ -110,14 +110,17 @@ impl Made {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(session);
     }
 
-    /// Those that have been silent for `patience`, by this look and earlier ones.
-    fn silent(&self, patience: Duration) -> Vec<Session> {
+    /// Those that have been silent for long, by this look and earlier ones.
+    fn silent(&self) -> Vec<Session> {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|session| !session.driving.is_finished());
-        for session in sessions.iter_mut().filter(|session| !session.is_silent()) {
-            session.seen = (session.woken.load(Ordering::Relaxed), Instant::now());
+        for session in sessions.iter_mut() {
+            session.seen = match session.is_silent() {
+                true => (session.seen.0, session.seen.1 + 1),
+                false => (session.woken.load(Ordering::Relaxed), 0),
+            };
         }
-        sessions.iter().filter(|session| session.seen.1.elapsed() >= patience).cloned().collect()
+        sessions.iter().filter(|session| session.seen.1 >= LOOKS).cloned().collect()
     }
 }
 
@@ -135,7 +138,7 @@ impl Server {
         let (pids, began) = processes(silent);
         let at_work = client.query(AT_WORK, &[&pids, &began]).await?;
         let at_work: Vec<i32> = at_work.iter().map(|row| row.get(0)).collect();
-        // What it had sent by now has come by now.
+        // What it sent before it was asked has come by now: what came to rest a moment ago counts as at work.
         let is_idle = |session: &Session| {
             session.is_silent() && session.process.is_some_and(|(pid, _)| !at_work.contains(&pid))
         };
@@ -157,22 +160,21 @@ pub(super) fn watch(pool: &Pool, made: Made, patience: Duration, server: Option<
     tokio::spawn(async move {
         let mut unasked =
             Trouble::new("no answer whether Postgres is at work for silent sessions; waiting on");
-        let mut unused = Instant::now();
+        // At how many looks, one after the other, somebody used the pool.
+        let mut used = 0;
         let mut looks = interval(patience / LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
             let Some(pool) = pool.upgrade() else { return };
-            let silent = made.silent(patience);
+            let silent = made.silent();
             let status = pool.status();
-            if status.available == status.size {
-                unused = Instant::now();
-            }
+            used = if status.available == status.size { 0 } else { used + 1 };
             // In a pool that somebody uses all the time, sessions that nobody uses go, so that those left have somebody who waits.
-            if unused.elapsed() >= patience / 2 {
+            if used >= LOOKS / 2 {
                 pool.retain(|_, metrics| metrics.last_used() < patience / 2);
             }
-            if unused.elapsed() < patience || silent.is_empty() {
+            if used < LOOKS || silent.is_empty() {
                 continue;
             }
             let lost = match &server {

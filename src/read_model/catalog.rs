@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::Object;
 use tokio_postgres::types::Type;
 
 use super::Error;
 use crate::{
     json::RawJson,
-    postgres,
     projector::{Folder, sql::Identifier},
 };
 
@@ -35,8 +34,7 @@ pub struct Column {
 
 impl Catalog {
     /// The live generation of a read model; `None` where there is none.
-    pub(super) async fn load(pool: &Pool, name: &str) -> Result<Option<Self>, Error> {
-        let client = pool.get().await.map_err(postgres::Error::from)?;
+    pub(super) async fn load(client: &Object, name: &str) -> Result<Option<Self>, Error> {
         let Some(row) = client.query_opt(LIVE, &[&name]).await? else {
             return Ok(None);
         };

@@ -1,6 +1,6 @@
 //! One row by its key: a single statement, and so of one moment without a transaction.
 
-use deadpool_postgres::Pool;
+use deadpool_postgres::Object;
 
 use super::{
     Answer, BadParameter, Error,
@@ -11,7 +11,6 @@ use super::{
 use crate::{
     json::RawJson,
     log::Relayed,
-    postgres,
     projector::sql::{Identifier, fill},
 };
 
@@ -19,7 +18,7 @@ const ROW: &str = include_str!("row.sql");
 
 /// The row with a key, given in the order of the key's columns.
 pub(super) async fn get(
-    pool: &Pool,
+    client: &Object,
     reached: &Reached,
     relayed: Option<&Relayed>,
     key: &[String],
@@ -48,12 +47,11 @@ pub(super) async fn get(
     let key = columns.iter().zip(key).map(|(column, value)| Given::of(catalog, column, column, value));
     let given: Vec<Given<'_>> = std::iter::once(name).chain(key).collect();
     let (wires, values) = split(&given);
-    let client = pool.get().await.map_err(postgres::Error::from)?;
     // One statement per generation, so each session may keep it.
     let statement = client.prepare_typed_cached(&sql, &wires).await?;
     match client.query_opt(&statement, &values).await {
         Ok(None) => Ok(Err(Stale::Generation)),
         Ok(Some(row)) => Ok(Moment::of(&row, reached, relayed).map(|moment| moment.answer(row.get("row")))),
-        Err(error) => Err(blame(&**client, &given, None, error).await),
+        Err(error) => Err(blame(&***client, &given, None, error).await),
     }
 }
