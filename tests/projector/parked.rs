@@ -9,6 +9,7 @@ use annals::{
         parked::{self, Error, Mended, Mender, Parked},
     },
 };
+use tokio_util::sync::DropGuard;
 use uuid::Uuid;
 
 use crate::{
@@ -55,13 +56,26 @@ fn names() -> Folder {
 struct Names {
     stage: Stage,
     process: Process,
+    /// Where Kafka is read.
+    _relay: Option<DropGuard>,
 }
+
+/// A worker that has begun looks into the log for holes alone: all else comes from Kafka.
+const FROM_KAFKA: [(&str, &str); 2] =
+    [("projector_poll_interval_ms", "60000"), ("projector_batch_events_max", "3")];
 
 impl Names {
     async fn new(settings: &[(&str, &str)]) -> Self {
         let stage = Stage::new().await;
         let process = stage.process(&[&names()], settings).await;
-        Self { stage, process }
+        Self { stage, process, _relay: None }
+    }
+
+    async fn over_kafka() -> Self {
+        let stage = Stage::new().await;
+        let relay = stage.relay().await;
+        let process = stage.kafka_process(&[&names()], &FROM_KAFKA).await;
+        Self { stage, process, _relay: Some(relay) }
     }
 
     /// Appends events to a project, given by verb and name.
@@ -134,6 +148,55 @@ async fn a_stream_is_set_apart_alone_and_in_order_until_its_cause_is_gone() {
         assert_eq!(names.standing().await, (8, 0, 0));
         assert!(matches!(names.mend(twin, false).await, Err(Error::NotParked)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_kafka_too_a_stream_is_set_apart_alone_and_in_order_until_it_is_tried_again_or_skipped() {
+    let mut names = Names::over_kafka().await;
+    let [first, twin, third, other] = [(); 4].map(|()| Uuid::now_v7());
+    names.append(first, &[("created", "tea")]).await;
+    names.append(twin, &[("created", "tea"), ("changed", "milk")]).await;
+    names.append(other, &[("created", "cake")]).await;
+    names.append(twin, &[("changed", "soup")]).await;
+    names.append(other, &[("changed", "pie")]).await;
+    names.stage.folded("names").await;
+    assert_eq!(names.rows().await, BTreeMap::from([(first, "tea 1".into()), (other, "pie 2".into())]));
+    assert_eq!(names.standing().await, (3, 0, 3));
+
+    // Whoever takes the partitions over knows what waits.
+    drop(names.process);
+    names.process = names.stage.kafka_process(&[&self::names()], &FROM_KAFKA).await;
+    names.append(twin, &[("changed", "rice")]).await;
+    names.append(other, &[("changed", "flan")]).await;
+    names.stage.folded("names").await;
+    let apart = async |names: &Names| -> Vec<(Uuid, i64)> {
+        names.parked().await.iter().map(|parked| (parked.stream_id, parked.version)).collect()
+    };
+    assert_eq!(apart(&names).await, [(twin, 1), (twin, 2), (twin, 3), (twin, 4)]);
+    assert_eq!(names.rows().await[&other], "flan 3");
+    let mended = names.mend(twin, false).await.expect("tried");
+    assert_eq!(mended, Mended { applied: 0, skipped: 0, left: 4 });
+    names.append(first, &[("deleted", "")]).await;
+    names.stage.folded("names").await;
+    let mended = names.mend(twin, false).await.expect("mended");
+    assert_eq!(mended, Mended { applied: 4, skipped: 0, left: 0 });
+
+    names.append(twin, &[("changed", "corn")]).await;
+    names.append(third, &[("created", "corn"), ("deleted", "")]).await;
+    names.append(other, &[("changed", "oats")]).await;
+    names.stage.folded("names").await;
+    assert_eq!(apart(&names).await, [(third, 1), (third, 2)]);
+    let mended = names.mend(third, true).await.expect("skipped");
+    assert_eq!(mended, Mended { applied: 1, skipped: 1, left: 0 });
+    names.append(third, &[("created", "beans")]).await;
+    names.stage.folded("names").await;
+    let rows = [(twin, "corn 5".into()), (third, "beans 3".into()), (other, "oats 4".into())];
+    assert_eq!(names.rows().await, BTreeMap::from(rows));
+    assert_eq!(names.standing().await, (13, 1, 0));
+    assert_eq!(names.process.status("names"), Status::Running);
+    let client = names.stage.database.client().await;
+    let from_kafka = client.query_one(include_str!("offsets.sql"), &[]).await.expect("a row");
+    assert!(from_kafka.get::<_, i64>(0) > 0, "all was read from the log");
 }
 
 #[tokio::test(flavor = "multi_thread")]
