@@ -1,4 +1,4 @@
-//! Relays whose database, or whose process, freezes: nothing is cut off, and nothing comes any more.
+//! Relays whose database, whose process or whose host freezes: nothing is cut off, and nothing comes any more.
 
 #[path = "relay/stage.rs"]
 mod stage;
@@ -6,7 +6,10 @@ mod support;
 #[path = "relay/topic.rs"]
 mod topic;
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    time::Duration,
+};
 
 use annals::{
     postgres,
@@ -18,9 +21,10 @@ use support::{
     Database,
     process::Process,
     proxy::{Proxy, address, through},
-    until,
+    stack::Stack,
+    topic_prefix, until,
 };
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 use tokio_postgres::Client;
 
 /// A pool whose connections a test can freeze.
@@ -133,4 +137,71 @@ async fn a_leader_that_does_not_reach_kafka_leaves_the_lease_to_one_that_does() 
     stage.relayed(10).await;
     assert_eq!((cut_off.role(), standby.role()), (Role::Standby, Role::Leader));
     stage.assert_topic_is_log("order").await;
+}
+
+/// A Kafka, and a proxy by which alone some of its clients reach it, as far as they are told.
+async fn kafka_and_proxy() -> (Stack, Proxy) {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|door| door.local_addr());
+    let door = free.expect("a free port");
+    let proxy = Proxy::to(door).await;
+    let properties = include_str!("relay/two_doors.properties")
+        .replace("@DOOR@", &door.port().to_string())
+        .replace("@PROXY@", &proxy.address.port().to_string());
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, properties).expect("written");
+    let settings = [("ANNALS_KAFKA_PROPERTIES", file.path().display().to_string())];
+    let stack = spawn_blocking(move || Stack::of(Some("kafka"), &settings)).await.expect("it is up");
+    (stack, proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_nobody_reaches_is_replaced_and_repeats_nothing_when_it_is_back() {
+    let (kafka, to_kafka) = kafka_and_proxy().await;
+    let stage = Stage::with(topic_prefix(), kafka.kafka_brokers.clone()).await;
+    let to_postgres = Proxy::to(address(&stage.database.url)).await;
+    let (url, brokers) = (through(&stage.database.url, &to_postgres), to_kafka.address.to_string());
+    let common = [
+        ("kafka_brokers", &*kafka.kafka_brokers),
+        ("topic_prefix", &*stage.prefix),
+        ("relay_batch_events_max", BATCH),
+        ("relay_lease_ttl_ms", "1500"),
+    ];
+    let apart = [&common[..], &[("database_url", &url), ("kafka_brokers", &brokers)]].concat();
+    let leader = Process::relay(&stage.database, &apart);
+    stage.append_orders(10).await;
+    stage.relayed(10).await;
+    let other = Process::relay(&stage.database, &common);
+    let client = stage.database.client().await;
+    until("another one stands by", || stands_by(&client)).await;
+    let leads = async || {
+        let outbox = Outbox::read(&stage.database.pool()).await.expect("readable");
+        outbox.lease.map(|lease| lease.epoch)
+    };
+    let epoch = leads().await;
+
+    // In the middle of its work, with a transaction that is open.
+    let vanishing = async {
+        stage.relayed(50).await;
+        to_kafka.hold();
+        to_postgres.hold();
+        let outbox = Outbox::read(&stage.database.pool()).await.expect("readable");
+        assert!(outbox.lag() > 0, "there was nothing left to relay: {outbox:?}");
+    };
+    tokio::join!(stage.append_orders(600), vanishing);
+    stage.append_orders(10).await;
+    stage.relayed(620).await;
+    assert!(leads().await > epoch, "the other one relays");
+
+    // What was on its way arrives now.
+    to_kafka.let_go();
+    to_postgres.let_go();
+    until("the first one stands by", || stands_by(&client)).await;
+    stage.append_orders(10).await;
+    stage.relayed(630).await;
+    // It is as good as new.
+    other.kill();
+    stage.append_orders(10).await;
+    stage.relayed(640).await;
+    stage.assert_topic_is_log("order").await;
+    drop(leader);
 }

@@ -4,6 +4,7 @@ use std::{
     future::pending,
     net::SocketAddr,
     ops::Range,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -22,6 +23,7 @@ pub struct Proxy {
     pub address: SocketAddr,
     cut: watch::Sender<u64>,
     freeze: watch::Sender<u64>,
+    hold: watch::Sender<bool>,
 }
 
 impl Proxy {
@@ -36,13 +38,16 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let (cut, cuts) = watch::channel(0);
         let (freeze, freezes) = watch::channel(0);
+        let (hold, holds) = watch::channel(false);
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 let mut cuts = cuts.clone();
                 cuts.mark_unchanged();
                 let mut freezes = freezes.clone();
                 freezes.mark_unchanged();
+                let mut holds = holds.clone();
                 tokio::spawn(async move {
+                    let_go(&mut holds).await;
                     let Ok(mut server) = TcpStream::connect(target).await else {
                         return;
                     };
@@ -51,14 +56,14 @@ impl Proxy {
                         stream.set_nodelay(true).expect("a TCP stream");
                     }
                     tokio::select! {
-                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        () = carry(&mut client, &mut server, holds) => {}
                         _ = cuts.changed() => {}
                         _ = freezes.changed() => pending().await,
                     }
                 });
             }
         });
-        Self { address, cut, freeze }
+        Self { address, cut, freeze, hold }
     }
 
     /// Breaks every connection there is; new ones are accepted.
@@ -69,6 +74,33 @@ impl Proxy {
     /// Nothing goes over the connections there are any more, though they stand; new ones work.
     pub fn freeze(&self) {
         self.freeze.send_modify(|freezes| *freezes += 1);
+    }
+
+    /// Nothing goes over any connection any more, be it new, though they stand: as when the host is out of reach.
+    pub fn hold(&self) {
+        self.hold.send_replace(true);
+    }
+
+    /// What was held goes on from where it was.
+    pub fn let_go(&self) {
+        self.hold.send_replace(false);
+    }
+}
+
+async fn let_go(holds: &mut watch::Receiver<bool>) {
+    // Whoever could hold it again is gone with the proxy.
+    let _ = holds.wait_for(|held| !held).await;
+}
+
+/// Copies both ways, except while it is held.
+async fn carry(client: &mut TcpStream, server: &mut TcpStream, mut holds: watch::Receiver<bool>) {
+    let mut copying = pin!(copy_bidirectional(client, server));
+    loop {
+        let_go(&mut holds).await;
+        tokio::select! {
+            _ = &mut copying => return,
+            Ok(_) = holds.wait_for(|held| *held) => {}
+        }
     }
 }
 
