@@ -14,6 +14,8 @@ mod narrower;
 mod one_by_one;
 #[path = "rebuild/order.rs"]
 mod order;
+#[path = "rebuild/over_http.rs"]
+mod over_http;
 #[path = "rebuild/read_by_others.rs"]
 mod read_by_others;
 #[path = "projector/sequence.rs"]
