@@ -22,6 +22,9 @@ const MODELS: [&str; 4] = ["orders", "customer_summary", "daily_revenue", "order
 /// How long the histories go on, and how many they are at least.
 const TIME: Duration = Duration::from_secs(10);
 const HISTORIES_MIN: usize = 3;
+/// Events per second of a rebuild.
+const RATE: u32 = 400;
+const END_LEASES: &str = "update projections.rebuilds set leased_until = clock_timestamp()";
 
 fn models() -> Vec<Folder> {
     MODELS.map(shipped).into()
@@ -56,11 +59,12 @@ async fn rows(client: &Client) -> Naive {
     }
 }
 
-/// Every row of every table of the models.
-async fn dump(client: &Client) -> Vec<String> {
+/// Every row of every table of a generation of the models.
+async fn dump(client: &Client, generation: i32) -> Vec<String> {
     let mut all = Vec::new();
     for model in MODELS {
-        let rows = client.query(ROWS, &[&format!("projection_{model}_1")]).await.expect("readable");
+        let schema = format!("projection_{model}_{generation}");
+        let rows = client.query(ROWS, &[&schema]).await.expect("readable");
         all.extend(rows.iter().map(|row| row.get::<_, String>(0)));
     }
     all
@@ -109,7 +113,7 @@ async fn one_history(seed: u64) {
     let client = stage.database.client().await;
     let events = stage.database.events().await;
     assert_eq!(rows(&client).await, fold(&events), "seed {seed}");
-    let incremental = dump(&client).await;
+    let incremental = dump(&client, 1).await;
     for model in MODELS {
         stage.forget(model).await;
     }
@@ -118,11 +122,10 @@ async fn one_history(seed: u64) {
         stage.folded(model).await;
     }
     process.stop().await;
-    assert_eq!(dump(&client).await, incremental, "seed {seed}");
-    let batch = (orders.random(9) + 1).to_string();
-    let process = stage.process(&folders, &[("projector_batch_events_max", &batch)]).await;
-    assert_rebuilt(&stage, seed).await;
-    process.stop().await;
+    assert_eq!(dump(&client, 1).await, incremental, "seed {seed}");
+    rebuild_through_deaths(&stage, &mut orders, seed).await;
+    assert_eq!(rows(&client).await, fold(&stage.database.events().await), "seed {seed}");
+    assert_eq!(dump(&client, 1).await, dump(&client, 2).await, "seed {seed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,21 +170,49 @@ async fn passed(stage: &Stage, model: &str) -> i64 {
     stage.database.client().await.query_one(sql, &[&model]).await.expect("a row").get(0)
 }
 
-/// A rebuild of each model, beside those of the others, comes to the same rows.
-async fn assert_rebuilt(stage: &Stage, seed: u64) {
+/// Rebuilds each model beside the others, with events that come and processes that die meanwhile, to where a person may let
+/// the new generation serve.
+async fn rebuild_through_deaths(stage: &Stage, orders: &mut Orders, seed: u64) {
     let pool = stage.database.pool();
-    let options = Options { workers: 2, swap: Swap::Never, ..Options::default() };
+    let folders = models();
+    let folders: Vec<_> = folders.iter().collect();
+    // Slow enough to die on the way.
+    let options = Options { workers: 2, max_events_per_second: Some(RATE), swap: Swap::Manual };
     let ids = MODELS.map(|model| (model, Uuid::now_v7()));
     for (model, id) in ids {
         rebuild::start(&pool, id, model, None, options).await.expect("it begins");
     }
-    for (model, id) in ids {
-        let now = async || rebuild::get(&pool, id).await.expect("known");
-        until("it is done", async || now().await.state.is_final()).await;
-        let done = now().await;
-        assert!(done.state == State::Done && done.difference().is_none(), "seed {seed}, {model}: {done:?}");
-        assert!(done.comparison.is_some_and(|found| found.must_be_equal), "{model}");
+    let now = async |id| rebuild::get(&pool, id).await.expect("known");
+    for _ in 0..orders.random(4) {
+        let batch = (orders.random(9) + 1).to_string();
+        let process = stage.process(&folders, &[("projector_batch_events_max", &batch)]).await;
+        let (_, id) = ids[orders.random(MODELS.len() as u64) as usize];
+        let least = orders.random(stage.database.events().await.len() as u64) as i64;
+        stage.append(orders.next()).await;
+        until("it gets on", async || {
+            let now = now(id).await;
+            now.events_done >= least || now.state == State::Waiting
+        })
+        .await;
+        drop(process);
+        // As when its lease ends.
+        stage.database.client().await.batch_execute(END_LEASES).await.expect("ended");
     }
+    let process = stage.process(&folders, &[]).await;
+    stage.append(orders.next()).await;
+    for (model, id) in ids {
+        until("it is done", async || {
+            let now = now(id).await;
+            assert!(!now.state.is_final(), "seed {seed}, {model}: {now:?}");
+            now.state == State::Waiting
+        })
+        .await;
+        let done = now(id).await;
+        assert!(done.difference().is_none(), "seed {seed}, {model}: {done:?}");
+        assert!(done.comparison.is_some_and(|found| found.must_be_equal), "{model}");
+        stage.folded(model).await;
+    }
+    process.stop().await;
 }
 
 #[tokio::test]
