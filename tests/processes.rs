@@ -50,11 +50,11 @@ async fn workers_share_partitions_and_one_that_is_killed_is_replaced() {
     let client = Client::new();
     let mut created = orders(&client, &annals).await;
     until("both see to it that all is folded", || async { rows(&database).await == created }).await;
-    is_shared_by(&database, &prefix, "orders", 2).await;
+    is_shared_by(&database, &brokers, &prefix, "orders", 2).await;
     first.kill();
     created.append(&mut orders(&client, &annals).await);
     until("the one that is left folds all", || async { rows(&database).await == created }).await;
-    is_shared_by(&database, &prefix, "orders", 1).await;
+    is_shared_by(&database, &brokers, &prefix, "orders", 1).await;
     drop(second);
 }
 

@@ -1,5 +1,9 @@
 //! Projections over the log and over Kafka, and what stops them.
 
+#[path = "projector/another_cluster.rs"]
+mod another_cluster;
+#[path = "relay/broker.rs"]
+mod broker;
 #[path = "projector/chance.rs"]
 mod chance;
 #[path = "projector/faults.rs"]

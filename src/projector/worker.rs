@@ -87,6 +87,8 @@ enum Interruption {
     Kafka(#[from] rdkafka::error::KafkaError),
     #[error("the Kafka consumer ended")]
     ConsumerEnded,
+    #[error("a topic was made anew")]
+    TopicAnew,
     #[error("the projection's generations read other streams now")]
     SourceChanged,
     #[error(

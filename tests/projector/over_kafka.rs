@@ -47,7 +47,7 @@ async fn kafka_and_the_log_come_to_the_same_rows_and_take_turns() {
 
 /// Appends until checkpoints hold offsets: then Kafka is what was read. What a worker finds lost when it begins it reads
 /// from the log.
-async fn from_kafka(stage: &Stage, counters: &mut Counters) {
+pub(crate) async fn from_kafka(stage: &Stage, counters: &mut Counters) {
     let client = stage.database.client().await;
     until("offsets are kept", async || {
         stage.count(counters, 1).await;

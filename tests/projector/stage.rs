@@ -27,6 +27,7 @@ const CHECKPOINT: &str = include_str!("checkpoint.sql");
 pub(crate) struct Stage {
     pub(crate) database: Database,
     pub(crate) prefix: String,
+    pub(crate) brokers: String,
     /// What the processes know of events.
     pub(crate) registry: fn() -> Registry,
     appender: Appender,
@@ -72,9 +73,15 @@ impl Process {
 
 impl Stage {
     pub(crate) async fn new() -> Self {
+        Self::over(support::kafka_brokers()).await
+    }
+
+    /// With a Kafka of its own.
+    pub(crate) async fn over(brokers: String) -> Self {
         let database = Database::new().await;
         let (appender, head) = database.appender(&[("topic_partitions", "4")]);
-        Self { database, prefix: support::topic_prefix(), registry: support::registry, appender, head }
+        let (prefix, registry) = (support::topic_prefix(), support::registry);
+        Self { database, prefix, brokers, registry, appender, head }
     }
 
     /// Projectors that tail the log.
@@ -107,9 +114,8 @@ impl Stage {
 
     /// Projectors that read Kafka.
     pub(crate) async fn kafka_process(&self, folders: &[&Folder], settings: &[(&str, &str)]) -> Process {
-        let brokers = support::kafka_brokers();
         let kafka = [
-            ("kafka_brokers", brokers.as_str()),
+            ("kafka_brokers", self.brokers.as_str()),
             ("topic_prefix", &self.prefix),
             ("projector_session_timeout_ms", "6000"),
         ];
@@ -119,13 +125,18 @@ impl Stage {
 
     /// A relay, until the guard is dropped.
     pub(crate) async fn relay(&self) -> DropGuard {
-        let brokers = support::kafka_brokers();
-        let config = self.database.config(&[
-            ("kafka_brokers", &brokers),
+        self.relay_with(&[]).await
+    }
+
+    pub(crate) async fn relay_with(&self, settings: &[(&str, &str)]) -> DropGuard {
+        let own = [
+            ("kafka_brokers", self.brokers.as_str()),
             ("topic_prefix", &self.prefix),
             ("topic_partitions", "4"),
             ("relay_batch_events_max", "50"),
-        ]);
+        ];
+        let settings: Vec<_> = own.into_iter().chain(settings.iter().copied()).collect();
+        let config = self.database.config(&settings);
         let deps = relay::Deps {
             reader: self.database.reader(),
             writer: self.database.pool(),
@@ -163,7 +174,7 @@ impl Stage {
 
     /// Waits until the group of a projection over Kafka has so many workers, each with partitions of its own.
     pub(crate) async fn is_shared_by(&self, projection: &str, workers: usize) {
-        group::is_shared_by(&self.database, &self.prefix, projection, workers).await;
+        group::is_shared_by(&self.database, &self.brokers, &self.prefix, projection, workers).await;
     }
 
     /// The schema of the generation that serves.

@@ -7,16 +7,22 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 
-use super::{Database, kafka_brokers, until};
+use super::{Database, until};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Waits until the group of a projection over Kafka has so many workers, each with partitions of its own.
-pub async fn is_shared_by(database: &Database, topic_prefix: &str, projection: &str, workers: usize) {
+pub async fn is_shared_by(
+    database: &Database,
+    brokers: &str,
+    topic_prefix: &str,
+    projection: &str,
+    workers: usize,
+) {
     let log_id = database.identity().await.log_id;
-    let (brokers, group) = (kafka_brokers(), format!("{topic_prefix}.{projection}.{log_id}"));
+    let group = format!("{topic_prefix}.{projection}.{log_id}");
     until(&format!("{workers} share the partitions of {projection}"), async || {
-        let shares = tokio::task::block_in_place(|| shares(&brokers, &group));
+        let shares = tokio::task::block_in_place(|| shares(brokers, &group));
         shares.is_some_and(|shares| shares.len() == workers && !shares.contains(&0))
     })
     .await;

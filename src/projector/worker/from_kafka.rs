@@ -16,7 +16,7 @@ use tokio::{
 use super::{Interruption, Worker, behind::Followed};
 use crate::{
     config,
-    log::{Partition, Position, Relayed},
+    log::{Partition, Position, Relayed, StreamTypes},
     projector::{
         batch::{Checkpoints, Chunk, Feed, Hole, Scope},
         checkpoint,
@@ -50,6 +50,7 @@ impl Worker {
         let mut ticks = interval(self.limits.poll_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = Sighting::new();
+        let topics = self.stream_types.clone();
         // Nothing is known until the first look.
         self.known.clear();
         let mut ahead = Ahead {
@@ -85,6 +86,9 @@ impl Worker {
                 }
                 _ = ticks.tick() => {
                     let (now, relayed) = self.look(&source).await?;
+                    if is_any_anew(&topics, &self.stream_types) {
+                        return Err(Interruption::TopicAnew);
+                    }
                     ahead.relayed = relayed;
                     // Partitions may have come since the log was read last, or it was not as it was told.
                     ahead.at = self.known.values().min().copied().unwrap_or(ahead.at);
@@ -224,6 +228,12 @@ fn lost(before: &Sighting, now: &Sighting) -> Chunk {
         stuck.then(|| (partition.clone(), Feed { logged: *sent, ..Feed::default() }))
     });
     Chunk { feeds: feeds.collect(), scope: Scope::Named }
+}
+
+/// Whether a topic was made anew since then. A consumer that was there before may never read it: librdkafka takes what it is
+/// told of a leader for outdated, because leaders' epochs begin at 0 again, and then knows none.
+fn is_any_anew(before: &StreamTypes, now: &StreamTypes) -> bool {
+    before.iter().any(|(name, then)| now.get(name).is_some_and(|now| now.topic_id != then.topic_id))
 }
 
 #[cfg(test)]
