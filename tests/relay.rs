@@ -238,6 +238,34 @@ async fn a_backlog_goes_in_few_transactions() {
     assert!(transactions.values().all(|count| *count <= 6), "{transactions:?}");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_backlog_takes_little_memory() {
+    const EVENTS: i64 = 600;
+    const EVENT_BYTES: usize = 700 << 10;
+    let stage = Stage::new().await;
+    let brokers = support::kafka_brokers();
+    let settings = [
+        ("kafka_brokers", &*brokers),
+        ("topic_prefix", &*stage.prefix),
+        ("relay_batch_bytes_max", "4194304"),
+    ];
+    let relay = Process::relay(&stage.database, &settings);
+    stage.append_orders(1).await;
+    stage.relayed(1).await;
+    // It sleeps while the log grows.
+    relay.signal("STOP");
+    let before = relay.memory_peak();
+    let data = format!(r#"{{"customer_id":"{}","items":[],"total":1.00}}"#, "x".repeat(EVENT_BYTES));
+    for _ in 0..EVENTS {
+        stage.append(append("order.created", &data)).await;
+    }
+    relay.signal("CONT");
+    stage.relayed(1 + EVENTS).await;
+    let (grown, backlog) = (relay.memory_peak() - before, EVENTS as u64 * data.len() as u64);
+    assert!(grown < backlog / 3, "{grown} bytes for {backlog}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_come_one_by_one_go_each_in_a_transaction_of_its_own() {
     let stage = Stage::new().await;

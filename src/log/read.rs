@@ -9,7 +9,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -127,11 +127,13 @@ pub struct LogReader {
     flushed: Arc<AtomicI64>,
     /// Up to where this process appended, and was answered.
     appended: Option<watch::Receiver<Position>>,
+    /// The mean bytes of data of the events that were read last.
+    size: Arc<AtomicUsize>,
 }
 
 impl LogReader {
     pub fn new(pool: Pool) -> Self {
-        Self { pool, flushed: Arc::default(), appended: None }
+        Self { pool, flushed: Arc::default(), appended: None, size: Arc::default() }
     }
 
     /// One that is told what this process `appended`, and need not wait for the disk up to there. Never a notification of
@@ -219,7 +221,7 @@ impl LogReader {
         loop {
             let parameters: [&(dyn ToSql + Sync); 4] = [&after.0, &stream_types, &limit, &among];
             let (mut events, mut more) =
-                fetch(&mut client, AFTER, &parameters, events_max, bytes_max).await?;
+                self.fetch(&mut client, AFTER, &parameters, events_max, bytes_max).await?;
             let within = events.partition_point(|event| event.position <= up_to);
             more &= within == events.len() && among > 0;
             more &= events.last().is_none_or(|last| last.position < up_to);
@@ -242,7 +244,7 @@ impl LogReader {
         loop {
             let parameters: [&(dyn ToSql + Sync); 4] = [&stream.stream_type, &stream.id, &after.0, &limit];
             let (events, more) =
-                fetch(&mut client, STREAM, &parameters, events_max, STREAM_BYTES_MAX).await?;
+                self.fetch(&mut client, STREAM, &parameters, events_max, STREAM_BYTES_MAX).await?;
             if self.holds(&client, &events).await? {
                 return Ok(Events { events, more });
             }
@@ -316,42 +318,56 @@ impl LogReader {
             .map(|row| (row.get(0), StreamType { partitions: row.get(1), topic_id: row.get(2) }))
             .collect())
     }
-}
 
-/// Fetches through a portal, so that the server does not send much more than the limit in bytes: each fetch asks for as
-/// many as seem to fit, and for few while nothing is known of their size. What fits the first fetch takes one round trip.
-/// Tells too whether there may be more; whoever has to know must not guess it from numbers and bytes.
-async fn fetch(
-    client: &mut Object,
-    statement: &str,
-    parameters: &[&(dyn ToSql + Sync)],
-    events_max: usize,
-    bytes_max: usize,
-) -> Result<(Vec<Event>, bool), postgres::Error> {
-    let statement = client.prepare_cached(statement).await?;
-    if events_max <= FETCH_EVENTS {
-        let mut events = Vec::new();
-        let rows = client.query_raw(&statement, parameters.iter().copied()).await?;
-        let bytes = take(rows, bytes_max, &mut events).await?;
-        let more = bytes >= bytes_max || events.len() == events_max;
-        return Ok((events, more));
+    /// Fetches through a portal, so that the server does not send much more than the limit in bytes: each fetch asks for as
+    /// many as seem to fit, the first one by what was read before; what fits it takes one round trip. Tells too whether
+    /// there may be more; whoever has to know must not guess it from numbers and bytes.
+    async fn fetch(
+        &self,
+        client: &mut Object,
+        statement: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+        events_max: usize,
+        bytes_max: usize,
+    ) -> Result<(Vec<Event>, bool), postgres::Error> {
+        let statement = client.prepare_cached(statement).await?;
+        // One more meets the limit.
+        let fitting = bytes_max / self.size.load(Ordering::Relaxed).max(1);
+        let first = fitting.saturating_add(1).min(FETCH_EVENTS);
+        let mut events: Vec<Event> = Vec::new();
+        if events_max <= first {
+            let rows = client.query_raw(&statement, parameters.iter().copied()).await?;
+            let bytes = take(rows, bytes_max, &mut events).await?;
+            self.saw_sizes(bytes, events.len());
+            let more = bytes >= bytes_max || events.len() == events_max;
+            return Ok((events, more));
+        }
+        let transaction = client.transaction().await?;
+        let portal = transaction.bind(&statement, parameters).await?;
+        let (mut bytes, mut wanted, mut more) = (0, first, true);
+        while wanted > 0 {
+            let before = events.len();
+            let rows = transaction.query_portal_raw(&portal, wanted as i32).await?;
+            bytes += take(rows, bytes_max - bytes, &mut events).await?;
+            more = bytes >= bytes_max || events.len() - before == wanted;
+            // Where less than one more seems to fit, nothing is asked for, though the limit is not met.
+            let fitting = bytes_max.saturating_sub(bytes) / (bytes / events.len().max(1)).max(1);
+            wanted = if more {
+                fitting.min(events.len() * FETCH_GROWTH).min(events_max - events.len())
+            } else {
+                0
+            };
+        }
+        transaction.commit().await?;
+        self.saw_sizes(bytes, events.len());
+        Ok((events, more))
     }
-    let transaction = client.transaction().await?;
-    let portal = transaction.bind(&statement, parameters).await?;
-    let mut events: Vec<Event> = Vec::new();
-    let (mut bytes, mut wanted, mut more) = (0, FETCH_EVENTS, true);
-    while wanted > 0 {
-        let before = events.len();
-        let rows = transaction.query_portal_raw(&portal, wanted as i32).await?;
-        bytes += take(rows, bytes_max - bytes, &mut events).await?;
-        more = bytes >= bytes_max || events.len() - before == wanted;
-        // Where less than one more seems to fit, nothing is asked for, though the limit is not met.
-        let fitting = bytes_max.saturating_sub(bytes) / (bytes / events.len().max(1)).max(1);
-        wanted =
-            if more { fitting.min(events.len() * FETCH_GROWTH).min(events_max - events.len()) } else { 0 };
+
+    fn saw_sizes(&self, bytes: usize, events: usize) {
+        if let Some(mean) = bytes.checked_div(events) {
+            self.size.store(mean, Ordering::Relaxed);
+        }
     }
-    transaction.commit().await?;
-    Ok((events, more))
 }
 
 /// Takes events until they have `bytes_max` of data; returns how much they have.

@@ -95,6 +95,15 @@ impl Process {
         assert!(status.expect("kill runs").success());
     }
 
+    /// The most memory that it had resident so far, in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib << 10
+    }
+
     /// Waits for its end and returns its exit code.
     pub async fn end(&mut self) -> Option<i32> {
         let deadline = tokio::time::Instant::now() + DEADLINE;
