@@ -50,7 +50,7 @@ impl Worker {
         let mut ticks = interval(self.limits.poll_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = Sighting::new();
-        let topics = self.stream_types.clone();
+        let (mut topics, mut is_anew, joined) = (self.stream_types.clone(), false, Instant::now());
         // Nothing is known until the first look.
         self.known.clear();
         let mut ahead = Ahead {
@@ -86,7 +86,9 @@ impl Worker {
                 }
                 _ = ticks.tick() => {
                     let (now, relayed) = self.look(&source).await?;
-                    if is_any_anew(&topics, &self.stream_types) {
+                    is_anew |= is_any_anew(&mut topics, &self.stream_types);
+                    // Not again and again, where a relay makes them anew at each try: meanwhile the log fills what is missing.
+                    if is_anew && joined.elapsed() >= self.limits.session_timeout {
                         return Err(Interruption::TopicAnew);
                     }
                     ahead.relayed = relayed;
@@ -230,10 +232,13 @@ fn lost(before: &Sighting, now: &Sighting) -> Chunk {
     Chunk { feeds: feeds.collect(), scope: Scope::Named }
 }
 
-/// Whether a topic was made anew since then. A consumer that was there before may never read it: librdkafka takes what it is
+/// Whether a topic was made anew since the last look. A consumer that was there before may never read it: librdkafka takes what it is
 /// told of a leader for outdated, because leaders' epochs begin at 0 again, and then knows none.
-fn is_any_anew(before: &StreamTypes, now: &StreamTypes) -> bool {
-    before.iter().any(|(name, then)| now.get(name).is_some_and(|now| now.topic_id != then.topic_id))
+fn is_any_anew(seen: &mut StreamTypes, now: &StreamTypes) -> bool {
+    let is_anew =
+        seen.iter().any(|(name, then)| now.get(name).is_some_and(|now| now.topic_id != then.topic_id));
+    seen.clone_from(now);
+    is_anew
 }
 
 #[cfg(test)]
