@@ -133,6 +133,8 @@ async fn a_leader_that_does_not_reach_kafka_leaves_the_lease_to_one_that_does() 
     ];
     let cut_off = stage.relay_with(&nowhere).await;
     until("it leads", || async { cut_off.role() == Role::Leader }).await;
+    until("it takes it again where nobody else does", || async { cut_off.status.borrow().epoch > Some(1) })
+        .await;
     let standby = stage.relay().await;
     stage.relayed(10).await;
     assert_eq!((cut_off.role(), standby.role()), (Role::Standby, Role::Leader));

@@ -5,7 +5,8 @@ use std::{future::poll_fn, pin::Pin};
 
 use tokio::runtime::Handle;
 
-/// Reads to the end, on a session that is at hand: whoever hangs up while waiting for one leaves the queue.
+/// Reads to the end. What many may ask for at once is to have its session before: whoever hangs up while waiting for one then
+/// leaves the queue.
 pub(super) async fn uninterrupted<T: Send + 'static>(read: impl Future<Output = T> + Send + 'static) -> T {
     let mut read = Read(Some(Box::pin(read)));
     let value = poll_fn(|cx| read.0.as_mut().expect("taken at its end").as_mut().poll(cx)).await;
