@@ -11,6 +11,7 @@ mod murmur2;
 mod record;
 mod tails;
 mod topics;
+mod unread;
 
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub use topics::{
     Topic, TopicError, delete_topics, ensure_exchange, ensure_topics, forgets, make_topics_anew,
 };
 use tracing::debug;
+pub use unread::Unread;
 use uuid::Uuid;
 
 use crate::config;

@@ -3,18 +3,18 @@
 #[allow(dead_code, reason = "shared with the tests of the relay")]
 #[path = "relay/broker.rs"]
 mod broker;
+#[path = "command_topic/outages.rs"]
+mod outages;
 mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     time::Duration,
 };
 
-use broker::Broker;
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions},
-    client::DefaultClientContext,
     message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
 };
@@ -28,6 +28,7 @@ const SENT_WITHIN: Duration = Duration::from_secs(20);
 /// A program that takes commands by Kafka, and somebody who sends them.
 struct Stage {
     database: Database,
+    brokers: String,
     prefix: String,
     sender: BaseProducer,
 }
@@ -41,18 +42,21 @@ struct Command<'a> {
 
 impl Stage {
     async fn new() -> Self {
+        Self::over(kafka_brokers()).await
+    }
+
+    async fn over(brokers: String) -> Self {
         let sender = ClientConfig::new()
-            .set("bootstrap.servers", kafka_brokers())
+            .set("bootstrap.servers", &brokers)
             .set("linger.ms", "0")
             .create()
             .expect("a producer");
-        Self { database: Database::new().await, prefix: topic_prefix(), sender }
+        Self { database: Database::new().await, brokers, prefix: topic_prefix(), sender }
     }
 
     fn serve(&self, settings: &[(&str, &str)]) -> Process {
-        let brokers = kafka_brokers();
         let own = [
-            ("kafka_brokers", brokers.as_str()),
+            ("kafka_brokers", self.brokers.as_str()),
             ("topic_prefix", &self.prefix),
             ("command_topic_principal", "the-shop"),
             ("topic_partitions", "3"),
@@ -86,6 +90,15 @@ impl Stage {
         self.sender.send(record).map_err(|(error, _)| error).expect("it is queued");
     }
 
+    /// One for each number, in whatever partitions.
+    fn create_counters(&self, numbers: RangeInclusive<usize>) {
+        for number in numbers {
+            let code = number.to_string();
+            self.send(&command(&code, "counter.create", None, None, json!({"code": code})));
+        }
+        self.sent();
+    }
+
     fn sent(&self) {
         self.sender.flush(SENT_WITHIN).expect("all is sent");
     }
@@ -93,7 +106,7 @@ impl Stage {
     /// The replies so far, by command, the first one of each; every repeat says the same.
     fn replies(&self) -> BTreeMap<Uuid, Value> {
         let mut replies: BTreeMap<Uuid, Value> = BTreeMap::new();
-        for record in topic::read(&kafka_brokers(), &format!("{}.replies", self.prefix)) {
+        for record in topic::read(&self.brokers, &format!("{}.replies", self.prefix)) {
             let reply: Value = record.value.parse().expect("JSON");
             let id: Uuid = record.headers["ce_causationid"].parse().expect("a uuid");
             assert_eq!(reply["command_id"], json!(id));
@@ -332,56 +345,4 @@ async fn what_admins_do_is_no_command_here_and_its_health_is_told() {
     let ready = reqwest::get(format!("{}/health/ready", server.url)).await.expect("answered");
     let ready: Value = ready.json().await.expect("JSON");
     assert_eq!(ready["dependencies"]["command-topic"]["status"], "up", "{ready}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_is_not_taken_from_is_told() {
-    let stage = Stage::new().await;
-    // Nobody listens there.
-    let server = stage.serve(&[("kafka_brokers", "127.0.0.1:1")]);
-    until("it is told", || async {
-        let ready = reqwest::get(format!("{}/health/ready", server.url)).await.expect("answered");
-        assert_eq!(ready.status(), 200, "commands over HTTP are taken");
-        let ready: Value = ready.json().await.expect("JSON");
-        let topic = &ready["dependencies"]["command-topic"];
-        topic["status"] == "degraded" && topic["detail"].is_string()
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_is_deleted_is_made_again_and_taken_from() {
-    let stage = Stage::new().await;
-    let _server = stage.serve(&[]);
-    stage.topics_are_there().await;
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", kafka_brokers()).create().expect("an admin client");
-    let deleted = admin.delete_topics(&[&stage.commands()], &AdminOptions::new()).await.expect("answered");
-    assert!(deleted[0].is_ok(), "{deleted:?}");
-    until("it is gone", || async {
-        let found = stage.sender.client().fetch_metadata(None, SENT_WITHIN).expect("metadata");
-        !found.topics().iter().any(|topic| topic.name() == stage.commands())
-    })
-    .await;
-    stage.topics_are_there().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_goes_away_under_a_running_server_is_told_until_it_is_back() {
-    let stage = Stage::new().await;
-    let broker = Broker::start().await;
-    let server = stage.serve(&[("kafka_brokers", &broker.address())]);
-    let is = async |wanted: &str| {
-        until(&format!("the command topic is {wanted}"), || async {
-            let ready = reqwest::get(format!("{}/health/ready", server.url)).await.expect("answered");
-            let ready: Value = ready.json().await.expect("JSON");
-            ready["dependencies"]["command-topic"]["status"] == wanted
-        })
-        .await;
-    };
-    is("up").await;
-    broker.down().await;
-    is("degraded").await;
-    broker.up().await;
-    is("up").await;
 }

@@ -44,7 +44,7 @@ use super::{
 };
 use crate::{
     config,
-    kafka::{self, Quiet, TopicError},
+    kafka::{self, TopicError, Unread},
     log,
 };
 use replies::Replies;
@@ -83,6 +83,8 @@ enum Failure {
     Topic(#[from] TopicError),
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
+    #[error("partitions of the commands were not read for {0:?}; another consumer tries")]
+    Unread(Duration),
     #[error("the commands' task failed: {0}")]
     Task(#[from] JoinError),
 }
@@ -132,7 +134,7 @@ pub async fn run(
 /// One membership of the group, on a thread of its own.
 struct Session {
     work: Arc<Work>,
-    consumer: BaseConsumer<Quiet>,
+    consumer: BaseConsumer<Unread>,
     replies: Replies,
     runtime: Handle,
     /// Whether brokers seemed to be gone, and were not found since.
@@ -160,7 +162,7 @@ impl Session {
         let group = format!("{commands}.{}", deps.log_id);
         // Without a committed offset every command is looked at: what was done gets its first answer.
         let member = kafka::member(kafka, &group, limits.session_timeout, 2 * kafka.record_bytes_max);
-        let consumer: BaseConsumer<Quiet> = member.create_with_context(Quiet)?;
+        let consumer = Unread::watched(member)?;
         consumer.subscribe(&[&commands])?;
         let replies = Replies::new(kafka, replies, kafka::source(deps.log_id))?;
         deps.status.send_replace(Status::default());
@@ -172,6 +174,10 @@ impl Session {
     fn run(&self) -> Result<(), Failure> {
         let mut early = Vec::new();
         while !self.work.stop.is_cancelled() {
+            let unread = self.consumer.context().lasts();
+            if unread > self.work.limits.session_timeout {
+                return Err(Failure::Unread(unread));
+            }
             let batch = self.gather(mem::take(&mut early))?;
             if batch.is_empty() {
                 self.ask();
