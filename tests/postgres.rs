@@ -14,7 +14,7 @@ async fn a_url_cannot_change_how_events_are_read() {
     let mut database = Database::new().await;
     let separator = if database.url.contains('?') { '&' } else { '?' };
     database.url.push_str(&format!(
-        "{separator}options=-c%20TimeZone%3DEurope/Berlin%20-c%20DateStyle%3DGerman%20-c%20statement_timeout%3D1234"
+        "{separator}options=-c%20TimeZone%3DEurope/Berlin%20-c%20DateStyle%3DGerman%20-c%20statement_timeout%3D1234%20-c%20jit%3Don"
     ));
     let client = database.pool().get().await.expect("a session");
     let setting = async |name: &str| -> String {
@@ -22,6 +22,7 @@ async fn a_url_cannot_change_how_events_are_read() {
     };
     assert_eq!(setting("TimeZone").await, "UTC");
     assert_eq!(setting("DateStyle").await, "ISO, YMD");
+    assert_eq!(setting("jit").await, "off");
     assert_eq!(setting("statement_timeout").await, "1234ms", "what is nobody's concern stays");
 }
 
