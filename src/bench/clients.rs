@@ -17,7 +17,20 @@ pub(super) struct Seen {
     latencies: Histogram<u64>,
 }
 
+impl Default for Seen {
+    fn default() -> Self {
+        Self { elapsed: Duration::ZERO, latencies: histogram() }
+    }
+}
+
 impl Seen {
+    /// What was seen another time, too.
+    pub(super) fn add(&mut self, other: Self) -> anyhow::Result<()> {
+        self.elapsed += other.elapsed;
+        self.latencies.add(other.latencies)?;
+        Ok(())
+    }
+
     /// Answers per second, and how long they took.
     pub(super) fn line(&self, what: String) -> Line {
         Line::rate(what, self.latencies.len(), self.elapsed).latencies(&self.latencies)
