@@ -19,7 +19,7 @@ use uuid::Uuid;
 pub(crate) use verify::KeyVerifier;
 
 use super::problem::{Problem, kind};
-use crate::{admin, postgres};
+use crate::{admin, aggregate::Violation, postgres};
 
 /// What a key may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,12 +165,9 @@ fn dev_caller(key: &str) -> Option<Caller> {
 /// Why a key could not be made, listed, revoked or looked up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("a key's name has 1 to 100 characters, none of them a control character")]
-    Name,
-    #[error("a key needs at least one role")]
-    NoRole,
-    #[error("a key cannot expire in the past")]
-    Expiry,
+    /// What was asked for is no key; all that is wrong with it.
+    #[error("{}", .0.iter().map(|fault| format!("`{}` {}", fault.pointer, fault.detail)).collect::<Vec<_>>().join("; "))]
+    Unfit(Vec<Violation>),
     #[error("key {0}, which was made, is not there")]
     Lost(Uuid),
     #[error(transparent)]

@@ -1,6 +1,6 @@
 //! Keys over HTTP: listed, made, revoked.
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use poem::{Body, IntoResponse, Request, Response, handler, http::StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -42,7 +42,8 @@ pub(super) async fn create(request: &Request, body: Body) -> poem::Result<Respon
     let (idempotency_key, wanted) = match (idempotency_key, wanted) {
         (Ok(key), Ok(wanted)) => (key, wanted),
         (key, wanted) => {
-            let faults = key.err().into_iter().chain(wanted.err().into_iter().flatten());
+            let faults = wanted.err().into_iter().flatten().map(Fault::Body);
+            let faults = key.err().into_iter().chain(faults);
             return Err(Problem::invalid(faults.collect()).into());
         }
     };
@@ -71,31 +72,16 @@ pub(super) async fn revoke(request: &Request) -> poem::Result<Response> {
 }
 
 /// What a body that satisfies the schema asks for, or what the schema cannot say is wrong with it.
-fn wanted(body: &Value) -> Result<Wanted, Vec<Fault>> {
-    let mut faults = Vec::new();
+fn wanted(body: &Value) -> Result<Wanted, Vec<Violation>> {
     let name = body["name"].as_str().unwrap_or_default().to_owned();
-    if name.chars().any(char::is_control) {
-        faults.push(Violation::at("/name", "must not hold control characters"));
-    }
-    let expires_at = body["expires_at"].as_str().map(DateTime::parse_from_rfc3339);
-    let expires_at = match expires_at {
-        Some(Ok(time)) if time.to_utc() > Utc::now() => Some(time.to_utc()),
-        Some(Ok(_)) => {
-            faults.push(Violation::at("/expires_at", "must be in the future"));
-            None
-        }
-        Some(Err(_)) => {
-            faults.push(Violation::at("/expires_at", "must be a time (RFC 3339)"));
-            None
-        }
-        None => None,
-    };
     let roles = body["roles"].as_array().into_iter().flatten();
     let roles = roles.filter_map(|role| role.as_str()?.parse().ok()).collect();
-    match faults.is_empty() {
-        true => Ok(Wanted { name, roles, expires_at }),
-        false => Err(faults.into_iter().map(Fault::Body).collect()),
-    }
+    let expires_at = body["expires_at"].as_str().map(DateTime::parse_from_rfc3339).transpose();
+    let odd_time = expires_at.is_err().then(|| Violation::at("/expires_at", "must be a time (RFC 3339)"));
+    let expires_at = expires_at.ok().flatten().map(|time| time.to_utc());
+    let wanted = Wanted { name, roles, expires_at };
+    let faults: Vec<_> = wanted.faults().into_iter().chain(odd_time).collect();
+    if faults.is_empty() { Ok(wanted) } else { Err(faults) }
 }
 
 impl From<auth::Error> for Problem {
@@ -103,8 +89,8 @@ impl From<auth::Error> for Problem {
         match error {
             auth::Error::Admin(error) => error.into(),
             auth::Error::Database(error) => error.into(),
-            // The body was looked at before.
-            error => Self::internal(&error),
+            auth::Error::Unfit(faults) => Self::invalid(faults.into_iter().map(Fault::Body).collect()),
+            error @ auth::Error::Lost(_) => Self::internal(&error),
         }
     }
 }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::{Error, Role};
 use crate::{
     admin::{self, Admin, Asker},
+    aggregate::Violation,
     postgres,
 };
 
@@ -51,6 +52,25 @@ pub struct Wanted {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
+impl Wanted {
+    /// What is wrong with it, all at once.
+    pub(crate) fn faults(&self) -> Vec<Violation> {
+        let (mut faults, name) = (Vec::new(), self.name.trim());
+        if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+            let detail =
+                format!("must have 1 to {NAME_CHARS_MAX} characters, none of them a control character");
+            faults.push(Violation::at("/name", detail));
+        }
+        if self.roles.is_empty() {
+            faults.push(Violation::at("/roles", "must hold at least one role"));
+        }
+        if self.expires_at.is_some_and(|expiry| expiry <= Utc::now()) {
+            faults.push(Violation::at("/expires_at", "must be in the future"));
+        }
+        faults
+    }
+}
+
 /// A key that was made.
 #[derive(Debug)]
 pub struct Made {
@@ -67,16 +87,11 @@ pub async fn create(
     idempotency_key: Option<String>,
     wanted: Wanted,
 ) -> Result<Made, Error> {
+    let faults = wanted.faults();
+    if !faults.is_empty() {
+        return Err(Error::Unfit(faults));
+    }
     let name = wanted.name.trim();
-    if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
-        return Err(Error::Name);
-    }
-    if wanted.roles.is_empty() {
-        return Err(Error::NoRole);
-    }
-    if wanted.expires_at.is_some_and(|expiry| expiry <= Utc::now()) {
-        return Err(Error::Expiry);
-    }
     let mut roles: Vec<&str> = wanted.roles.iter().map(|role| role.as_str()).collect();
     roles.sort_unstable();
     roles.dedup();
