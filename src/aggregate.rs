@@ -8,11 +8,14 @@ mod registry;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter};
 
 pub use erased::{AnyAggregate, AnyState, Decided, Decision, DecodeError, Encoded, decode, erase};
 pub use registry::Registry;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Serialize,
+    de::value::{MapAccessDeserializer, MapDeserializer},
+};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -33,13 +36,16 @@ pub trait Aggregate: Send + Sync + 'static {
 
     /// What `decide` needs to know of the past. `Default` is the state before the first event.
     type State: Default + Clone + Send + Sync + Serialize + for<'de> Deserialize<'de> + 'static;
-    type Command;
+    /// Externally tagged by the command's name: `order.ship` is the variant renamed so, with the members of the body.
+    type Command: for<'de> Deserialize<'de>;
     /// Externally tagged by the event's type: `{"order.created": {…}}`.
     type Event: Serialize + for<'de> Deserialize<'de>;
 
     /// Reads a command from a body that already satisfies its schema. What the schema cannot say (money's places, sums)
     /// is a violation here, each with its pointer.
-    fn command(name: &str, body: &Value) -> Result<Self::Command, Vec<Violation>>;
+    fn command(name: &str, body: &Value) -> Result<Self::Command, Vec<Violation>> {
+        read(name, body)
+    }
 
     /// What the command leads to: new events, or a rejection. Pure.
     fn decide(state: &Self::State, command: Self::Command) -> Result<Vec<Self::Event>, Rejection>;
@@ -62,6 +68,12 @@ pub trait Aggregate: Send + Sync + 'static {
 
     /// Replaces secret fields of a body by what may be stored. `salted` is a slow, salted hash bound to the stream.
     fn seal(_command: &str, _body: &mut Value, _salted: &dyn Fn(&str) -> String) {}
+}
+
+/// Reads the command `name` of an aggregate from its body, by its type alone.
+pub fn read<'de, C: Deserialize<'de>>(name: &'de str, body: &'de Value) -> Result<C, Vec<Violation>> {
+    let tagged = MapAccessDeserializer::new(MapDeserializer::new(iter::once((name, body))));
+    C::deserialize(tagged).map_err(|error: serde_json::Error| vec![Violation::at("", error.to_string())])
 }
 
 /// A command as the outside names it.

@@ -37,8 +37,21 @@ pub(crate) fn apis() -> impl OpenApi {
 #[cfg(test)]
 mod tests {
     use poem_openapi::OpenApiService;
+    use serde_json::json;
 
     use super::notes_of_the_page::{NoteCommand, NoteState, NotesApi};
+
+    /// A variant whose name is not the command's would show at its first use.
+    #[test]
+    fn every_command_has_a_variant() {
+        let registry = super::registry();
+        for aggregate in registry.aggregates() {
+            for command in aggregate.commands() {
+                let faults = aggregate.check(command.name, &json!({}));
+                assert!(!faults.iter().any(|fault| fault.detail.contains("unknown variant")), "{faults:?}");
+            }
+        }
+    }
 
     #[test]
     fn the_domain_of_the_page_has_routes() {
@@ -48,6 +61,9 @@ mod tests {
         {
             assert!(document.contains(&format!("\"{path}\"")), "{path}: {document}");
         }
-        assert_eq!((NoteState::default(), NoteCommand::Archive), (NoteState::Absent, NoteCommand::Archive));
+        assert_eq!(
+            (NoteState::default(), NoteCommand::Archive {}),
+            (NoteState::Absent, NoteCommand::Archive {})
+        );
     }
 }

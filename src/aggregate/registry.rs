@@ -97,7 +97,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::{
-        super::{Aggregate, CommandType, EventType, Rejection, Violation, erase},
+        super::{Aggregate, CommandType, EventType, Rejection, erase},
         *,
     };
 
@@ -111,10 +111,6 @@ mod tests {
         type State = ();
         type Command = ();
         type Event = ();
-
-        fn command(_: &str, _: &Value) -> Result<(), Vec<Violation>> {
-            Ok(())
-        }
 
         fn decide((): &(), (): ()) -> Result<Vec<()>, Rejection> {
             Ok(Vec::new())

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{commands::AdminCommand, events::AdminEvent, schemas::SCHEMAS};
-use crate::aggregate::{Aggregate, CommandType, EventSchema, EventType, Rejection, Violation};
+use crate::aggregate::{Aggregate, CommandType, EventSchema, EventType, Rejection};
 
 /// The aggregate.
 pub struct Admin;
@@ -45,20 +45,16 @@ impl Aggregate for Admin {
     type Command = AdminCommand;
     type Event = AdminEvent;
 
-    fn command(name: &str, body: &Value) -> Result<AdminCommand, Vec<Violation>> {
-        AdminCommand::read(name, body)
-    }
-
     fn decide(state: &AdminState, command: AdminCommand) -> Result<Vec<AdminEvent>, Rejection> {
         match command {
             AdminCommand::CreateKey { key_hash, name, roles, expires_at } => {
                 Ok(vec![AdminEvent::KeyCreated { key_hash, name, roles, expires_at }])
             }
-            AdminCommand::RevokeKey if state.revoked => {
+            AdminCommand::RevokeKey {} if state.revoked => {
                 Err(Rejection::not_found("the key is revoked already"))
             }
             // Keys of older versions of the command line have no event of their own before.
-            AdminCommand::RevokeKey => Ok(vec![AdminEvent::KeyRevoked {}]),
+            AdminCommand::RevokeKey {} => Ok(vec![AdminEvent::KeyRevoked {}]),
             AdminCommand::Act { action, projection, rebuild_id, options } => {
                 Ok(vec![AdminEvent::ActionRequested { action, projection, rebuild_id, options }])
             }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{commands::CounterCommand, events::CounterEvent, schemas::SCHEMAS};
-use crate::aggregate::{Aggregate, CommandType, EventSchema, EventType, Rejection, Violation};
+use crate::aggregate::{Aggregate, CommandType, EventSchema, EventType, Rejection};
 
 /// The aggregate.
 pub struct Counter;
@@ -35,10 +35,6 @@ impl Aggregate for Counter {
     type State = CounterState;
     type Command = CounterCommand;
     type Event = CounterEvent;
-
-    fn command(name: &str, body: &Value) -> Result<CounterCommand, Vec<Violation>> {
-        CounterCommand::read(name, body)
-    }
 
     fn seal(_command: &str, body: &mut Value, salted: &dyn Fn(&str) -> String) {
         CounterCommand::seal(body, salted);

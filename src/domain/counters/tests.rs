@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::{Counter, CounterCommand, CounterEvent};
-use crate::aggregate::{RejectionKind, testing::given};
+use crate::aggregate::{Aggregate, RejectionKind, testing::given};
 
 fn created() -> CounterEvent {
     CounterEvent::Created { code_hash: "#1234".into() }
@@ -13,7 +13,7 @@ fn submit(code_hash: &str) -> CounterCommand {
 
 #[test]
 fn a_counter_counts() {
-    let increment = CounterCommand::read("counter.increment", &json!({})).expect("valid");
+    let increment = Counter::command("counter.increment", &json!({})).expect("valid");
     assert_eq!(increment, CounterCommand::Increment { by: 1 });
     assert_eq!(
         given::<Counter>(vec![created()]).when(increment),
@@ -41,7 +41,7 @@ fn an_unknown_counter_is_not_found() {
 fn a_code_is_sealed_before_anyone_reads_it() {
     let mut body = json!({"code": "1234"});
     CounterCommand::seal(&mut body, &|code| format!("#{code}"));
-    assert_eq!(CounterCommand::read("counter.submit-code", &body), Ok(submit("#1234")));
+    assert_eq!(Counter::command("counter.submit-code", &body), Ok(submit("#1234")));
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl Aggregate for Order {
                 state.require("items")?;
                 OrderEvent::ItemsReplaced { items, total }
             }
-            OrderCommand::Confirm => {
+            OrderCommand::Confirm {} => {
                 state.require("confirm")?;
                 OrderEvent::Confirmed {}
             }
@@ -151,7 +151,7 @@ impl Aggregate for Order {
                 state.require("ship")?;
                 OrderEvent::Shipped { carrier, tracking }
             }
-            OrderCommand::Deliver => {
+            OrderCommand::Deliver {} => {
                 state.require("deliver")?;
                 OrderEvent::Delivered {}
             }

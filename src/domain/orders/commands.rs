@@ -4,94 +4,45 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::events::Item;
-use crate::{aggregate::Violation, domain::money::Money};
+use crate::{
+    aggregate::{self, Violation},
+    domain::money::Money,
+};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub enum OrderCommand {
+    #[serde(rename = "order.create")]
     Create { customer_id: String, items: Vec<Item>, total: Money, external_id: Option<String> },
+    #[serde(rename = "order.replace-items")]
     ReplaceItems { items: Vec<Item>, total: Money },
-    Confirm,
+    #[serde(rename = "order.confirm")]
+    Confirm {},
+    #[serde(rename = "order.pay")]
     Pay { amount: Money, reference: String },
+    #[serde(rename = "order.ship")]
     Ship { carrier: String, tracking: String },
-    Deliver,
+    #[serde(rename = "order.deliver")]
+    Deliver {},
+    #[serde(rename = "order.cancel")]
     Cancel { reason: String },
+    #[serde(rename = "order.refund")]
     Refund { amount: Money, reason: String },
-}
-
-#[derive(Deserialize)]
-struct Create {
-    customer_id: String,
-    items: Vec<Item>,
-    total: Money,
-    external_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ReplaceItems {
-    items: Vec<Item>,
-    total: Money,
-}
-
-#[derive(Deserialize)]
-struct Pay {
-    amount: Money,
-    reference: String,
-}
-
-#[derive(Deserialize)]
-struct Ship {
-    carrier: String,
-    tracking: String,
-}
-
-#[derive(Deserialize)]
-struct Cancel {
-    reason: String,
-}
-
-#[derive(Deserialize)]
-struct Refund {
-    amount: Money,
-    reason: String,
 }
 
 impl OrderCommand {
     /// Reads the command `name` from its body.
     pub fn read(name: &str, body: &Value) -> Result<Self, Vec<Violation>> {
         check_money(body)?;
-        let command = match name {
-            "order.create" => {
-                let Create { customer_id, items, total, external_id } = typed(body)?;
-                check_total(&items, total)?;
-                Self::Create { customer_id, items, total, external_id }
+        let command = aggregate::read(name, body)?;
+        match &command {
+            Self::Create { items, total, .. } | Self::ReplaceItems { items, total } => {
+                check_total(items, *total)?;
             }
-            "order.replace-items" => {
-                let ReplaceItems { items, total } = typed(body)?;
-                check_total(&items, total)?;
-                Self::ReplaceItems { items, total }
+            Self::Refund { amount: Money::ZERO, .. } => {
+                return Err(vec![Violation::at("/amount", "must be more than 0")]);
             }
-            "order.confirm" => Self::Confirm,
-            "order.pay" => {
-                let Pay { amount, reference } = typed(body)?;
-                Self::Pay { amount, reference }
-            }
-            "order.ship" => {
-                let Ship { carrier, tracking } = typed(body)?;
-                Self::Ship { carrier, tracking }
-            }
-            "order.deliver" => Self::Deliver,
-            "order.cancel" => Self::Cancel { reason: typed::<Cancel>(body)?.reason },
-            "order.refund" => {
-                let Refund { amount, reason } = typed(body)?;
-                if amount == Money::ZERO {
-                    return Err(vec![Violation::at("/amount", "must be more than 0")]);
-                }
-                Self::Refund { amount, reason }
-            }
-            other => {
-                return Err(vec![Violation::at("", format!("an order has no command `{other}`"))]);
-            }
-        };
+            _ => {}
+        }
         Ok(command)
     }
 }
@@ -117,8 +68,4 @@ fn check_total(items: &[Item], total: Money) -> Result<(), Vec<Violation>> {
         }
         _ => Ok(()),
     }
-}
-
-fn typed<'de, T: Deserialize<'de>>(body: &'de Value) -> Result<T, Vec<Violation>> {
-    T::deserialize(body).map_err(|error| vec![Violation::at("", error.to_string())])
 }

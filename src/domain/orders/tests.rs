@@ -36,10 +36,10 @@ fn refunded(amount: &str, in_full: bool) -> OrderEvent {
 fn all_commands() -> Vec<(&'static str, OrderCommand)> {
     vec![
         ("items", OrderCommand::ReplaceItems { items: vec![], total: money("3.00") }),
-        ("confirm", OrderCommand::Confirm),
+        ("confirm", OrderCommand::Confirm {}),
         ("pay", OrderCommand::Pay { amount: money("10.00"), reference: "r".into() }),
         ("ship", OrderCommand::Ship { carrier: "dhl".into(), tracking: "t".into() }),
-        ("deliver", OrderCommand::Deliver),
+        ("deliver", OrderCommand::Deliver {}),
         ("cancel", OrderCommand::Cancel { reason: "changed mind".into() }),
         ("refund", refund("1.00")),
     ]

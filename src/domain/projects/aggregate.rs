@@ -58,7 +58,7 @@ impl Aggregate for Project {
                 }
                 Ok(vec![ProjectEvent::Changed { name, description }])
             }
-            (ProjectCommand::Delete, Some(_)) => Ok(vec![ProjectEvent::Deleted {}]),
+            (ProjectCommand::Delete {}, Some(_)) => Ok(vec![ProjectEvent::Deleted {}]),
         }
     }
 

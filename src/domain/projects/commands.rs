@@ -3,45 +3,37 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::aggregate::Violation;
+use crate::aggregate::{self, Violation};
 
 /// Longest name, in code points, after trimming.
 const NAME_MAX: usize = 25;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub enum ProjectCommand {
+    #[serde(rename = "project.create")]
     Create { name: String, description: Option<String> },
+    #[serde(rename = "project.update")]
     Update { name: String, description: Option<String> },
-    Delete,
-}
-
-#[derive(Deserialize)]
-struct Content {
-    name: String,
-    description: Option<String>,
+    #[serde(rename = "project.delete")]
+    Delete {},
 }
 
 impl ProjectCommand {
     /// Reads the command `name` from its body.
     pub fn read(name: &str, body: &Value) -> Result<Self, Vec<Violation>> {
-        match name {
-            "project.create" => content(body).map(|(name, description)| Self::Create { name, description }),
-            "project.update" => content(body).map(|(name, description)| Self::Update { name, description }),
-            "project.delete" => Ok(Self::Delete),
-            other => Err(vec![Violation::at("", format!("a project has no command `{other}`"))]),
+        let mut command = aggregate::read(name, body)?;
+        if let Self::Create { name, .. } | Self::Update { name, .. } = &mut command {
+            *name = trimmed(name)?;
         }
+        Ok(command)
     }
 }
 
-fn content(body: &Value) -> Result<(String, Option<String>), Vec<Violation>> {
-    let Content { name, description } =
-        Content::deserialize(body).map_err(|error| vec![Violation::at("", error.to_string())])?;
+fn trimmed(name: &str) -> Result<String, Vec<Violation>> {
     let name = name.trim();
     if !(1..=NAME_MAX).contains(&name.chars().count()) {
-        return Err(vec![Violation::at(
-            "/name",
-            format!("must have 1 to {NAME_MAX} characters after trimming"),
-        )]);
+        let detail = format!("must have 1 to {NAME_MAX} characters after trimming");
+        return Err(vec![Violation::at("/name", detail)]);
     }
-    Ok((name.to_owned(), description))
+    Ok(name.to_owned())
 }

@@ -25,7 +25,7 @@ fn a_project_is_created_changed_and_deleted() {
     );
     assert_eq!(given::<Project>(vec![created("A")]).when(update("B")), Ok(vec![changed("B")]));
     assert_eq!(
-        given::<Project>(vec![created("A")]).when(ProjectCommand::Delete),
+        given::<Project>(vec![created("A")]).when(ProjectCommand::Delete {}),
         Ok(vec![ProjectEvent::Deleted {}])
     );
 }
@@ -38,7 +38,7 @@ fn a_change_to_the_same_is_no_event() {
 #[test]
 fn what_does_not_exist_any_more_is_not_found() {
     for history in [vec![], vec![created("A"), ProjectEvent::Deleted {}]] {
-        for command in [update("B"), ProjectCommand::Delete] {
+        for command in [update("B"), ProjectCommand::Delete {}] {
             let rejection = given::<Project>(history.clone()).when(command).expect_err("no project");
             assert_eq!(rejection.kind, RejectionKind::NotFound);
         }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{commands::NoteCommand, events::NoteEvent, schemas::SCHEMAS};
-use crate::aggregate::{Aggregate, CommandType, EventSchema, EventType, Rejection, Violation};
+use crate::aggregate::{Aggregate, CommandType, EventSchema, EventType, Rejection};
 
 /// The aggregate.
 pub struct Note;
@@ -34,17 +34,17 @@ impl Aggregate for Note {
     type Command = NoteCommand;
     type Event = NoteEvent;
 
-    fn command(name: &str, body: &Value) -> Result<NoteCommand, Vec<Violation>> {
-        NoteCommand::read(name, body)
-    }
-
     fn decide(note: &NoteState, command: NoteCommand) -> Result<Vec<NoteEvent>, Rejection> {
         match (command, note) {
-            (NoteCommand::Write { text }, NoteState::Absent) => Ok(vec![NoteEvent::Written { text }]),
+            (NoteCommand::Write { text }, NoteState::Absent) => {
+                Ok(vec![NoteEvent::Written { text: text.trim().to_owned() }])
+            }
             (NoteCommand::Write { .. }, _) => Err(Rejection::rule("the note is written already")),
-            (NoteCommand::Archive, NoteState::Absent) => Err(Rejection::not_found("there is no such note")),
-            (NoteCommand::Archive, NoteState::Written) => Ok(vec![NoteEvent::Archived {}]),
-            (NoteCommand::Archive, NoteState::Archived) => {
+            (NoteCommand::Archive {}, NoteState::Absent) => {
+                Err(Rejection::not_found("there is no such note"))
+            }
+            (NoteCommand::Archive {}, NoteState::Written) => Ok(vec![NoteEvent::Archived {}]),
+            (NoteCommand::Archive {}, NoteState::Archived) => {
                 Err(Rejection::rule("the note is archived already").with("state", "archived"))
             }
         }
