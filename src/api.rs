@@ -148,7 +148,7 @@ pub fn app(
         draining,
     };
     Edge {
-        routes: routes::assemble(table),
+        routes: Arc::new(routes::assemble(table)),
         core: Arc::new(core),
         rates: match &config.auth {
             config::Auth::Dev => Rates::off(),

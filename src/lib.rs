@@ -31,5 +31,6 @@ pub mod postgres;
 mod tls;
 pub mod trace;
 mod trouble;
+mod uninterrupted;
 
 pub mod bench;

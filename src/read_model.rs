@@ -11,7 +11,6 @@ mod query;
 mod relay;
 mod row;
 mod snapshot;
-mod uninterrupted;
 mod wait;
 
 use std::{
@@ -27,7 +26,6 @@ use relay::Relay;
 use snapshot::{Snapshot, Stale};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_postgres::error::SqlState;
-use uninterrupted::uninterrupted;
 use wait::Look;
 
 use crate::{
@@ -37,6 +35,7 @@ use crate::{
     postgres,
     projector::Progress,
     relay::Sent,
+    uninterrupted::uninterrupted,
 };
 
 /// Who waited in vain looks the generation up once more, if it was not looked up so lately.

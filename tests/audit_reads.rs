@@ -54,6 +54,29 @@ async fn an_index_behind_a_token_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_hangs_up_leaves_no_busy_session_to_the_next() {
+    let database = Database::new().await;
+    let server = Server::without_projections(&database, &[("audit_statement_timeout_ms", "300000")]).await;
+    let mut client = database.client().await;
+    let lock = client.transaction().await.expect("begun");
+    lock.batch_execute("lock table log.commands in access exclusive mode").await.expect("locked");
+    let ask = |path| server.anonymous(Method::GET, path).bearer_auth("dev-auditor");
+    let hung_up = tokio::spawn(ask("/api/audit/commands").send());
+    let waiting = "select exists (select from pg_stat_activity where datname = current_database() \
+                   and wait_event_type = 'Lock' and query like '%log.commands%')";
+    // A transaction would see the same activity for ever.
+    let watching = database.client().await;
+    support::until("it waits", async || watching.query_one(waiting, &[]).await.expect("told").get(0)).await;
+    hung_up.abort();
+    assert!(hung_up.await.is_err_and(|error| error.is_cancelled()));
+    // The server may not have seen it at once.
+    for _ in 0..20 {
+        let next = Answer::of(ask("/api/audit/access").timeout(support::DEADLINE)).await;
+        assert_eq!(next.status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_question_that_takes_too_long_is_told_to_ask_for_less() {
     let database = Database::new().await;
     let server = Server::without_projections(&database, &[("audit_statement_timeout_ms", "50")]).await;

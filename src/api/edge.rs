@@ -25,7 +25,7 @@ use super::{
     sent::CorrelationId,
     trace,
 };
-use crate::{audit::Access, command::step::Step, config};
+use crate::{audit::Access, command::step::Step, config, uninterrupted::uninterrupted};
 
 /// On every answer that does not say otherwise itself: nothing here is to be framed, sniffed or kept.
 const SAFE_HEADERS: [(HeaderName, &str); 5] = [
@@ -43,14 +43,14 @@ const LAST_EVENT_ID_BYTES_MAX: usize = 20;
 
 /// Wraps the routes.
 pub(crate) struct Edge<E> {
-    pub(crate) routes: E,
+    pub(crate) routes: Arc<E>,
     pub(crate) core: Arc<Core>,
     pub(crate) rates: Rates,
     pub(crate) limits: config::Api,
     pub(crate) cors: Cors,
 }
 
-impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
+impl<E: Endpoint<Output = Response> + 'static> Endpoint for Edge<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
@@ -88,7 +88,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Edge<E> {
     }
 }
 
-impl<E: Endpoint<Output = Response>> Edge<E> {
+impl<E: Endpoint<Output = Response> + 'static> Edge<E> {
     /// The answer, unless it takes too long to begin.
     async fn answer(&self, request: Request) -> Result<Response, Problem> {
         let late = |_| {
@@ -107,6 +107,7 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
         }
         let role = Role::of_path(request.uri().path());
         self.check_size(&request, role)?;
+        request.set_data(self.core.clone());
         if let Some(role) = role {
             let CorrelationId(correlation_id) =
                 request.data::<CorrelationId>().expect("the caller put it there").clone();
@@ -115,12 +116,20 @@ impl<E: Endpoint<Output = Response>> Edge<E> {
             drop(step);
             let caller = self.rates.check(identified, request.remote_addr())?;
             caller.must_be(role)?;
-            if role == Role::Auditor {
-                self.core.audit.note(&access(&request, &caller)).await?;
-            }
+            let looks_at_audit = (role == Role::Auditor).then(|| access(&request, &caller));
             request.set_data(caller);
+            if role != Role::Consumer {
+                let (core, routes) = (self.core.clone(), self.routes.clone());
+                // What consumers ask goes on by itself, where it has to.
+                return uninterrupted(async move {
+                    if let Some(access) = looks_at_audit {
+                        core.audit.note(&access).await?;
+                    }
+                    routes.call(request).await.map_err(Problem::of)
+                })
+                .await;
+            }
         }
-        request.set_data(self.core.clone());
         self.routes.call(request).await.map_err(Problem::of)
     }
 

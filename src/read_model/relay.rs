@@ -16,11 +16,11 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::uninterrupted;
 use crate::{
     log::{LogReader, Partition, Position, Relayed},
     postgres,
     relay::Sent,
+    uninterrupted::uninterrupted,
 };
 
 /// How long a reader waits for the log to tell of the relay.

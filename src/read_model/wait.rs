@@ -19,11 +19,12 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Catalog, Error, Freshness, ReadModels, uninterrupted};
+use super::{Catalog, Error, Freshness, ReadModels};
 use crate::{
     log::{Partition, Position, Relayed},
     postgres,
     projector::{Seen, Status, wanted},
+    uninterrupted::uninterrupted,
 };
 
 const CHECKPOINTS: &str = include_str!("checkpoints.sql");
