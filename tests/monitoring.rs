@@ -15,8 +15,11 @@ use support::{
     topic_prefix, until,
 };
 
-const FILES: [&str; 2] =
-    [include_str!("../monitoring/grafana-dashboard.json"), include_str!("../monitoring/alerts.yml")];
+const FILES: [&str; 3] = [
+    include_str!("../monitoring/grafana-dashboard.json"),
+    include_str!("../monitoring/alerts.yml"),
+    include_str!("../monitoring/alerts.test.yml"),
+];
 
 /// The names that begin with ours in a text.
 fn names(text: &str) -> BTreeSet<String> {

@@ -37,6 +37,17 @@ apt_failed() { # LOG WHAT
   die "apt-get could not $2; its last words are above."
 }
 
+# One program of PACKAGE, in FOLDER, without installing the package and the service that comes with it.
+apt_extract() { # PACKAGE PROGRAM FOLDER
+  local new
+  mkdir -p "$3"
+  new=$(mktemp -d "$3/new.XXXXXX")
+  apt_get update >/dev/null 2>&1 || true
+  (cd "$new" && apt_get -o APT::Sandbox::User=root download "$1" >/dev/null 2>&1 && dpkg-deb -x ./*.deb . &&
+    mv "usr/bin/$2" "$3/") || say "(apt-get has no $2 of $1)"
+  rm -rf "$new"
+}
+
 # Debian's package makes a cluster "main" and starts it on port 5432, which nobody asked for here. Its own setting
 # against that is in force for this one installation only.
 apt_install_postgres() {
