@@ -53,7 +53,9 @@ async fn place_order(process: &Process) {
 #[tokio::test(flavor = "multi_thread")]
 async fn dashboard_and_alerts_ask_for_what_is_exported() {
     let (database, prefix) = (Database::new().await, topic_prefix());
-    let settings = [("kafka_brokers", &*kafka_brokers()), ("topic_prefix", &*prefix)];
+    let brokers = kafka_brokers();
+    let settings =
+        [("kafka_brokers", &*brokers), ("topic_prefix", &*prefix), ("command_topic_principal", "shop")];
     let annals = Process::serve(&database, &[], &settings);
     let client = Client::new();
     let post = |path: String, body: &'static str| {

@@ -100,6 +100,10 @@ pub async fn run(
         .with_min_delay(BACKOFF_MIN)
         .with_max_delay(limits.backoff_max)
         .without_max_times();
+    // A rate is told from the first increment on only of what was 0 before.
+    for status in [log::Status::Done, log::Status::Rejected, log::Status::Failed] {
+        counted(status).increment(0);
+    }
     let (mut waiting, backoff_max) = (waits.build(), limits.backoff_max);
     while !shutdown.is_cancelled() {
         let (deps, kafka, limits, stop) = (deps.clone(), kafka.clone(), limits.clone(), shutdown.clone());
@@ -314,7 +318,7 @@ impl Work {
                 Err(no) => Err(no),
             };
             let reply = contract.reply(command_id, outcome);
-            metrics::counter!("annals_topic_commands_total", "status" => reply.status.as_str()).increment(1);
+            counted(reply.status).increment(1);
             answered.push((record, reply));
         }
         Some(answered)
@@ -344,6 +348,10 @@ impl Work {
         }
         None
     }
+}
+
+fn counted(status: log::Status) -> metrics::Counter {
+    metrics::counter!("annals_topic_commands_total", "status" => status.as_str())
 }
 
 /// Whether the log is at fault, not the command.

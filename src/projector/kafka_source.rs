@@ -87,6 +87,8 @@ impl KafkaSource {
         let assigned = Assigned::default();
         let stop = CancellationToken::new();
         let limits = subscription.limits.clone();
+        // A rate is told from the first increment on only of what was 0 before.
+        subscription.refused().increment(0);
         let consumer = consumer(&subscription, assigned.clone())?;
         let (saying, away) = watch::channel(None);
         let thread = Thread {
@@ -334,9 +336,12 @@ impl Subscription {
         gathered.chunk.feeds.entry(partition).or_default().records.push(received);
     }
 
-    fn refuse(&self, message: &BorrowedMessage<'_>, reason: &str) {
+    fn refused(&self) -> metrics::Counter {
         metrics::counter!("annals_projection_refused_total", "projection" => self.projection.clone())
-            .increment(1);
+    }
+
+    fn refuse(&self, message: &BorrowedMessage<'_>, reason: &str) {
+        self.refused().increment(1);
         error!(
             projection = self.projection,
             topic = message.topic(),
