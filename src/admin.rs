@@ -126,7 +126,7 @@ struct Options {
 
 /// What to mend.
 #[derive(Deserialize)]
-struct Apart {
+struct ToMend {
     stream: StreamId,
 }
 
@@ -180,7 +180,7 @@ impl Admin {
         Ok(rebuild::estimate(&self.read, &self.log, projection, max_events_per_second).await?)
     }
 
-    /// What a projection has set apart, after a position.
+    /// What a projection has parked, after a position.
     pub async fn parked(
         &self,
         projection: &str,
@@ -190,7 +190,7 @@ impl Admin {
         Ok(parked::list(&self.read, projection, after, limit as i64).await?)
     }
 
-    /// Makes true what the event at this position says; what became of a stream that was set apart, if it is about one.
+    /// Makes true what the event at this position says; what became of a stream that was parked, if it is about one.
     async fn carry_out(&self, position: Position) -> Result<Option<Mended>, Error> {
         match self.log.at(position).await? {
             Some(event) => self.make_true(&event, false).await,
@@ -294,7 +294,7 @@ impl Admin {
             Action::Pause => drop(projector::set_paused(&self.read, projection, true).await?),
             Action::Resume => drop(projector::set_paused(&self.read, projection, false).await?),
             Action::RetryParked | Action::SkipParked => {
-                let Apart { stream } = serde_json::from_value(options)?;
+                let ToMend { stream } = serde_json::from_value(options)?;
                 let Self { read, log, registry, limits, .. } = self;
                 let mender = Mender { read, log, registry, limits };
                 let mended = match action {

@@ -169,7 +169,7 @@ pub struct Projector {
     pub fold_interval_max: Duration,
     /// Longest wait between tries after an error that may pass.
     pub backoff_max: Duration,
-    /// Events that a generation may set apart; one more stops its projection.
+    /// Events that a generation may park; one more stops its projection.
     pub parked_max: i64,
     /// Kafka group session: a worker silent this long loses its partitions, and a rebuild its process.
     pub session_timeout: Duration,

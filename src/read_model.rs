@@ -48,7 +48,7 @@ pub struct Answer<T> {
     /// Everything up to here is in it. It may name less than there is, by [`config::Reads::relay_age_max`].
     pub position: Position,
     pub generation: i32,
-    /// Events that are passed but set apart.
+    /// Events that are passed but parked.
     pub parked: i64,
 }
 

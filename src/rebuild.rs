@@ -13,7 +13,7 @@ mod steps;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-pub use compare::{Comparison, SetApart, TableComparison};
+pub use compare::{Comparison, ParkedStream, TableComparison};
 use deadpool_postgres::{GenericClient, Pool};
 pub use dropping::{drop_projection, made_at};
 pub use run::run;

@@ -168,7 +168,7 @@ async fn how_projections_stand_is_told_and_a_projection_that_is_gone_is_not() {
     let park = "insert into projections.parked
         (projection, generation, position, stream_type, stream_id, partition, version, event_id, event_type)
         select 'orders', 1, 1, 'order', gen_random_uuid(), 0, 1, gen_random_uuid(), 'order.created'";
-    client.batch_execute(park).await.expect("set apart");
+    client.batch_execute(park).await.expect("parked");
     exports(&api, "annals_projection_parked{projection=\"orders\"} 1").await;
 
     for state in ["waiting", "failed"] {

@@ -1,4 +1,4 @@
-//! Streams that a read model has set apart, listed and mended over HTTP and from the command line; each action an event
+//! Streams that a read model has parked, listed and mended over HTTP and from the command line; each action an event
 //! with its actor. And the relay, asked about the same ways.
 
 mod support;
@@ -42,7 +42,7 @@ async fn noted(database: &Database) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_that_are_set_apart_are_listed_tried_again_and_skipped() {
+async fn streams_that_are_parked_are_listed_tried_again_and_skipped() {
     let (database, projections) = (Database::new().await, projections());
     let settings = [
         ("projections_dir", projections.path().to_str().expect("UTF-8")),
@@ -57,7 +57,7 @@ async fn streams_that_are_set_apart_are_listed_tried_again_and_skipped() {
         let created = ("project.created", r#"{"name":"tea"}"#);
         appender.append(append_to(id, Expected::NoStream, &[created])).await.expect("appended");
     }
-    until("both are set apart", || async {
+    until("both are parked", || async {
         let (_, listed) = ask(client.get(&parked)).await;
         listed["items"].as_array().is_some_and(|items| items.len() == 2)
     })
@@ -78,7 +78,7 @@ async fn streams_that_are_set_apart_are_listed_tried_again_and_skipped() {
     }
     let by_hand =
         Process::run(&database, &["projections", "skip", "names", &format!("project/{third}")], &settings);
-    assert_eq!(by_hand, "0 applied, 1 skipped, 0 still set apart\n");
+    assert_eq!(by_hand, "0 applied, 1 skipped, 0 still parked\n");
     Process::run(&database, &["projections", "pause", "names"], &settings);
     let at_command_line = format!("cli:{}", whoami::username().expect("a name"));
     let by = |what: &str, who: &str| (what.to_owned(), who.to_owned());
@@ -126,7 +126,7 @@ async fn the_relay_tells_how_far_it_is_and_compares_its_topics() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_set_apart_holds_up_no_reader_and_every_answer_tells_of_it() {
+async fn what_is_parked_holds_up_no_reader_and_every_answer_tells_of_it() {
     let (database, projections) = (Database::new().await, projections());
     let settings = [
         ("projections_dir", projections.path().to_str().expect("UTF-8")),

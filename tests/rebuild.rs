@@ -16,12 +16,12 @@ mod one_by_one;
 mod order;
 #[path = "rebuild/over_http.rs"]
 mod over_http;
+#[path = "rebuild/parked.rs"]
+mod parked;
 #[path = "rebuild/read_by_others.rs"]
 mod read_by_others;
 #[path = "projector/sequence.rs"]
 mod sequence;
-#[path = "rebuild/set_apart.rs"]
-mod set_apart;
 #[path = "projector/stage.rs"]
 #[allow(dead_code, reason = "shared with the tests of projectors")]
 mod stage;

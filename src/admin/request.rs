@@ -54,7 +54,7 @@ impl Asker {
 
 impl Admin {
     /// Notes what is asked for and makes it true; the stream that it was noted in, and what became of a stream that was
-    /// set apart, if it is about one.
+    /// parked, if it is about one.
     pub async fn request(
         &self,
         asker: &Asker,
@@ -83,7 +83,7 @@ impl Admin {
         Ok((answer.stream.id, answer.replayed))
     }
 
-    /// Notes a request and makes it true; its answer, and what became of a stream that was set apart.
+    /// Notes a request and makes it true; its answer, and what became of a stream that was parked.
     pub(super) async fn carry(&self, request: command::Request) -> Result<(Answer, Option<Mended>), Error> {
         let answer = self.commands.execute(request).await?;
         if let Outcome::Rejected(rejection) = answer.outcome {
@@ -111,8 +111,8 @@ impl Admin {
         Ok(self.request(asker, "admin.act", Some(stream_of(projection)), body).await?.1)
     }
 
-    /// Folds what a projection has set apart of a stream, without its first event if `skip`. Refused, and not noted,
-    /// where nothing is set apart of it.
+    /// Folds what a projection has parked of a stream, without its first event if `skip`. Refused, and not noted,
+    /// where nothing is parked of it.
     pub async fn mend(
         &self,
         asker: &Asker,

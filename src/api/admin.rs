@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     admin::{self, Asker},
-    projector::parked as set_apart,
+    projector::parked::Error as ParkedError,
     rebuild,
 };
 
@@ -96,14 +96,14 @@ impl From<admin::Error> for Problem {
     }
 }
 
-impl From<set_apart::Error> for Problem {
-    fn from(error: set_apart::Error) -> Self {
+impl From<ParkedError> for Problem {
+    fn from(error: ParkedError) -> Self {
         match error {
-            set_apart::Error::NotParked => Self::not_found("The projection has not set this stream apart."),
-            set_apart::Error::Refused(reason) => {
+            ParkedError::NotParked => Self::not_found("The projection has not parked this stream."),
+            ParkedError::Refused(reason) => {
                 Self::new(kind::REJECTED, format!("It cannot be done now: {reason}."))
             }
-            set_apart::Error::Database(error) => error.into(),
+            ParkedError::Database(error) => error.into(),
         }
     }
 }

@@ -66,15 +66,15 @@ pub(crate) enum Projections {
     /// Drops a read model whose folder is gone: its rows, and all that is known of it.
     #[command(after_help = "Example:\n  annals projections drop orders")]
     Drop(Named),
-    /// Lists the events that a read model has set apart.
+    /// Lists the events that a read model has parked.
     #[command(after_help = "Example:\n  annals projections parked orders")]
     Parked(Named),
-    /// Folds the events of a stream that is set apart, in order, as far as that goes now.
+    /// Folds the events of a parked stream, in order, as far as that goes now.
     #[command(after_help = "Example:\n  annals projections retry orders order/01990a3c-…")]
-    Retry(parked::Apart),
-    /// Leaves the first event of a stream that is set apart out for good, and folds the others.
+    Retry(parked::ParkedStream),
+    /// Leaves out the first event of a parked stream for good, and folds the others.
     #[command(after_help = "Example:\n  annals projections skip orders order/01990a3c-…")]
-    Skip(parked::Apart),
+    Skip(parked::ParkedStream),
 }
 
 /// A read model.

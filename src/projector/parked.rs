@@ -1,4 +1,4 @@
-//! What is set apart, looked at and mended by a person: list, retry, skip.
+//! What is parked, looked at and mended by a person: list, retry, skip.
 //!
 //! A stream is mended under the lock of its partition's checkpoint, so no worker folds it meanwhile, and in order: its
 //! events are folded one after the other, up to the first that is refused still. In every generation that follows, each
@@ -28,7 +28,7 @@ const STREAM: &str = include_str!("parked/stream.sql");
 const REFUSED: &str = include_str!("parked/refused.sql");
 const RELEASE: &str = include_str!("parked/release.sql");
 
-/// An event that is set apart.
+/// An event that is parked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Parked {
     pub generation: i32,
@@ -49,14 +49,14 @@ pub struct Parked {
 pub struct Mended {
     pub applied: i64,
     pub skipped: i64,
-    /// Still set apart.
+    /// Still parked.
     pub left: i64,
 }
 
 /// Why nothing was mended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the stream is not set apart")]
+    #[error("the stream is not parked")]
     NotParked,
     /// Mends itself, or has to be mended elsewhere.
     #[error("{0}")]
@@ -89,7 +89,7 @@ impl From<generation::Error> for Error {
     }
 }
 
-/// What the live generation of a projection has set apart, in the log's order, after a position.
+/// What the live generation of a projection has parked, in the log's order, after a position.
 pub async fn list(
     read: &Pool,
     projection: &str,
@@ -114,20 +114,20 @@ pub async fn list(
     Ok(rows.iter().map(parked).collect())
 }
 
-/// Whether some generation of a projection has set a stream apart.
+/// Whether some generation of a projection has parked a stream.
 pub async fn is_parked(read: &Pool, projection: &str, stream: &StreamId) -> Result<bool, postgres::Error> {
     let row = read.get().await?.query_opt(PARTITION, &[&projection, &stream.stream_type, &stream.id]).await?;
     Ok(row.is_some())
 }
 
-/// The type of a stream that the live generation of a projection has set apart; by its id, the first where several have
+/// The type of a stream that the live generation of a projection has parked; by its id, the first where several have
 /// the same.
 pub async fn stream_type(read: &Pool, projection: &str, id: Uuid) -> Result<Option<String>, postgres::Error> {
     let row = read.get().await?.query_opt(STREAM_TYPE, &[&projection, &id]).await?;
     Ok(row.map(|row| row.get(0)))
 }
 
-/// What is done about a stream that is set apart.
+/// What is done about a stream that is parked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Remedy {
     Retry,
@@ -144,18 +144,18 @@ pub struct Mender<'a> {
 }
 
 impl Mender<'_> {
-    /// Folds what is set apart of a stream, in order, as far as that goes now.
+    /// Folds what is parked of a stream, in order, as far as that goes now.
     pub async fn retry(&self, projection: &str, stream: &StreamId) -> Result<Mended, Error> {
         self.mend(projection, stream, Remedy::Retry).await
     }
 
-    /// Leaves the first event that the live generation has set apart out for good, in every generation, and goes on with
+    /// Leaves out for good the first event that the live generation has parked, in every generation, and goes on with
     /// the others.
     pub async fn skip(&self, projection: &str, stream: &StreamId) -> Result<Mended, Error> {
         self.mend(projection, stream, Remedy::Skip).await
     }
 
-    /// Returns what became of it in the live generation, or in another one where the live one has nothing set apart.
+    /// Returns what became of it in the live generation, or in another one where the live one has nothing parked.
     async fn mend(&self, projection: &str, stream: &StreamId, remedy: Remedy) -> Result<Mended, Error> {
         let mut client = self.read.get().await.map_err(postgres::Error::from)?;
         let mut transaction = client.transaction().await?;
@@ -175,7 +175,7 @@ impl Mender<'_> {
         }
         let skipped = match (remedy, generations.first()) {
             (Remedy::Skip, Some(live)) => {
-                Some(*apart(&transaction, live, stream).await?.first().ok_or(Error::NotParked)?)
+                Some(*positions(&transaction, live, stream).await?.first().ok_or(Error::NotParked)?)
             }
             _ => None,
         };
@@ -197,9 +197,9 @@ impl Mender<'_> {
         skipped: Option<i64>,
     ) -> Result<Mended, Error> {
         let (name, number) = (&generation.folder.name, generation.number);
-        let positions = apart(transaction, generation, stream).await?;
+        let positions = positions(transaction, generation, stream).await?;
         fold::enter(transaction, generation).await?;
-        // Another generation may have set the stream apart earlier, later or not at all; it is the same event that is left out.
+        // Another generation may have parked the stream earlier, later or not at all; it is the same event that is left out.
         let mut released: Vec<i64> =
             positions.iter().copied().filter(|position| Some(*position) == skipped).collect();
         let skips = released.len();
@@ -225,8 +225,8 @@ impl Mender<'_> {
     }
 }
 
-/// The positions that a generation has set apart of a stream, in order.
-async fn apart(
+/// The positions that a generation has parked of a stream, in order.
+async fn positions(
     transaction: &Transaction<'_>,
     generation: &Generation,
     stream: &StreamId,

@@ -17,7 +17,7 @@ pub struct Standing {
     pub lag: Lag,
     /// One of [`Standing::STATES`].
     pub state: &'static str,
-    /// Events that the serving generation has set apart.
+    /// Events that the serving generation has parked.
     pub parked: i64,
     /// The state of the newest rebuild.
     pub rebuild: Option<String>,

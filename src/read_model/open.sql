@@ -1,4 +1,4 @@
--- Which generation of a read model ($1) is live, how many of its events are set apart, and where each of its partitions
+-- Which generation of a read model ($1) is live, how many of its events are parked, and where each of its partitions
 -- stands. Probes the primary keys.
 select p.live_generation, coalesce(c.parked, 0)::bigint as parked,
        coalesce(c.stream_types, '{}') as stream_types, coalesce(c.partitions, '{}') as partitions,

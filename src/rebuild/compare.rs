@@ -1,7 +1,7 @@
 //! What two generations hold, table by table, in one snapshot.
 //!
 //! Generations that workers feed are at the same position in every snapshot. Tables with the same number of rows and the same
-//! sum of hashes count as equal; in others the rows that differ are looked for. Streams that either has set apart cannot be
+//! sum of hashes count as equal; in others the rows that differ are looked for. Streams that either has parked cannot be
 //! alike in both: rows that name one of them are left out, and the streams are told.
 
 use deadpool_postgres::{Pool, Transaction};
@@ -16,7 +16,7 @@ use crate::projector::{
 };
 
 const BOTH: &str = include_str!("both.sql");
-const SET_APART: &str = include_str!("set_apart.sql");
+const PARKED: &str = include_str!("parked.sql");
 const NAMING: &str = include_str!("naming.sql");
 const TABLES: &str = include_str!("tables.sql");
 const SUM: &str = include_str!("sum.sql");
@@ -25,34 +25,34 @@ const ENTER: &str = include_str!("../projector/generation/enter.sql");
 
 /// Rows of a difference that are told, per table and side.
 const ROWS_TOLD_MAX: usize = 20;
-/// Streams that are told of those that were set apart.
+/// Parked streams that are told.
 const STREAMS_TOLD_MAX: usize = 100;
 
-/// What was found.
+/// What was found. Stored as JSON: the aliases are the names that fields had before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Both were made from the same folder, and by the same program unless the new one is only to be compared: so they have to
     /// be equal.
     pub must_be_equal: bool,
-    /// How many streams one of them has set apart.
-    #[serde(default)]
-    pub set_apart_count: usize,
-    /// Whether the new one has set apart a stream that the live one has not, or from an earlier event on, by which rows that are
+    /// How many streams one of them has parked.
+    #[serde(default, alias = "set_apart_count")]
+    pub parked_count: usize,
+    /// Whether the new one has parked a stream that the live one has not, or from an earlier event on, by which rows that are
     /// served would go back.
-    #[serde(default)]
-    pub sets_more_apart: bool,
+    #[serde(default, alias = "sets_more_apart")]
+    pub parks_more: bool,
     /// The first of those streams. Rows that name one of them are not in what follows.
-    #[serde(default)]
-    pub set_apart: Vec<SetApart>,
+    #[serde(default, alias = "set_apart")]
+    pub parked: Vec<ParkedStream>,
     pub tables: Vec<TableComparison>,
 }
 
-/// A stream that was left out.
+/// A parked stream, whose rows were left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetApart {
+pub struct ParkedStream {
     pub stream_type: String,
     pub stream_id: Uuid,
-    /// Whether the live generation has set it apart.
+    /// Whether the live generation has parked it.
     pub in_live: bool,
     /// Whether the new one has.
     pub in_new: bool,
@@ -74,7 +74,7 @@ pub struct TableComparison {
 impl Comparison {
     /// Whether they differ although they must not, or the new one lacks what the live one has of a stream.
     pub fn is_wrong(&self) -> bool {
-        self.sets_more_apart || self.must_be_equal && self.tables.iter().any(|table| !table.is_equal)
+        self.parks_more || self.must_be_equal && self.tables.iter().any(|table| !table.is_equal)
     }
 }
 
@@ -87,29 +87,29 @@ pub(super) async fn compare(pool: &Pool, rebuild: &Rebuild) -> Result<Comparison
     let both =
         both.ok_or_else(|| Error::Refused("the new generation does not follow the log any more".into()))?;
     let (live, new): (String, String) = (both.get(0), both.get(1));
-    let (mut set_apart, mut sets_more_apart) = (Vec::new(), false);
+    let (mut parked, mut parks_more) = (Vec::new(), false);
     let generations = [both.get::<_, i32>(4), both.get(5)];
     let parameters: [&(dyn ToSql + Sync); 3] = [&both.get::<_, String>(3), &generations[0], &generations[1]];
-    for row in transaction.query(SET_APART, &parameters).await? {
+    for row in transaction.query(PARKED, &parameters).await? {
         let [in_live, in_new]: [Option<i64>; 2] = [row.get(2), row.get(3)];
-        sets_more_apart |= in_new.is_some_and(|new| in_live.is_none_or(|live| new < live));
+        parks_more |= in_new.is_some_and(|new| in_live.is_none_or(|live| new < live));
         let (stream_type, stream_id) = (row.get(0), row.get(1));
         let (in_live, in_new) = (in_live.is_some(), in_new.is_some());
-        set_apart.push(SetApart { stream_type, stream_id, in_live, in_new });
+        parked.push(ParkedStream { stream_type, stream_id, in_live, in_new });
     }
-    let apart: Vec<String> = set_apart.iter().map(|stream| stream.stream_id.to_string()).collect();
+    let left_out: Vec<String> = parked.iter().map(|stream| stream.stream_id.to_string()).collect();
     transaction.batch_execute(&fill(ENTER, &[("schema", Identifier::new(&new).as_str())])).await?;
     let mut found = Comparison {
         must_be_equal: both.get(2) || rebuild.swap == Swap::Never,
-        set_apart_count: set_apart.len(),
-        sets_more_apart,
-        set_apart: set_apart.into_iter().take(STREAMS_TOLD_MAX).collect(),
+        parked_count: parked.len(),
+        parks_more,
+        parked: parked.into_iter().take(STREAMS_TOLD_MAX).collect(),
         tables: Vec::new(),
     };
     for row in transaction.query(TABLES, &[&live, &new]).await? {
         let (table, in_live, in_new): (String, bool, bool) = (row.get(0), row.get(1), row.get(2));
-        let live = if in_live { Some(Side::of(&transaction, &live, &table, &apart).await?) } else { None };
-        let new = if in_new { Some(Side::of(&transaction, &new, &table, &apart).await?) } else { None };
+        let live = if in_live { Some(Side::of(&transaction, &live, &table, &left_out).await?) } else { None };
+        let new = if in_new { Some(Side::of(&transaction, &new, &table, &left_out).await?) } else { None };
         let compared = compare_table(table, live, new, found.must_be_equal).await?;
         found.tables.push(compared);
     }
@@ -148,7 +148,7 @@ struct Side<'a> {
     /// SQL expressions of the columns that may hold a stream's id.
     columns: String,
     /// Streams whose rows are left out.
-    apart: &'a [String],
+    left_out: &'a [String],
     /// How many rows, and the sum of their hashes.
     sum: (i64, String),
 }
@@ -158,16 +158,16 @@ impl<'a> Side<'a> {
         transaction: &'a Transaction<'a>,
         schema: &str,
         table: &str,
-        apart: &'a [String],
+        left_out: &'a [String],
     ) -> Result<Self, Error> {
         let naming = transaction.query(NAMING, &[&schema, &table]).await?;
         let column = |row: &tokio_postgres::Row| format!("\"$r\".{}::text", Identifier::new(row.get(0)));
         let columns = naming.iter().map(column).collect::<Vec<_>>().join(", ");
         let (schema, table) = (Identifier::new(schema), Identifier::new(table));
         let values = [("schema", schema.as_str()), ("table", table.as_str()), ("columns", &columns)];
-        let row = transaction.query_one(&fill(SUM, &values), &[&apart]).await?;
+        let row = transaction.query_one(&fill(SUM, &values), &[&left_out]).await?;
         let sum = (row.get(0), row.get(1));
-        Ok(Self { transaction, schema, table, columns, apart, sum })
+        Ok(Self { transaction, schema, table, columns, left_out, sum })
     }
 
     /// The first rows that the other side does not have so.
@@ -180,7 +180,7 @@ impl<'a> Side<'a> {
             ("columns", &self.columns),
             ("limit", &limit),
         ];
-        let rows = self.transaction.query(&fill(UNLIKE, &values), &[&self.apart]).await?;
+        let rows = self.transaction.query(&fill(UNLIKE, &values), &[&self.left_out]).await?;
         let row = |row: &tokio_postgres::Row| {
             let text: String = row.get(0);
             serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text))

@@ -1,4 +1,4 @@
--- Forgets a projection ($1), with its checkpoints, what it has set apart and its rebuilds, which go with it, but for the
+-- Forgets a projection ($1), with its checkpoints, what it has parked and its rebuilds, which go with it, but for the
 -- highest number of a generation that it had; returns the schemas of its generations. All parts see it as it was before.
 with kept as (
     insert into projections.dropped (projection, generation)

@@ -72,13 +72,13 @@ fn describe() {
     );
     describe_counter!("annals_projection_applied_total", "Events that a projection applied");
     describe_counter!("annals_projection_ignored_total", "Events for which a projection has no statement");
-    describe_counter!("annals_projection_parked_total", "Events that a projection set apart");
+    describe_counter!("annals_projection_parked_total", "Events that a projection parked");
     describe_counter!(
         "annals_projection_refused_total",
         "Records that are not of this log, or cannot be read"
     );
     describe_counter!("annals_rebuild_read_events_total", "Events read from the log to rebuild projections");
-    describe_gauge!("annals_projection_parked", "Events that the serving generation has set apart");
+    describe_gauge!("annals_projection_parked", "Events that the serving generation has parked");
     describe_gauge!("annals_projection_state", "1 for the state that a projection is in, else 0");
     describe_gauge!("annals_rebuilds", "1 where the newest rebuild of a projection waits or failed, else 0");
     describe_gauge!("annals_postgres_up", "1 where a database answers a login of this process, else 0");

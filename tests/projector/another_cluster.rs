@@ -21,7 +21,7 @@ use crate::{
 
 const STANDING: &str = include_str!("standing.sql");
 
-/// The counters, which would set a stream apart rather than stop.
+/// The counters, which would park a stream rather than stop.
 fn counters_that_park() -> Folder {
     let mut files = shipped("counters").files().clone();
     let definition = files["projection.toml"].replace(r#"on_error = "stop""#, r#"on_error = "park""#);
@@ -88,7 +88,7 @@ async fn another_cluster_under_workers_gets_all_in_order_and_they_go_on_with_it(
     let standing = stage.database.client().await.query_one(STANDING, &[&"counters"]).await.expect("a row");
     let events = stage.database.events().await.len() as i64;
     let standing: [i64; 3] = [0, 1, 2].map(|column| standing.get(column));
-    assert_eq!(standing, [events, 0, 0], "all are applied, none ignored, none set apart");
+    assert_eq!(standing, [events, 0, 0], "all are applied, none ignored, none parked");
     for worker in workers {
         until("nothing keeps it", async || worker.status("counters") == Status::Running).await;
         worker.stop().await;

@@ -1,4 +1,4 @@
-//! Faults that are no event's: what may pass is waited for, what cannot pass is said. Neither sets anything apart.
+//! Faults that are no event's: what may pass is waited for, what cannot pass is said. Neither parks anything.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -78,7 +78,7 @@ async fn an_event_that_no_program_can_fold_is_found_alone() {
         let data = format!(r#"{{"name":"{name}"}}"#);
         stage.append(append_to(Uuid::now_v7(), Expected::NoStream, &[("project.created", &data)])).await;
     }
-    // Its SQLSTATE says that the statement is wrong, not the data, so it stops what could set streams apart.
+    // Its SQLSTATE says that the statement is wrong, not the data, so it stops what could park streams.
     let process = stage.process(&[&Folder::parse(files).expect("it loads")], &[]).await;
     let reason = process.stands_still("names").await;
     assert!(reason.contains("on/project.created.sql failed at position 3"), "{reason}");

@@ -1,4 +1,4 @@
-//! Events that are set apart with their streams, and what a person does about them.
+//! Events that are parked with their streams, and what a person does about them.
 
 use std::collections::BTreeMap;
 
@@ -116,7 +116,7 @@ impl Names {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_set_apart_alone_and_in_order_until_its_cause_is_gone() {
+async fn a_stream_is_parked_alone_and_in_order_until_its_cause_is_gone() {
     for batch in ["1", "10000"] {
         let names = Names::new(&[("projector_batch_events_max", batch)]).await;
         let (first, twin, other) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
@@ -151,7 +151,7 @@ async fn a_stream_is_set_apart_alone_and_in_order_until_its_cause_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_kafka_too_a_stream_is_set_apart_alone_and_in_order_until_it_is_tried_again_or_skipped() {
+async fn over_kafka_too_a_stream_is_parked_alone_and_in_order_until_it_is_tried_again_or_skipped() {
     let mut names = Names::over_kafka().await;
     let [first, twin, third, other] = [(); 4].map(|()| Uuid::now_v7());
     names.append(first, &[("created", "tea")]).await;
@@ -171,10 +171,10 @@ async fn over_kafka_too_a_stream_is_set_apart_alone_and_in_order_until_it_is_tri
     names.append(twin, &[("changed", "rice")]).await;
     names.append(other, &[("changed", "flan")]).await;
     names.stage.folded("names").await;
-    let apart = async |names: &Names| -> Vec<(Uuid, i64)> {
+    let parked = async |names: &Names| -> Vec<(Uuid, i64)> {
         names.parked().await.iter().map(|parked| (parked.stream_id, parked.version)).collect()
     };
-    assert_eq!(apart(&names).await, [(twin, 1), (twin, 2), (twin, 3), (twin, 4)]);
+    assert_eq!(parked(&names).await, [(twin, 1), (twin, 2), (twin, 3), (twin, 4)]);
     assert_eq!(names.rows().await[&other], "flan 3");
     let mended = names.mend(twin, false).await.expect("tried");
     assert_eq!(mended, Mended { applied: 0, skipped: 0, left: 4 });
@@ -188,7 +188,7 @@ async fn over_kafka_too_a_stream_is_set_apart_alone_and_in_order_until_it_is_tri
     names.append(third, &[("created", "corn"), ("deleted", "")]).await;
     names.append(other, &[("changed", "oats")]).await;
     names.stage.folded("names").await;
-    assert_eq!(apart(&names).await, [(third, 1), (third, 2)]);
+    assert_eq!(parked(&names).await, [(third, 1), (third, 2)]);
     let mended = names.mend(third, true).await.expect("skipped");
     assert_eq!(mended, Mended { applied: 1, skipped: 1, left: 0 });
     names.append(third, &[("created", "beans")]).await;
@@ -242,7 +242,7 @@ async fn workers_and_a_retry_keep_a_stream_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_newer_program_set_apart_is_left_to_one() {
+async fn what_a_newer_program_parked_is_left_to_one() {
     let names = Names::new(&[]).await;
     let (first, twin) = (Uuid::now_v7(), Uuid::now_v7());
     names.append(first, &[("created", "tea")]).await;
@@ -262,7 +262,7 @@ async fn what_a_newer_program_set_apart_is_left_to_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_much_that_is_set_apart_stops_and_so_does_what_is_not_an_event_s_fault() {
+async fn too_much_that_is_parked_stops_and_so_does_what_is_not_an_event_s_fault() {
     let names = Names::new(&[("projector_parked_max", "2")]).await;
     let (first, twin) = (Uuid::now_v7(), Uuid::now_v7());
     names.append(first, &[("created", "tea")]).await;

@@ -1,4 +1,4 @@
-//! The folder of a read model that sets streams apart: projects by unique names.
+//! The folder of a read model that parks streams: projects by unique names.
 
 pub const NAMES: [(&str, &str); 4] = [
     (

@@ -1,4 +1,4 @@
-//! What projections have set apart, over HTTP: listed, tried again, skipped.
+//! What projections have parked, over HTTP: listed, tried again, skipped.
 
 use poem::{Request, Response, handler};
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub(super) async fn list(request: &Request) -> poem::Result<Response> {
     Ok(answer::list(request, "listParked", &Page::cut(parked, limit), Position::to_string))
 }
 
-/// Tries a stream that is set apart again, with its first event or without.
+/// Tries a parked stream again, with its first event or without.
 #[handler]
 pub(super) async fn mend(request: &Request) -> poem::Result<Response> {
     let (name, id, verb): (String, String, String) = request.path_params().unwrap_or_default();

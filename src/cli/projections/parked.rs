@@ -1,4 +1,4 @@
-//! What read models have set apart, and mending it.
+//! What read models have parked, and mending it.
 
 use annals::{
     config::Config,
@@ -13,9 +13,9 @@ use crate::cli::admin::{admin, asker};
 /// Events asked for at once. How many there may be is bounded by `projector_parked_max`.
 const EVENTS_PER_PAGE: i64 = 1_000;
 
-/// A stream that a read model has set apart.
+/// A stream that a read model has parked.
 #[derive(clap::Args)]
-pub(crate) struct Apart {
+pub(crate) struct ParkedStream {
     name: String,
     /// The stream, such as order/01990a3c-….
     #[arg(value_name = "TYPE/ID", value_parser = stream)]
@@ -31,7 +31,7 @@ fn stream(text: &str) -> Result<StreamId, String> {
     Ok(StreamId { stream_type: stream_type.to_owned(), id })
 }
 
-/// Lists what is set apart.
+/// Lists what is parked.
 pub(super) async fn list(read: &Pool, name: &str, json: bool) -> anyhow::Result<()> {
     super::one(read, name).await?;
     let mut found = Vec::new();
@@ -55,13 +55,13 @@ pub(super) async fn list(read: &Pool, name: &str, json: bool) -> anyhow::Result<
     Ok(())
 }
 
-/// Folds what is set apart of a stream, without its first event if that is to be skipped.
-pub(super) async fn mend(config: &Config, asked: Apart, skip: bool) -> anyhow::Result<()> {
+/// Folds a stream's parked events, without the first if that is to be skipped.
+pub(super) async fn mend(config: &Config, asked: ParkedStream, skip: bool) -> anyhow::Result<()> {
     let asker = asker(if skip { "projections skip" } else { "projections retry" });
     let mended = admin(config, vec![]).await?.mend(&asker, &asked.name, &asked.stream, skip).await?;
     if asked.json {
         return super::print_json(&mended);
     }
-    println!("{} applied, {} skipped, {} still set apart", mended.applied, mended.skipped, mended.left);
+    println!("{} applied, {} skipped, {} still parked", mended.applied, mended.skipped, mended.left);
     Ok(())
 }

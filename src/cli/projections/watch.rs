@@ -90,9 +90,9 @@ fn tell(rebuild: &Rebuild) {
     if let Some(error) = &rebuild.error {
         println!("  {error}");
     }
-    if let Some(found) = rebuild.comparison.as_ref().filter(|found| found.set_apart_count > 0) {
-        println!("  {} streams are set apart, and their rows not compared:", found.set_apart_count);
-        for stream in &found.set_apart {
+    if let Some(found) = rebuild.comparison.as_ref().filter(|found| found.parked_count > 0) {
+        println!("  {} streams are parked, and their rows not compared:", found.parked_count);
+        for stream in &found.parked {
             let by = match (stream.in_live, stream.in_new) {
                 (true, true) => "both",
                 (true, false) => "what is served",

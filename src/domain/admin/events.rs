@@ -74,7 +74,7 @@ pub enum Action {
     RollBack,
     Pause,
     Resume,
-    /// Folds what is set apart of a stream, which `options` names.
+    /// Folds what is parked of a stream, which `options` names.
     RetryParked,
     /// The same, without its first event.
     SkipParked,

@@ -1,5 +1,5 @@
 -- Moves checkpoints by compare-and-set: $1 projection, $2 generation, then per partition $3 stream type, $4 number,
--- $5 where it is, $6 where it comes, $7 next offset (null: not known), $8 topic, $9 events applied, $10 ignored, $11 set apart.
+-- $5 where it is, $6 where it comes, $7 next offset (null: not known), $8 topic, $9 events applied, $10 ignored, $11 parked.
 -- Fewer rows than partitions: somebody else moved one, and the transaction has to roll back.
 update projections.checkpoints c
 set position = m.position,

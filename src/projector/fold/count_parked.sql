@@ -1,2 +1,2 @@
--- How many events a generation ($1 projection, $2 number) has set apart. Walks the primary key; they are bounded.
+-- How many events a generation ($1 projection, $2 number) has parked. Walks the primary key; they are bounded.
 select count(*) from projections.parked p where p.projection = $1 and p.generation = $2

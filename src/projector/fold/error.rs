@@ -77,7 +77,7 @@ impl Poison {
         }
     }
 
-    /// An event that would be one more to be set apart than may be.
+    /// An event that would be one too many to be parked.
     pub(super) fn too_many(event: &Event, most: i64) -> Self {
         Self {
             position: event.position,
@@ -91,7 +91,7 @@ impl Poison {
         }
     }
 
-    /// Whether it is about the event's own data (classes 21, 22 and 23), so that its stream may be set apart.
+    /// Whether it is about the event's own data (classes 21, 22 and 23), so that its stream may be parked.
     pub(super) fn is_data(&self) -> bool {
         self.sqlstate.as_ref().is_some_and(|state| matches!(state.get(..2), Some("21" | "22" | "23")))
     }

@@ -1,4 +1,4 @@
-//! Setting streams apart: an event that the database refuses does not stop the others, but the later events of its own
+//! Parking streams: an event that the database refuses does not stop the others, but the later events of its own
 //! stream wait behind it, in order.
 
 use std::collections::{BTreeMap, HashSet};
@@ -16,11 +16,11 @@ const STREAMS: &str = include_str!("parked_streams.sql");
 const PARK: &str = include_str!("park.sql");
 const COUNT: &str = include_str!("count_parked.sql");
 
-/// Streams that are set apart.
+/// Streams that are parked.
 pub(super) struct Streams(HashSet<(String, Uuid)>);
 
-/// An event that is set apart, and what is wrong with it; nothing, where it only waits.
-pub(super) struct Apart<'a> {
+/// An event that is to be parked, and what is wrong with it; nothing, where it only waits.
+pub(super) struct ToPark<'a> {
     pub(super) partition: &'a Partition,
     pub(super) event: &'a Event,
     pub(super) poison: Option<Poison>,
@@ -37,7 +37,7 @@ impl Streams {
 }
 
 impl Fold<'_> {
-    /// The streams that a generation has set apart; under the lock of the checkpoints concerned.
+    /// The streams that a generation has parked; under the lock of the checkpoints concerned.
     pub(super) async fn parked(
         &self,
         transaction: &Transaction<'_>,
@@ -51,12 +51,12 @@ impl Fold<'_> {
         Ok(Streams(rows.iter().map(|row| (row.get(0), row.get(1))).collect()))
     }
 
-    /// Sets events apart and counts them so. An error, for which the projection stops, where they become too many.
+    /// Parks events and counts them so. An error, for which the projection stops, where they become too many.
     pub(super) async fn park(
         &self,
         transaction: &Transaction<'_>,
         generation: &Generation,
-        events: &[Apart<'_>],
+        events: &[ToPark<'_>],
         passed: &mut BTreeMap<&Partition, Passed>,
     ) -> Result<(), Error> {
         let Some(last) = events.last() else {
@@ -64,7 +64,7 @@ impl Fold<'_> {
         };
         let (name, number) = (&generation.folder.name, generation.number);
         let of = |text: fn(&Poison) -> Option<&str>| -> Vec<Option<&str>> {
-            events.iter().map(|apart| apart.poison.as_ref().and_then(text)).collect()
+            events.iter().map(|parked| parked.poison.as_ref().and_then(text)).collect()
         };
         let park = transaction.prepare_cached(PARK).await?;
         transaction
@@ -73,21 +73,21 @@ impl Fold<'_> {
                 &[
                     name,
                     &number,
-                    &events.iter().map(|apart| apart.event.position.0).collect::<Vec<_>>(),
-                    &events.iter().map(|apart| apart.event.stream_type.as_str()).collect::<Vec<_>>(),
-                    &events.iter().map(|apart| apart.event.stream_id).collect::<Vec<_>>(),
-                    &events.iter().map(|apart| apart.partition.number).collect::<Vec<_>>(),
-                    &events.iter().map(|apart| apart.event.version.0).collect::<Vec<_>>(),
-                    &events.iter().map(|apart| apart.event.event_id).collect::<Vec<_>>(),
-                    &events.iter().map(|apart| apart.event.event_type.as_str()).collect::<Vec<_>>(),
+                    &events.iter().map(|parked| parked.event.position.0).collect::<Vec<_>>(),
+                    &events.iter().map(|parked| parked.event.stream_type.as_str()).collect::<Vec<_>>(),
+                    &events.iter().map(|parked| parked.event.stream_id).collect::<Vec<_>>(),
+                    &events.iter().map(|parked| parked.partition.number).collect::<Vec<_>>(),
+                    &events.iter().map(|parked| parked.event.version.0).collect::<Vec<_>>(),
+                    &events.iter().map(|parked| parked.event.event_id).collect::<Vec<_>>(),
+                    &events.iter().map(|parked| parked.event.event_type.as_str()).collect::<Vec<_>>(),
                     &of(|poison| Some(&poison.statement)),
                     &of(|poison| poison.sqlstate.as_deref()),
                     &of(|poison| Some(&poison.error)),
                 ],
             )
             .await?;
-        for apart in events {
-            if let Some(passed) = passed.get_mut(apart.partition) {
+        for parked in events {
+            if let Some(passed) = passed.get_mut(parked.partition) {
                 passed.applied -= 1;
                 passed.parked += 1;
             }

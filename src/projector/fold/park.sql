@@ -1,4 +1,4 @@
--- Sets events apart in a generation ($1 projection, $2 number), one array per column: $3 positions, $4 stream types,
+-- Parks events in a generation ($1 projection, $2 number), one array per column: $3 positions, $4 stream types,
 -- $5 stream ids, $6 partitions, $7 versions, $8 event ids, $9 event types, and of those that failed $10 the statement,
 -- $11 the SQLSTATE, $12 the error. Under the lock of their partitions' checkpoints.
 insert into projections.parked (projection, generation, position, stream_type, stream_id, partition, version, event_id,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
 
-use super::{Error, Fold, Poison, enter, park::Apart, together::Columns};
+use super::{Error, Fold, Poison, enter, park::ToPark, together::Columns};
 use crate::{
     log::{Event, Partition},
     postgres::{self, Failure},
@@ -18,7 +18,7 @@ use crate::{
 
 impl Fold<'_> {
     /// Runs a batch in a generation in the order of positions, up to the first event that the database refuses and that
-    /// may not be set apart, and cuts it there.
+    /// may not be parked, and cuts it there.
     pub(super) async fn singly<'b>(
         &self,
         transaction: &mut Transaction<'_>,
@@ -28,19 +28,19 @@ impl Fold<'_> {
         let Generation { number, folder, .. } = generation;
         let mut parked = self.parked(transaction, generation).await?;
         enter(transaction, generation).await?;
-        let mut apart: Vec<Apart<'_>> = Vec::new();
+        let mut to_park: Vec<ToPark<'_>> = Vec::new();
         let mut first = None;
         let events = self.readable(generation, batch)?.0;
         for (partition, event) in &events {
             if parked.hold(event) {
-                apart.push(Apart { partition, event, poison: None });
+                to_park.push(ToPark { partition, event, poison: None });
                 continue;
             }
             match run_one(transaction, generation, event).await? {
                 Ok(()) => {}
                 Err(poison) if folder.on_error == OnError::Park && poison.is_data() => {
                     parked.insert(event);
-                    apart.push(Apart { partition, event, poison: Some(poison) });
+                    to_park.push(ToPark { partition, event, poison: Some(poison) });
                 }
                 Err(poison) => {
                     first = Some(poison);
@@ -52,7 +52,7 @@ impl Fold<'_> {
             batch.cut(poison.position);
         }
         let (_, mut passed) = self.readable(generation, batch)?;
-        self.park(transaction, generation, &apart, &mut passed).await?;
+        self.park(transaction, generation, &to_park, &mut passed).await?;
         checkpoint::advance(transaction, &folder.name, *number, &batch.moved, &passed, self.stream_types)
             .await?;
         Ok((passed, first))

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     Error, Fold, enter,
     error::of_statement,
-    park::Apart,
+    park::ToPark,
     session::{PLAN, Plan},
 };
 use crate::{
@@ -43,7 +43,7 @@ impl Fold<'_> {
             .iter()
             .filter(|(_, event)| parked.hold(event) && generation.statements.contains_key(&event.event_type));
         let behind: Vec<_> =
-            behind.map(|(partition, event)| Apart { partition, event, poison: None }).collect();
+            behind.map(|(partition, event)| ToPark { partition, event, poison: None }).collect();
         self.park(transaction, generation, &behind, &mut passed).await?;
         events.retain(|(_, event)| !parked.hold(event));
         let Generation { number, folder, .. } = generation;

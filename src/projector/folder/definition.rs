@@ -66,7 +66,7 @@ pub enum OnError {
     /// The projection stands still and says so.
     #[default]
     Stop,
-    /// The event's stream is set apart; the others go on.
+    /// The event's stream is parked; the others go on.
     Park,
 }
 
@@ -184,7 +184,7 @@ impl Definition {
         }
         require(
             !(self.order == Order::Global && self.on_error == OnError::Park),
-            "`on_error = \"park\"` sets streams apart, which would break `order = \"global\"`".into(),
+            "`on_error = \"park\"` parks streams, which would break `order = \"global\"`".into(),
         );
         faults
     }

@@ -1,4 +1,4 @@
--- The events that the live generation of a projection ($1) has set apart, after a position ($2), at most $3. Walks the
+-- The events that the live generation of a projection ($1) has parked, after a position ($2), at most $3. Walks the
 -- primary key.
 select k.generation, k.position, k.stream_type, k.stream_id, k.version, k.event_id, k.event_type, k.statement, k.error,
        k.at

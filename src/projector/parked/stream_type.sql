@@ -1,4 +1,4 @@
--- The type of a stream ($2) that the live generation of a projection ($1) has set apart. Walks what that has set apart, of
+-- The type of a stream ($2) that the live generation of a projection ($1) has parked. Walks what that has parked, of
 -- which there is a bounded number.
 select k.stream_type
 from projections.projections p

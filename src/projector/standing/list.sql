@@ -1,5 +1,5 @@
 -- How each projection stands: whether an event stopped it, whether an admin paused it, how old the generation that serves is in
--- seconds, how many events that has set apart, and the state of the newest rebuild. Walks the primary key of what is set apart,
+-- seconds, how many events that has parked, and the state of the newest rebuild. Walks the primary key of what is parked,
 -- which is bounded; projections and their rebuilds are few.
 select p.projection, p.stopped is not null, p.paused,
        extract(epoch from clock_timestamp() - g.created_at)::float8,

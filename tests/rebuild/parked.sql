@@ -1,2 +1,2 @@
--- What each generation of `names` has set apart.
+-- What each generation of `names` has parked.
 select generation, position from projections.parked where projection = 'names' order by 1, 2
